@@ -1,0 +1,10 @@
+"""Fixed-size vectors from variable-size sets, by optimal transport to a learned reference."""
+
+from importlib.metadata import version
+
+from otk_sklearn._elements import ElementTransformer
+from otk_sklearn._embedding import OTKEmbedding
+from otk_sklearn._sets import SetCollection
+
+__all__ = ["ElementTransformer", "OTKEmbedding", "SetCollection"]
+__version__ = version("otk-sklearn")

@@ -1,0 +1,79 @@
+"""From sets to a weighted sample of their elements, and to its K-means centres.
+
+Every set counts the same: an element weighs its mass within its set. So what is learned
+doesn't depend on the order of sets or elements, on repeating all elements of a set, or on
+the scale of weights, as long as the sets fit into the sample whole.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from otk_sklearn._parallel import single_threaded
+
+# Above this many rows, Lloyd's iterations take minutes where mini-batches take seconds.
+_MINI_BATCH_ROWS = 50_000
+
+
+def sample_elements(sets, max_elements, random_state):
+    """Draw elements of the sets, and merge those that are equal.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    max_elements : int
+        If there are more elements, this many are drawn without replacement.
+    random_state : int
+
+    Returns
+    -------
+    elements : ndarray of shape (n_distinct, n_features)
+        In lexicographic order.
+    masses : ndarray of shape (n_distinct,)
+        All positive.
+    """
+    masses = sets.masses
+    rows = np.flatnonzero(masses)
+    if len(rows) > max_elements:
+        random = np.random.RandomState(random_state)
+        rows = np.sort(random.choice(rows, max_elements, replace=False))
+    elif len(rows) == len(masses):
+        rows = slice(None)  # no copy
+    return merge_equal_rows(sets.values[rows], masses[rows])
+
+
+def merge_equal_rows(rows, masses):
+    """Return the distinct rows, sorted, and the sum of the masses of each."""
+    distinct, label = np.unique(rows, axis=0, return_inverse=True)
+    return distinct, np.bincount(label.ravel(), weights=masses)
+
+
+def kmeans_centers(rows, masses, n_clusters, random_state):
+    """Weighted K-means centres, or the distinct rows where there are no more than asked.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+    masses : ndarray of shape (n_rows,)
+    n_clusters : int
+    random_state : int
+
+    Returns
+    -------
+    centers : ndarray of shape (min(n_clusters, n_distinct), n_features)
+    """
+    rows, masses = merge_equal_rows(rows, masses)
+    if len(rows) <= n_clusters:
+        return rows
+    if len(rows) > _MINI_BATCH_ROWS:
+        kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
+    else:
+        kmeans = KMeans(n_clusters, n_init=1)
+    kmeans.set_params(random_state=random_state)
+    # Threads add up in an order of their own, and K-means amplifies the last digit.
+    with single_threaded(), warnings.catch_warnings():
+        # Rows that differ by rounding alone may give fewer distinct centres: no harm.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kmeans.fit(rows, sample_weight=masses).cluster_centers_

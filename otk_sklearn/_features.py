@@ -1,0 +1,189 @@
+"""Kernels, anchors and whitening: the Nyström features of an element.
+
+With anchors `w_1..w_k`, an element x has the features `psi(x) = D kappa_W(x)`, where
+`kappa_W(x) = [kappa(w_1, x), .., kappa(w_k, x)]`. Pooling is linear, so `D` can be applied
+to what has been pooled: elements themselves only ever meet `kappa_W`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.spatial.distance import pdist
+from sklearn.utils import check_random_state, gen_batches
+
+from otk_sklearn._clustering import kmeans_centers, merge_equal_rows
+
+# Elements whose pairwise distances give the median: half a million pairs.
+_MEDIAN_ELEMENTS = 1000
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """The map from elements to features.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "homogeneous", "linear"}
+    gamma : float or None
+        Bandwidth; None for the linear kernel, as are the following.
+    anchors : ndarray of shape (n_components, n_features) or None
+    normalization : ndarray of shape (n_components, n_components) or None
+        The symmetric matrix D.
+    """
+
+    kernel: str
+    gamma: float | None = None
+    anchors: np.ndarray | None = None
+    normalization: np.ndarray | None = None
+
+    def astype(self, dtype):
+        """Return this map computing in float32 or float64."""
+        if self.kernel == "linear":
+            return self
+        return replace(
+            self,
+            anchors=self.anchors.astype(dtype, copy=False),
+            normalization=self.normalization.astype(dtype, copy=False),
+        )
+
+    def kappa(self, elements):
+        """Kernel between elements and anchors, of shape (n_elements, n_components)."""
+        if self.kernel == "rbf":
+            return _rbf(elements, self.anchors, self.gamma)
+        if self.kernel == "homogeneous":
+            return _homogeneous(elements, self.anchors, self.gamma)
+        return elements
+
+    def whiten(self, rows):
+        """Apply D to each of the rows: what `kappa` gave, or sums of it."""
+        return rows if self.kernel == "linear" else rows @ self.normalization
+
+    def features(self, elements, batch_rows=4096):
+        """`psi` of the elements, of shape (n_elements, n_components)."""
+        if self.kernel == "linear":
+            return elements
+        features = np.empty((len(elements), len(self.anchors)), elements.dtype)
+        for rows in gen_batches(len(elements), batch_rows):
+            features[rows] = self.whiten(self.kappa(elements[rows]))
+        return features
+
+
+def make_feature_map(kernel, gamma, anchors, damping):
+    """Return the `FeatureMap` of these anchors, in their dtype.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "homogeneous"}
+    gamma : float
+    anchors : ndarray of shape (n_components, n_features)
+    damping : float
+        `D = U diag(1 / (sqrt(lambda) + damping)) U^T` with the eigenvalues `lambda` and
+        eigenvectors U of the kernel between the anchors.
+    """
+    exact = FeatureMap(kernel, gamma, anchors.astype(np.float64))
+    gram = exact.kappa(exact.anchors)
+    eigenvalues, U = eigh((gram + gram.T) / 2)
+    scale = 1.0 / (np.sqrt(np.maximum(eigenvalues, 0.0)) + damping)
+    return replace(exact, normalization=(U * scale) @ U.T).astype(anchors.dtype)
+
+
+def learn_anchors(elements, masses, n_components, method, random_state):
+    """Choose anchors for the elements.
+
+    Parameters
+    ----------
+    elements : ndarray of shape (n_elements, n_features)
+        Distinct.
+    masses : ndarray of shape (n_elements,)
+    n_components : int
+    method : {"kmeans", "random"}
+    random_state : int
+
+    Returns
+    -------
+    anchors : ndarray of shape (min(n_components, n_elements), n_features)
+    """
+    if not len(elements):  # all are 0, and stay out of the homogeneous kernel's anchors
+        return unit_rows(np.ones((1, elements.shape[1]), elements.dtype))[0]
+    if method == "random":
+        return random_rows(elements, n_components, random_state)
+    return kmeans_centers(elements, masses, n_components, random_state)
+
+
+def random_rows(rows, n_rows, random_state):
+    """Draw rows without replacement; all of them where there are no more."""
+    random = check_random_state(random_state)
+    return rows[random.permutation(len(rows))[:n_rows]]
+
+
+def median_gamma(elements, random_state):
+    """One over the median squared distance between sampled distinct elements."""
+    sample = random_rows(elements, _MEDIAN_ELEMENTS, random_state).astype(np.float64)
+    if len(sample) < 2:
+        return 1.0
+    largest = np.abs(sample).max()
+    median = np.median(pdist(sample / largest, "sqeuclidean"))
+    with np.errstate(all="ignore"):
+        gamma = float(1.0 / largest / largest / median)
+    return gamma if 0.0 < gamma < np.inf else 1.0
+
+
+def unit_elements(elements, masses):
+    """Make elements unit-norm, without zero rows, and merge those that become equal."""
+    unit, norms = unit_rows(elements)
+    unit, masses = unit[norms > 0], masses[norms > 0]
+    return merge_equal_rows(unit, masses)
+
+
+def unit_rows(rows):
+    """Return the rows divided by their norms (0 stays 0), and the norms."""
+    with np.errstate(over="ignore", under="ignore"):
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    limits = np.finfo(rows.dtype)
+    low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
+    scale = np.ones_like(norms)
+    extreme = np.flatnonzero(~((norms > low) & (norms < high)))
+    if len(extreme):  # the squares leave the range of floats: divide by the largest first
+        largest = np.abs(rows[extreme]).max(axis=1)
+        scale[extreme] = np.where(largest > 0, largest, 1)
+        shrunk = rows[extreme] / scale[extreme, np.newaxis]
+        norms[extreme] = np.sqrt(np.einsum("ij,ij->i", shrunk, shrunk))
+    divisor = np.where(norms > 0, norms, 1)
+    unit = rows / scale[:, np.newaxis]
+    unit /= divisor[:, np.newaxis]
+    with np.errstate(over="ignore"):
+        return unit, np.minimum(norms * scale, limits.max)
+
+
+def _rbf(elements, anchors, gamma):
+    """`exp(-gamma ||x - w||^2)`, by one matrix product."""
+    # Squared norms and products cancel: the smaller the vectors, the less is lost.
+    center = anchors.mean(axis=0)
+    scale = elements.dtype.type(np.sqrt(gamma))
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = (elements - center) * scale
+        w = (anchors - center) * scale
+        kappa = x @ w.T
+        kappa *= 2
+        x_norms = np.einsum("ij,ij->i", x, x)
+        kappa -= x_norms[:, np.newaxis]
+        kappa -= np.einsum("ij,ij->i", w, w)
+    far = ~np.isfinite(x_norms)
+    if far.any():  # so far from every anchor that the squared distance overflowed
+        kappa[far] = -np.inf
+    np.minimum(kappa, 0, out=kappa)
+    with np.errstate(under="ignore"):
+        return np.exp(kappa, out=kappa)
+
+
+def _homogeneous(elements, anchors, gamma):
+    """`||x|| exp(2 gamma (cos(x, w) - 1))` for unit-norm anchors; 0 where x is 0."""
+    unit, norms = unit_rows(elements)
+    kappa = unit @ anchors.T
+    kappa -= 1
+    kappa *= 2 * gamma
+    with np.errstate(under="ignore"):
+        np.exp(kappa, out=kappa)
+        kappa *= norms[:, np.newaxis]
+    return kappa

@@ -1,0 +1,97 @@
+"""Chunks of sets, threads, and the memory limit."""
+
+import contextlib
+import functools
+import threading
+
+import numpy as np
+import sklearn
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import ThreadpoolController
+
+# Rows of features worked on at a time: few enough to stay in a core's cache.
+_CHUNK_ROWS = 4096
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit = None
+
+
+@functools.cache
+def _controller():
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def single_threaded_blas():
+    """Hold BLAS to one thread; the last one to leave restores what the first one found.
+
+    The limit is the process's, not the thread's. Were each user to restore what it found
+    itself, two that overlap could leave the limit of 1 behind for good.
+    """
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _controller().limit(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
+
+
+@contextlib.contextmanager
+def single_threaded():
+    """Hold BLAS and OpenMP to one thread. OpenMP's limit is the calling thread's own."""
+    with single_threaded_blas(), _controller().limit(limits=1, user_api="openmp"):
+        yield
+
+
+def rows_in_memory(row_bytes, n_jobs):
+    """Rows of so many bytes that each worker may hold under `working_memory`."""
+    budget = sklearn.get_config()["working_memory"] * 2**20
+    return max(1, int(budget / (row_bytes * effective_n_jobs(n_jobs))))
+
+
+def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
+    """Call `function` with slices of sets that together cover all of them.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one slice. Runs in threads: it should spend its time without the GIL.
+    lengths : ndarray of int of shape (n_sets,)
+        Rows of each set.
+    rows_per_set : int
+        Rows that each set needs besides, for what is pooled.
+    max_rows : int
+        Largest number of rows in memory at a time, as `rows_in_memory` gives it.
+    n_jobs : int or None
+
+    Returns
+    -------
+    list
+        What `function` returned, in the order of the sets.
+    """
+    chunks = _chunk_sets(lengths + rows_per_set, min(_CHUNK_ROWS, max_rows))
+    with single_threaded_blas():
+        return Parallel(n_jobs=n_jobs, require="sharedmem")(
+            delayed(function)(chunk) for chunk in chunks
+        )
+
+
+def _chunk_sets(rows, max_rows):
+    """Cut the sets, in order, into slices of at most `max_rows` rows or of one set."""
+    ends = np.cumsum(rows)
+    slices = []
+    start, done = 0, 0
+    while start < len(ends):
+        stop = int(np.searchsorted(ends, done + max_rows, side="right"))
+        stop = max(stop, start + 1)
+        slices.append(slice(start, stop))
+        start, done = stop, ends[stop - 1]
+    return slices

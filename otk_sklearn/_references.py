@@ -1,0 +1,36 @@
+"""Learning of references."""
+
+import numpy as np
+
+from otk_sklearn._clustering import kmeans_centers
+from otk_sklearn._features import random_rows, unit_elements, unit_rows
+
+
+def learn_reference(feature_map, elements, masses, n_supports, method, random_state):
+    """Learn one reference: unit-norm centres of the elements' unit-norm features.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    elements : ndarray of shape (n_elements, n_features)
+        Distinct.
+    masses : ndarray of shape (n_elements,)
+    n_supports : int
+    method : {"kmeans", "random"}
+    random_state : int
+
+    Returns
+    -------
+    reference : ndarray of shape (n_supports, n_components)
+        With fewer distinct features than `n_supports`, supports repeat cyclically. A
+        support is 0 only where all features are.
+    """
+    features, masses = unit_elements(feature_map.features(elements), masses)
+    if not len(features):
+        features, masses = np.zeros((1, features.shape[1]), features.dtype), np.ones(1)
+    if method == "random":
+        supports = random_rows(features, n_supports, random_state)
+    else:
+        supports = kmeans_centers(features, masses, n_supports, random_state)
+    supports, _ = unit_rows(supports)
+    return np.resize(supports, (n_supports, supports.shape[1]))
