@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from otk_sklearn._sets import as_sets, check_finite, check_n_features
+from otk_sklearn._sets import check_fitted_sets, check_sets, record_fit_input
 
 
 class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -85,7 +85,7 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         self : object
         """
-        sets = self._check_sets(X)
+        sets = check_sets(X, allow_nan=self._allow_nan)
         rows = np.arange(len(sets.values))
         if self.max_elements is not None and len(rows) > self.max_elements:
             random = check_random_state(self.random_state)
@@ -93,7 +93,7 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         if y is not None:
             y = np.repeat(np.asarray(y), sets.lengths, axis=0)[rows]
         transformer = clone(self.transformer).fit(sets.values[rows], y)
-        check_n_features(self, X, sets, reset=True)
+        record_fit_input(self, X, sets)
         self.transformer_ = transformer
         return self
 
@@ -109,9 +109,7 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         SetCollection
         """
-        check_is_fitted(self)
-        sets = self._check_sets(X)
-        check_n_features(self, X, sets, reset=False)
+        sets = check_fitted_sets(self, X, allow_nan=self._allow_nan)
         values = self.transformer_.transform(sets.values)
         if issparse(values):
             raise TypeError(
@@ -147,18 +145,15 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         """
         return self
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "transformer_")
+    @property
+    def _allow_nan(self):
+        """Whether NaN may pass, as to an imputer."""
+        return get_tags(self.transformer).input_tags.allow_nan
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         inner = get_tags(self.transformer)
+        tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         tags.transformer_tags.preserves_dtype = inner.transformer_tags.preserves_dtype
         return tags
-
-    def _check_sets(self, X):
-        sets = as_sets(X)
-        check_finite(sets, allow_nan=get_tags(self).input_tags.allow_nan)
-        return sets

@@ -13,7 +13,7 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_memory
 
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import (
@@ -27,7 +27,7 @@ from otk_sklearn._features import (
 from otk_sklearn._matching import Matching
 from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded_blas
 from otk_sklearn._references import learn_reference
-from otk_sklearn._sets import as_sets, check_finite, check_n_features
+from otk_sklearn._sets import check_fitted_sets, check_sets, record_fit_input
 
 
 class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -41,7 +41,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     ----------
     n_supports : int, default=30
         Number of supports of the reference. Ignored if `references` is an array.
-    epsilon : float, default=0.1
+    epsilon : float, default=0.05
         Strength of the entropic regularisation, on the scale of similarities (at most 1
         for the rbf kernel). Small values send each element to few supports. The exact
         solver has no use for it.
@@ -77,7 +77,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         the elements with weights `exp(similarity / epsilon)`, whoever else takes them.
     max_iter : int, default=100
         Maximal number of Sinkhorn iterations of a set.
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
         below. 0 runs exactly `max_iter` iterations for every set.
     max_elements : int, default=300_000
@@ -168,7 +168,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self,
         n_supports=30,
         *,
-        epsilon=0.1,
+        epsilon=0.05,
         kernel="rbf",
         gamma="median",
         n_components=128,
@@ -177,7 +177,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         references="kmeans",
         solver="sinkhorn",
         max_iter=100,
-        tol=1e-4,
+        tol=1e-3,
         max_elements=300_000,
         memory=None,
         n_jobs=None,
@@ -222,7 +222,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If a parameter is out of range, or X is not what is expected. The message
             names the set. The estimator stays as it was.
         """
-        self._fit(X, self._check_sets(X))
+        self._fit(X, check_sets(X))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -239,7 +239,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
-        sets = self._check_sets(X)
+        sets = check_sets(X)
         self._fit(X, sets)
         return self._transform(sets)
 
@@ -261,7 +261,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ConvergenceWarning
             If sets missed `tol` within `max_iter` iterations: once, with their number.
         """
-        return self._transform(self._check_fitted_sets(X))
+        return self._transform(check_fitted_sets(self, X))
 
     def kernel_matrix(self, X, Y=None):
         """Kernel between sets: the mean over supports of inner products of embeddings.
@@ -280,8 +280,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
         """
-        phi_x = self._transform(self._check_fitted_sets(X))
-        phi_y = phi_x if Y is None else self._transform(self._check_fitted_sets(Y))
+        phi_x = self._transform(check_fitted_sets(self, X))
+        phi_y = phi_x if Y is None else self._transform(check_fitted_sets(self, Y))
         return phi_x @ phi_y.T / np.prod(self.references_.shape[:2])
 
     def transport_plan(self, X):
@@ -298,7 +298,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             Columns sum to `1 / n_supports`; but with `solver="softmax"`, rows sum to the
             masses of the elements, up to `tol`.
         """
-        sets = self._check_fitted_sets(X)
+        sets = check_fitted_sets(self, X)
         matching = self._matching(sets.dtype)
 
         def plans_of(chunk):
@@ -330,7 +330,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
             All are 0 with the other solvers.
         """
-        sets = self._check_fitted_sets(X)
+        sets = check_fitted_sets(self, X)
         matching = self._matching(sets.dtype)
 
         def diagnose(chunk):
@@ -350,17 +350,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _check_sets(self, X):
-        sets = as_sets(X)
-        check_finite(sets)
-        return sets
-
-    def _check_fitted_sets(self, X):
-        check_is_fitted(self)
-        sets = self._check_sets(X)
-        check_n_features(self, X, sets, reset=False)
-        return sets
-
     def _fit(self, X, sets):
         # All seeds are drawn at once: a cache hit then changes no later draw.
         random = check_random_state(self.random_state)
@@ -375,7 +364,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             references = self._learn_references(
                 feature_map, elements, masses, memory, references_seed
             )
-        check_n_features(self, X, sets, reset=True)
+        record_fit_input(self, X, sets)
         self.anchors_ = feature_map.anchors
         self.normalization_ = feature_map.normalization
         self.gamma_ = feature_map.gamma
@@ -444,13 +433,11 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """What is needed to match sets, in their precision."""
         n_references, n_supports, n_components = self.references_.shape
         # Per element: its values, features, similarities and plan, in float64 at most.
-        row_bytes = 8 * (
-            self.n_features_in_ + n_components + 2 * n_references * n_supports
-        )
+        row_bytes = 8 * (self.n_features_in_ + n_components + 2 * n_references * n_supports)
         return Matching(
-            FeatureMap(
-                self.kernel, self.gamma_, self.anchors_, self.normalization_
-            ).astype(dtype),
+            FeatureMap(self.kernel, self.gamma_, self.anchors_, self.normalization_).astype(
+                dtype
+            ),
             self.references_.astype(dtype, copy=False),
             {
                 "solver": self.solver,

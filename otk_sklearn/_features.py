@@ -179,11 +179,9 @@ def _rbf(elements, anchors, gamma):
 
 def _homogeneous(elements, anchors, gamma):
     """`||x|| exp(2 gamma (cos(x, w) - 1))` for unit-norm anchors; 0 where x is 0."""
+    # For unit vectors 2 (cos - 1) = -||u - w||^2, which is safe from cancellation.
     unit, norms = unit_rows(elements)
-    kappa = unit @ anchors.T
-    kappa -= 1
-    kappa *= 2 * gamma
+    kappa = _rbf(unit, anchors, gamma)
     with np.errstate(under="ignore"):
-        np.exp(kappa, out=kappa)
         kappa *= norms[:, np.newaxis]
     return kappa

@@ -7,7 +7,7 @@ from sklearn.utils import gen_batches
 
 from otk_sklearn import _kernels
 from otk_sklearn._features import FeatureMap
-from otk_sklearn._transport import Plans, solve_plans
+from otk_sklearn._transport import solve_plans
 
 
 @dataclass(frozen=True)

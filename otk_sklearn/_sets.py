@@ -4,13 +4,12 @@ This is the gate: what passes here has proved offsets, shapes, one dtype and one
 order, and the compiled kernels rely on it without looking again.
 """
 
-import numbers
 import warnings
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class SetCollection:
@@ -326,7 +325,7 @@ weights)
         return _rebuild, (self._values, self._offsets, self._weights, self._positions)
 
 
-def as_sets(X):
+def as_sets(X, *, explain_rows=True):
     """Turn any accepted input into a `SetCollection`, with one copy at most.
 
     Parameters
@@ -334,8 +333,10 @@ def as_sets(X):
     X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
             length, 4-D array of images of vectors, SetCollection, or 2-D input
         2-D input (array, nested list of numbers, DataFrame) means that each row is a set
-        of one element; a `UserWarning` says so. A 4-D array of shape (n_images, height,
-        width, n_features) gets the positions of its grid.
+        of one element. A 4-D array of shape (n_images, height, width, n_features) gets
+        the positions of its grid.
+    explain_rows : bool, default=True
+        Whether a `UserWarning` tells what 2-D input means.
 
     Returns
     -------
@@ -349,33 +350,48 @@ def as_sets(X):
     elif getattr(X, "ndim", 2) in (3, 4):
         sets = _from_equal_lengths(np.asanyarray(X))
     else:
-        sets = _from_rows(X)
+        sets = _from_rows(X, explain_rows)
     if not len(sets):
         raise ValueError("X is an empty collection; expected at least one set.")
     return sets
 
 
-def check_finite(sets, *, allow_nan=False):
-    """Raise a ValueError that names the first set with NaN (unless allowed) or infinity."""
+def check_sets(X, *, allow_nan=False, explain_rows=True):
+    """Return the sets of X, or raise an error that names the set with NaN or infinity."""
+    sets = as_sets(X, explain_rows=explain_rows)
     try:
         assert_all_finite(sets.values, allow_nan=allow_nan)
     except ValueError:
         wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
-        for i, elements in enumerate(sets):
-            if wrong(elements).any():
-                row, column = np.argwhere(wrong(elements))[0]
-                what = "NaN" if np.isnan(elements[row, column]) else "infinity (inf)"
-                raise ValueError(
-                    f"X contains {what} in set {i} (element {row}, feature {column}); "
-                    "expected finite values."
-                ) from None
-        raise
+        row, column = np.argwhere(wrong(sets.values))[0]
+        i = np.searchsorted(sets.offsets, row, side="right") - 1
+        what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+        raise ValueError(
+            f"X contains {what} in set {i} (element {row - sets.offsets[i]}, feature "
+            f"{column}); expected finite values."
+        ) from None
+    return sets
 
 
-def check_n_features(estimator, X, sets, *, reset):
-    """Record the number and names of features (`reset`), or compare with those of `fit`."""
-    table = X if hasattr(X, "columns") else sets.values
-    validate_data(estimator, table, reset=reset, skip_check_array=True)
+def record_fit_input(estimator, X, sets):
+    """Keep in the estimator what later input is compared with."""
+    validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)
+    estimator._single_elements = bool((sets.lengths == 1).all())
+
+
+def check_fitted_sets(estimator, X, *, allow_nan=False):
+    """Return the sets of X, which have to be like those that the estimator has seen."""
+    check_is_fitted(estimator)
+    # Whoever fitted on rows knows what they mean.
+    explain_rows = not estimator._single_elements
+    sets = check_sets(X, allow_nan=allow_nan, explain_rows=explain_rows)
+    validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
+    return sets
+
+
+def _table(X, sets):
+    """What carries names and number of features."""
+    return X if hasattr(X, "columns") else sets.values
 
 
 def _rebuild(values, offsets, weights, positions):
@@ -493,9 +509,7 @@ def _pack(sets, name):
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     for i, array in enumerate(arrays):
         if len(array) == 0:
-            raise ValueError(
-                f"set {i} of {name} is empty; expected at least one element."
-            )
+            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
         if array.shape[1] != arrays[0].shape[1]:
             raise ValueError(
                 f"set {i} of {name} has {array.shape[1]} features, set 0 has "
@@ -562,7 +576,7 @@ def _group_rows(groups, n_rows):
 
 def _is_sequence_of_sets(X):
     """Whether the items of X are sets, rather than the rows of one table."""
-    if getattr(X, "ndim", None) == 1 and getattr(X, "dtype", None) == object:
+    if getattr(X, "ndim", None) == 1 and getattr(X, "dtype", None) == np.dtype(object):
         X = list(X)
     if not isinstance(X, (list, tuple)):
         return False
@@ -597,7 +611,7 @@ def _from_equal_lengths(X):
     )
 
 
-def _from_rows(X):
+def _from_rows(X, explain):
     """Each row of a table as a set of one element: scikit-learn's own kind of input."""
     values = check_array(
         X,
@@ -606,10 +620,11 @@ def _from_rows(X):
         ensure_all_finite=False,
         input_name="X",
     )
-    warnings.warn(
-        "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
-        "set, or several, pass a list of 2-D arrays (here: [X]).",
-        UserWarning,
-        stacklevel=2,
-    )
+    if explain:
+        warnings.warn(
+            "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
+            "set, or several, pass a list of 2-D arrays (here: [X]).",
+            UserWarning,
+            stacklevel=2,
+        )
     return SetCollection(values, np.arange(len(values) + 1))

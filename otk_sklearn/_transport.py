@@ -11,6 +11,9 @@ from scipy.special import logsumexp
 
 from otk_sklearn import _kernels
 
+# The most by which float32's rounding of similarities may change a plan, relatively.
+_MAX_ROUNDING = 5e-5
+
 
 class Plans(NamedTuple):
     """Plans of several sets.
@@ -90,9 +93,13 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter):
 def _plans(plan, n_sets):
     """Plans that no iteration was needed for."""
     shape = (n_sets, plan.shape[1])
-    return Plans(
-        plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool)
-    )
+    return Plans(plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool))
+
+
+def _float32_suffices(similarities, offsets, epsilon):
+    """Per set and reference: whether rounded similarities still give the same plan."""
+    largest = np.maximum.reduceat(np.abs(similarities).max(axis=2), offsets[:-1])
+    return np.finfo(np.float32).eps * largest <= _MAX_ROUNDING * epsilon
 
 
 def _sinkhorn(similarities, offsets, masses, epsilon, max_iter, tol):
@@ -102,7 +109,9 @@ def _sinkhorn(similarities, offsets, masses, epsilon, max_iter, tol):
     exponents /= epsilon
     # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
     lowest = np.minimum.reduceat(exponents.min(axis=2), offsets[:-1])
-    in_range = lowest >= np.log(limits.tiny)
+    solved = lowest >= np.log(limits.tiny)
+    if dtype == np.float32:
+        solved &= _float32_suffices(similarities, offsets, epsilon)
     plans = _plans(np.exp(exponents, out=exponents), len(offsets) - 1)
     _kernels.sinkhorn_scaling(
         plans.plan,
@@ -111,13 +120,13 @@ def _sinkhorn(similarities, offsets, masses, epsilon, max_iter, tol):
         max_iter,
         tol,
         np.sqrt(limits.tiny),
-        in_range,
+        solved,
         plans.n_iter,
         plans.residual,
     )
     if dtype == np.float32:
-        return plans._replace(solved=in_range.all(axis=1))
-    for s, r in np.argwhere(~in_range):
+        return plans._replace(solved=solved.all(axis=1))
+    for s, r in np.argwhere(~solved):
         rows = slice(offsets[s], offsets[s + 1])
         plan, plans.n_iter[s, r], plans.residual[s, r] = _sinkhorn_log(
             similarities[rows, r], masses[rows], epsilon, max_iter, tol
@@ -143,7 +152,11 @@ def _softmax(similarities, offsets, masses, epsilon):
         plan = np.exp(logits, out=logits)
     totals = np.add.reduceat(plan, starts) * similarities.shape[2]
     plan /= np.repeat(totals, lengths, axis=0)
-    return _plans(plan, len(starts))
+    plans = _plans(plan, len(starts))
+    if similarities.dtype == np.float32:
+        solved = _float32_suffices(similarities, offsets, epsilon)
+        plans = plans._replace(solved=solved.all(axis=1))
+    return plans
 
 
 def _exact(similarities, offsets, masses):

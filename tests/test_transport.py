@@ -1,0 +1,155 @@
+"""Plans against POT and plain NumPy."""
+
+import numpy as np
+import ot
+import pytest
+from numpy.testing import assert_allclose
+
+from otk_sklearn import OTKEmbedding, SetCollection
+from otk_sklearn._transport import plain_plan
+
+EPSILONS = [1e-3, 1e-2, 0.1, 1.0, 10.0]
+SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (500, 3), (500, 50)]
+
+
+def make_problem(n_elements, n_supports, weighted, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n_elements, 5))
+    z = rng.normal(size=(n_supports, 5))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    masses = rng.uniform(0.1, 1, n_elements) if weighted else np.ones(n_elements)
+    return x, z, masses / masses.sum()
+
+
+def plan_of(x, z, masses, dtype=np.float64, **params):
+    model = OTKEmbedding(kernel="linear", references=z[None], **params)
+    X = SetCollection(x.astype(dtype), [0, len(x)], weights=masses)
+    return model.fit(X).transport_plan(X)[0][0]
+
+
+def pot_plan(x, z, masses, epsilon, n_iter):
+    """POT's log-domain Sinkhorn on the transposed problem: it ends on the first side."""
+    supports = np.full(len(z), 1 / len(z))
+    plan = ot.bregman.sinkhorn_log(
+        supports, masses, -z @ x.T, epsilon, numItermax=n_iter, stopThr=0, warn=False
+    )
+    return plan.T
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_sinkhorn_is_that_of_pot_at_equal_iterations(epsilon, shape, weighted):
+    x, z, masses = make_problem(*shape, weighted)
+    pot = pot_plan(x, z, masses, epsilon, 20)
+    ours = plan_of(x, z, masses, epsilon=epsilon, max_iter=20, tol=0)
+    plain = plain_plan(x @ z.T, masses, solver="sinkhorn", epsilon=epsilon, max_iter=20)
+    assert_allclose(ours, pot, rtol=0, atol=1e-8 / shape[1])
+    assert_allclose(plain, pot, rtol=0, atol=1e-8 / shape[1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(1, 7), (5, 50), (30, 10), (500, 3)])
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_sinkhorn_is_that_of_pot_at_convergence(epsilon, shape, weighted):
+    x, z, masses = make_problem(*shape, weighted)
+    n_iter = int(max(50, 20 / epsilon))
+    pot = pot_plan(x, z, masses, epsilon, n_iter)
+    ours = plan_of(x, z, masses, epsilon=epsilon, max_iter=n_iter, tol=0)
+    assert_allclose(ours, pot, rtol=0, atol=1e-8)
+    if epsilon >= 0.1:
+        stopped = plan_of(x, z, masses, epsilon=epsilon, max_iter=n_iter, tol=1e-10)
+        assert_allclose(stopped, pot, rtol=0, atol=1e-8)
+        assert_allclose(stopped.sum(axis=1), masses, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_float32_keeps_to_a_support_mass(epsilon, shape, weighted):
+    x, z, masses = make_problem(*shape, weighted)
+    # Both sides are given the same numbers: those that float32 holds.
+    x, z = x.astype(np.float32).astype(float), z.astype(np.float32).astype(float)
+    pot = pot_plan(x, z, masses, epsilon, 100)
+    ours = plan_of(x, z, masses, np.float32, epsilon=epsilon, max_iter=100, tol=0)
+    assert ours.dtype == np.float32
+    assert_allclose(ours, pot, rtol=0, atol=1e-4 / shape[1])
+
+
+@pytest.mark.parametrize("offset", [0, 100])
+@pytest.mark.parametrize("spread", [1e-2, 1.0])
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+def test_float32_sees_when_similarities_are_rounded(solver, epsilon, spread, offset):
+    """Similarities large and alike: nothing underflows, yet float32 has no digits left."""
+    rng = np.random.default_rng(0)
+    params = {"solver": solver, "epsilon": epsilon, "max_iter": 50}
+    x = (offset + spread * rng.normal(size=(40, 5))).astype(np.float32)
+    z = (1 + spread * rng.normal(size=(4, 5))).astype(np.float32).astype(float)
+    masses = np.full(40, 1 / 40)
+    expected = plain_plan(x.astype(float) @ z.T, masses, **params)
+    ours = plan_of(x, z, masses, np.float32, tol=0, **params)
+    assert_allclose(ours, expected, rtol=0, atol=1e-4 / len(z))
+
+
+def test_zero_masses_take_no_part():
+    x, z, masses = make_problem(20, 4, weighted=True)
+    masses[[0, 7]] = 0
+    kept = masses > 0
+    for solver in ["sinkhorn", "softmax", "emd"]:
+        plan = plan_of(x, z, masses, solver=solver, epsilon=0.1)
+        assert_allclose(plan[~kept], 0, atol=0)
+        expected = plan_of(x[kept], z, masses[kept], solver=solver, epsilon=0.1)
+        assert_allclose(plan[kept], expected, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_exact_plan_has_the_cost_of_pot(shape, weighted):
+    x, z, masses = make_problem(*shape, weighted)
+    plan = plan_of(x, z, masses, solver="emd")
+    expected = ot.emd2(masses, np.full(shape[1], 1 / shape[1]), -x @ z.T)
+    assert_allclose(np.sum(-x @ z.T * plan), expected, rtol=1e-10)
+    assert_allclose(plan.sum(axis=0), 1 / shape[1], rtol=1e-10)
+    assert_allclose(plan.sum(axis=1), masses, rtol=1e-10)
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_softmax_is_attention(epsilon):
+    x, z, masses = make_problem(40, 6, weighted=True)
+    plan = plan_of(x, z, masses, solver="softmax", epsilon=epsilon)
+    for j, support in enumerate(z):
+        scores = x @ support / epsilon
+        attention = masses * np.exp(scores - scores.max())
+        assert_allclose(plan[:, j], attention / attention.sum() / 6, rtol=1e-9, atol=1e-300)
+
+
+def test_sinkhorn_goes_to_the_exact_plan():
+    x, z, masses = make_problem(12, 4, weighted=True)
+    exact = plan_of(x, z, masses, solver="emd")
+    sharp = plan_of(x, z, masses, epsilon=1e-3, max_iter=5000, tol=0)
+    assert_allclose(sharp, exact, atol=1e-4)
+
+
+def test_tolerance_bounds_the_error_and_zero_runs_every_iteration():
+    x, z, masses = make_problem(60, 8, weighted=True)
+    X = SetCollection(x, [0, len(x)], weights=masses)
+    model = OTKEmbedding(kernel="linear", references=z[None], epsilon=0.05).fit(X)
+    for tol in [1e-2, 1e-4, 1e-6]:
+        model.set_params(tol=tol, max_iter=10_000)
+        plan, found = model.transport_plan(X)[0][0], model.sinkhorn_diagnostics(X)
+        error = np.abs(plan.sum(axis=1) - masses).sum()
+        assert 0 < error <= tol
+        assert_allclose(found.residual, [[error]], rtol=1e-6, atol=1e-15)
+        # One iteration less would not have done: no iteration is wasted but the last.
+        shorter = plain_plan(
+            x @ z.T,
+            masses,
+            solver="sinkhorn",
+            epsilon=0.05,
+            max_iter=found.n_iter[0, 0] - 2,
+        )
+        assert np.abs(shorter.sum(axis=1) - masses).sum() > tol
+    model.set_params(tol=0, max_iter=123)
+    assert model.sinkhorn_diagnostics(X).n_iter == 123
