@@ -72,8 +72,12 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     else:
         kmeans = KMeans(n_clusters, n_init=1)
     kmeans.set_params(random_state=random_state)
+    # K-means squares its input: a power of two, exact, keeps huge and tiny values in range.
+    _, exponent = np.frexp(np.abs(rows).max())
+    rows = np.ldexp(rows, -exponent)
     # Threads add up in an order of their own, and K-means amplifies the last digit.
     with single_threaded(), warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return kmeans.fit(rows, sample_weight=masses).cluster_centers_
+        kmeans.fit(rows, sample_weight=masses)
+    return np.ldexp(kmeans.cluster_centers_, exponent)

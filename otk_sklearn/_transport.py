@@ -167,7 +167,10 @@ def _exact(similarities, offsets, masses):
     plan = np.empty_like(similarities)
     for start, stop in zip(offsets[:-1], offsets[1:]):
         for r in range(similarities.shape[1]):
+            # Neither shifts of rows nor the scale change the plan, but POT's rounding.
             cost = -similarities[start:stop, r].astype(np.float64)
+            cost -= cost.min(axis=1, keepdims=True)
+            cost /= max(cost.max(), np.finfo(np.float64).tiny)
             plan[start:stop, r] = ot.emd(
                 masses[start:stop], supports, cost, numItermax=10_000_000
             )

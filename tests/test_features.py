@@ -1,0 +1,92 @@
+"""Kernels, whitening and bandwidth against plain formulas and scikit-learn."""
+
+import numpy as np
+import pytest
+from helpers import plain_features, plain_kernel
+from numpy.testing import assert_allclose
+from scipy.spatial.distance import pdist
+from sklearn.metrics.pairwise import rbf_kernel
+
+from otk_sklearn import OTKEmbedding
+from otk_sklearn._features import FeatureMap, make_feature_map, unit_rows
+
+RNG = np.random.default_rng(0)
+ELEMENTS = RNG.normal(size=(50, 4))
+ANCHORS = RNG.normal(size=(12, 4))
+ANCHORS /= np.linalg.norm(ANCHORS, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+@pytest.mark.parametrize("gamma", [1e-3, 0.5, 30.0])
+def test_kernels_and_features_are_the_formulas(kernel, gamma):
+    elements = np.vstack([ELEMENTS, np.zeros(4), ANCHORS[0]])
+    feature_map = make_feature_map(kernel, gamma, ANCHORS, 1e-2)
+    kappa = [[plain_kernel(kernel, gamma, x, w) for w in ANCHORS] for x in elements]
+    assert_allclose(feature_map.kappa(elements), kappa, rtol=1e-10)
+    features = plain_features(kernel, gamma, ANCHORS, 1e-2, elements)
+    assert_allclose(feature_map.features(elements), features, rtol=1e-7, atol=1e-9)
+    assert_allclose(feature_map.features(elements, batch_rows=7), features, atol=1e-8)
+    if kernel == "homogeneous":
+        assert_allclose(feature_map.kappa(elements)[-2], 0, atol=0)
+
+
+def test_all_elements_as_anchors_give_the_exact_kernel():
+    X = [ELEMENTS[:20], ELEMENTS[20:]]
+    model = OTKEmbedding(n_components=50, damping=1e-9, gamma=0.3, random_state=0).fit(X)
+    feature_map = FeatureMap("rbf", 0.3, model.anchors_, model.normalization_)
+    features = feature_map.features(ELEMENTS)
+    assert_allclose(features @ features.T, rbf_kernel(ELEMENTS, gamma=0.3), atol=1e-6)
+
+
+def test_the_error_falls_as_anchors_grow():
+    exact = rbf_kernel(ELEMENTS, gamma=0.1)
+    errors = []
+    for n_components in [2, 5, 10, 20, 50]:
+        model = OTKEmbedding(
+            n_components=n_components, damping=1e-6, gamma=0.1, random_state=0
+        ).fit([ELEMENTS])
+        feature_map = FeatureMap("rbf", 0.1, model.anchors_, model.normalization_)
+        features = feature_map.features(ELEMENTS)
+        errors.append(np.abs(features @ features.T - exact).max())
+    assert np.all(np.diff(errors) < 0)
+    assert errors[-1] < 1e-4
+
+
+def test_float32_far_from_the_origin():
+    x, w = 1000 + ELEMENTS, 1000 + ANCHORS
+    x, w = x.astype(np.float32).astype(float), w.astype(np.float32).astype(float)
+    kappa = FeatureMap("rbf", 0.5, w.astype(np.float32)).kappa(x.astype(np.float32))
+    assert kappa.dtype == np.float32
+    assert_allclose(kappa, rbf_kernel(x, w, gamma=0.5), atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+def test_median_gamma(kernel):
+    X = [ELEMENTS[:20], ELEMENTS[20:]]
+    model = OTKEmbedding(kernel=kernel, n_components=10, random_state=0).fit(X)
+    elements = ELEMENTS
+    if kernel == "homogeneous":
+        elements = ELEMENTS / np.linalg.norm(ELEMENTS, axis=1, keepdims=True)
+    assert_allclose(model.gamma_, 1 / np.median(pdist(elements) ** 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unit_rows_over_the_range_of_floats(dtype):
+    limits = np.finfo(dtype)
+    rows = np.array([[3, -4], [0, 0], [1, 0]], dtype)
+    for scale in [limits.tiny, 1e-30, 1, 1e30, limits.max / 16]:
+        unit, norms = unit_rows(rows * dtype(scale))
+        assert unit.dtype == dtype
+        assert_allclose(unit, [[0.6, -0.8], [0, 0], [1, 0]], rtol=4 * limits.eps)
+        assert_allclose(norms / dtype(scale), [5, 0, 1], rtol=4 * limits.eps)
+
+
+def test_anchors_of_the_homogeneous_kernel_are_unit_norm():
+    X = [ELEMENTS[:20], np.vstack([ELEMENTS[20:], np.zeros(4)])]
+    for anchors in ["kmeans", "random", 5 * ANCHORS]:
+        model = OTKEmbedding(
+            kernel="homogeneous", anchors=anchors, n_components=12, random_state=0
+        ).fit(X)
+        assert model.anchors_.shape == (12, 4)
+        assert_allclose(np.linalg.norm(model.anchors_, axis=1), 1)
+    assert_allclose(model.anchors_, ANCHORS)
