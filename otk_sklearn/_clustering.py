@@ -75,7 +75,7 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     # K-means squares its input: a power of two, exact, keeps huge and tiny values in range.
     _, exponent = np.frexp(np.abs(rows).max())
     rows = np.ldexp(rows, -exponent)
-    # Threads add up in an order of their own, and K-means amplifies the last digit.
+    # K-means would amplify the last digit, and threads add up in an order of their own.
     with single_threaded(), warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -116,7 +116,13 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
                 f"transformer={self.transformer!r} gave a sparse matrix; expected a dense "
                 "array (many transformers take sparse_output=False)."
             )
-        return sets.with_values(np.asarray(values))
+        values = np.asarray(values)
+        if len(values) != len(sets.values):
+            raise ValueError(
+                f"transformer={self.transformer!r} gave {len(values)} rows for "
+                f"{len(sets.values)} elements; expected one row an element."
+            )
+        return sets.with_values(values)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features that the transformer gives each element.

@@ -25,7 +25,7 @@ from otk_sklearn._features import (
     unit_rows,
 )
 from otk_sklearn._matching import Matching
-from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded_blas
+from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._references import learn_reference
 from otk_sklearn._sets import check_fitted_sets, check_sets, record_fit_input
 
@@ -357,7 +357,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         sample_seed, gamma_seed, anchors_seed, references_seed = seeds
         memory = check_memory(self.memory)
         elements, masses = sample_elements(sets, self.max_elements, sample_seed)
-        with single_threaded_blas():
+        with single_threaded():
             feature_map = self._learn_feature_map(
                 elements, masses, memory, gamma_seed, anchors_seed
             )

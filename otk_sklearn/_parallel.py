@@ -24,16 +24,29 @@ def _controller():
 
 
 @contextlib.contextmanager
-def single_threaded_blas():
-    """Hold BLAS to one thread; the last one to leave restores what the first one found.
+def single_threaded():
+    """Hold BLAS and OpenMP to one thread.
 
-    The limit is the process's, not the thread's. Were each user to restore what it found
-    itself, two that overlap could leave the limit of 1 behind for good.
+    Work is split over threads of our own; and one thread always adds up in one order, so
+    that results don't depend on `n_jobs`.
+    """
+    # OpenMP's limit is the calling thread's own, but that of BLAS is the whole process's.
+    with _single_threaded_blas(), _controller().limit(limits=1, user_api="openmp"):
+        yield
+
+
+@contextlib.contextmanager
+def _single_threaded_blas():
+    """Of threads that overlap, the last to leave restores what the first one found.
+
+    Were each to restore what it found itself, one that came second and left last would
+    "restore" the limit of 1, for good.
     """
     global _blas_users, _blas_limit
     with _blas_lock:
         if _blas_users == 0:
             _blas_limit = _controller().limit(limits=1, user_api="blas")
+            _let_go()
         _blas_users += 1
     try:
         yield
@@ -42,13 +55,14 @@ def single_threaded_blas():
             _blas_users -= 1
             if _blas_users == 0:
                 _blas_limit.restore_original_limits()
+                _let_go()
 
 
-@contextlib.contextmanager
-def single_threaded():
-    """Hold BLAS and OpenMP to one thread. OpenMP's limit is the calling thread's own."""
-    with single_threaded_blas(), _controller().limit(limits=1, user_api="openmp"):
-        yield
+def _let_go():
+    """Let other threads change the limits: threadpoolctl reserves that to the last setter
+    until it leaves a limit's context."""
+    with _controller().limit(limits=None):
+        pass
 
 
 def rows_in_memory(row_bytes, n_jobs):
@@ -78,7 +92,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
         What `function` returned, in the order of the sets.
     """
     chunks = _chunk_sets(lengths + rows_per_set, min(_CHUNK_ROWS, max_rows))
-    with single_threaded_blas():
+    with single_threaded():
         return Parallel(n_jobs=n_jobs, require="sharedmem")(
             delayed(function)(chunk) for chunk in chunks
         )

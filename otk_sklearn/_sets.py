@@ -504,6 +504,7 @@ def _check_positions(positions, n_elements):
 
 def _pack(sets, name):
     """Copy a sequence of sets into one array; return it and the sets' lengths."""
+    sets = list(sets)
     arrays = [_as_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
     if not arrays:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
@@ -514,6 +515,12 @@ def _pack(sets, name):
             raise ValueError(
                 f"set {i} of {name} has {array.shape[1]} features, set 0 has "
                 f"{arrays[0].shape[1]}; expected the same number in every set."
+            )
+        columns = list(getattr(sets[i], "columns", []))
+        if columns != list(getattr(sets[0], "columns", [])):
+            raise ValueError(
+                f"set {i} of {name} has the columns {columns}, set 0 has "
+                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
             )
     return np.concatenate(arrays), [len(array) for array in arrays]
 
@@ -613,13 +620,12 @@ def _from_equal_lengths(X):
 
 def _from_rows(X, explain):
     """Each row of a table as a set of one element: scikit-learn's own kind of input."""
-    values = check_array(
-        X,
-        dtype=[np.float64, np.float32],
-        order="C",
-        ensure_all_finite=False,
-        input_name="X",
-    )
+    try:
+        values = check_array(
+            X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+    except ValueError as error:
+        raise ValueError(f"X is no list of 2-D arrays, and no table: {error}") from error
     if explain:
         warnings.warn(
             "X is 2-D: each of its rows is taken as a set of one element. To hand over one "

@@ -47,9 +47,7 @@ def test_embedding_is_the_formulas(kernel, solver, weighted, sets):
     weights = [rng.uniform(0.1, 1, len(x)) if weighted else np.ones(len(x)) for x in sets]
     X = SetCollection.from_sets(sets, weights=weights)
     model = make_model(kernel=kernel, solver=solver, tol=0, max_iter=30).fit(X)
-    expected = [
-        plain_embedding(model, x, w / w.sum()) for x, w in zip(sets, weights)
-    ]
+    expected = [plain_embedding(model, x, w / w.sum()) for x, w in zip(sets, weights)]
     assert_allclose(model.transform(X), expected, rtol=1e-6, atol=1e-8)
 
 

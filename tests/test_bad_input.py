@@ -1,0 +1,211 @@
+"""Rubbish gets an error that names what is wrong, and the estimator stays as it was."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import make_sets
+from scipy.sparse import csr_array
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import StandardScaler
+
+from otk_sklearn import ElementTransformer, OTKEmbedding
+
+GOOD = make_sets(n_sets=4)
+
+
+def changed(index, *, value=None, array=None):
+    """The good sets, with one element or one set changed."""
+    sets = [x.copy() for x in GOOD]
+    if array is not None:
+        sets[index] = array
+    else:
+        sets[index][-1, 2] = value
+    return sets
+
+
+BAD_SETS = {
+    "no sets": ([], "empty collection"),
+    "no sets in an array": (np.empty((0, 3, 2)), "empty collection"),
+    "empty set": (changed(2, array=np.empty((0, 4))), "set 2 of X is empty"),
+    "sets of length 0": (np.empty((3, 0, 2)), "set 0 of X is empty"),
+    "no features": ([np.empty((2, 0))], "set 0 of X has 0 features"),
+    "different features": (
+        changed(1, array=np.ones((3, 5))),
+        "set 1 of X has 5 features, set 0 has 4",
+    ),
+    "nan": (
+        changed(3, value=np.nan),
+        r"X contains NaN in set 3 \(element \d+, feature 2\)",
+    ),
+    "infinity": (changed(2, value=-np.inf), r"X contains infinity \(inf\) in set 2"),
+    "nan in a table": ([[0.0, 1.0], [np.nan, 1.0]], "X contains NaN in set 1"),
+    "text": (["spam", "eggs"], "X is no list of 2-D arrays, and no table: .* 'spam'"),
+    "text in a set": (changed(1, array=[["a", "b"]]), "set 1 of X is <U1; expected real"),
+    "objects in a set": (
+        changed(1, array=np.array([[{}, 1, 2, 3]])),
+        "set 1 of X must hold real numbers",
+    ),
+    "dates": (
+        changed(1, array=np.ones((2, 4), "datetime64[s]")),
+        "set 1 of X is datetime64",
+    ),
+    "complex": (
+        changed(1, array=1j * np.ones((2, 4))),
+        "Complex data not supported: set 1",
+    ),
+    "complex table": (1j * np.ones((2, 4)), "Complex data not supported"),
+    "masked": (
+        changed(1, array=np.ma.masked_equal(np.eye(4), 0)),
+        "set 1 of X has masked values",
+    ),
+    "1-D set": (
+        changed(1, array=np.ones(4)),
+        r"set 1 of X has shape \(4,\); expected a 2-D",
+    ),
+    "1-D sets": ([np.ones(3), np.ones(4)], r"set 0 of X has shape \(3,\)"),
+    "3-D set": (changed(1, array=np.ones((2, 2, 4))), r"set 1 of X has shape \(2, 2, 4\)"),
+    "ragged set": (changed(1, array=[[1, 2, 3, 4], [1]]), "set 1 of X is not a 2-D array"),
+    "no set at all": ([GOOD[0], None], r"set 1 of X has shape \(\); expected a 2-D"),
+    "5-D": (np.ones((1, 2, 3, 4, 5)), "dim 5"),
+    "a number": (3.0, "Expected 2D array, got scalar"),
+    "a 1-D array": (np.ones(5), "Expected 2D array, got 1D array"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SETS)
+@pytest.mark.parametrize(
+    "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
+)
+@pytest.mark.filterwarnings("ignore:n_components=128", "ignore:X is 2-D")
+def test_bad_sets(make, case):
+    X, message = BAD_SETS[case]
+    estimator = make()
+    if isinstance(estimator, ElementTransformer) and case.startswith("nan"):
+        estimator.fit(X).transform(X)  # StandardScaler passes NaN on, as to an imputer
+        return
+    for call in [estimator.fit, estimator.fit_transform]:
+        with pytest.raises(ValueError, match=message):
+            call(X)
+    assert not [name for name in vars(estimator) if name.endswith("_")]
+    estimator.fit(GOOD)
+    before = pickle.dumps(vars(estimator))
+    for call in [estimator.fit, estimator.transform]:
+        with pytest.raises(ValueError, match=message):
+            call(X)
+    assert pickle.dumps(vars(estimator)) == before
+
+
+@pytest.mark.filterwarnings("ignore:n_components=128")
+def test_sparse_matrices():
+    model = OTKEmbedding().fit(GOOD)
+    with pytest.raises(TypeError, match="(?i)sparse"):
+        model.fit(csr_array(np.eye(4)))
+    with pytest.raises(TypeError, match="set 1 of X is a sparse matrix"):
+        model.fit(changed(1, array=csr_array(np.eye(4))))
+
+
+@pytest.mark.filterwarnings("ignore:n_components=128")
+def test_wrong_number_of_features_and_not_fitted():
+    for estimator in [OTKEmbedding(), ElementTransformer(StandardScaler())]:
+        with pytest.raises(NotFittedError):
+            estimator.transform(GOOD)
+        estimator.fit(GOOD)
+        with pytest.raises(ValueError, match="X has 3 features, but .* expecting 4"):
+            estimator.transform([np.ones((2, 3))])
+
+
+@pytest.mark.filterwarnings("ignore:n_components=128")
+@pytest.mark.parametrize(
+    "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
+)
+def test_one_set_in_place_of_a_list_is_explained_once(make):
+    model = make().fit(GOOD)
+    with pytest.warns(UserWarning, match="each of its rows is taken as a set") as caught:
+        model.transform(GOOD[1])
+    assert len(caught) == 1
+    model = make()
+    with pytest.warns(UserWarning, match="each of its rows is taken as a set") as caught:
+        model.fit(GOOD[1]).transform(GOOD[1])
+    assert sum("each of its rows" in str(w.message) for w in caught) == 1
+
+
+@pytest.mark.filterwarnings("ignore:n_components=128", "ignore:X is 2-D")
+def test_feature_names_of_tables():
+    table = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
+    model = OTKEmbedding().fit(table)
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform(table[["b", "a", "c"]])
+
+
+def test_data_frames_of_different_columns():
+    first = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    with pytest.raises(ValueError, match=r"set 1 of X has the columns \['b', 'a'\]"):
+        OTKEmbedding().fit([first, first[["b", "a"]]])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"n_supports": 0},
+        {"n_supports": 2.5},
+        {"epsilon": 0},
+        {"epsilon": -1},
+        {"epsilon": np.inf},
+        {"epsilon": np.nan},
+        {"kernel": "gaussian"},
+        {"gamma": 0},
+        {"gamma": "mean"},
+        {"n_components": 0},
+        {"damping": 0},
+        {"anchors": "best"},
+        {"references": "best"},
+        {"solver": "simplex"},
+        {"max_iter": 0},
+        {"tol": -1e-9},
+        {"max_elements": 0},
+        {"memory": 3},
+        {"n_jobs": 1.5},
+        {"random_state": "seed"},
+    ],
+)
+def test_parameters_out_of_range(params):
+    (name,) = params
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of OTKEmbedding must be"):
+        OTKEmbedding(**params).fit(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"anchors": np.ones((5, 3))}, "anchors has 3 features; expected .* of X, 4"),
+        ({"anchors": np.full((5, 4), np.nan)}, "Input anchors contains NaN"),
+        ({"anchors": np.ones(4)}, "Expected 2D array"),
+        ({"references": np.ones((2, 4))}, r"references has shape \(2, 4\); expected"),
+        (
+            {"references": np.ones((1, 2, 4)), "n_components": 8},
+            r"references has shape \(1, 2, 4\); expected \(n_references, n_supports, 8\)",
+        ),
+        (
+            {"references": np.ones((1, 0, 4)), "kernel": "linear"},
+            r"references has shape \(1, 0, 4\)",
+        ),
+        ({"references": np.full((1, 2, 8), np.inf)}, "Input references contains inf"),
+    ],
+)
+def test_arrays_that_do_not_fit(params, message):
+    model = OTKEmbedding(n_components=8).fit(GOOD)
+    before = pickle.dumps({k: v for k, v in vars(model).items() if k.endswith("_")})
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**params).fit(GOOD)
+    after = pickle.dumps({k: v for k, v in vars(model).items() if k.endswith("_")})
+    assert after == before
+
+
+def test_element_transformer_parameters():
+    with pytest.raises(ValueError, match="The 'transformer' parameter"):
+        ElementTransformer("scale").fit(GOOD)
+    with pytest.raises(ValueError, match="The 'max_elements' parameter"):
+        ElementTransformer(StandardScaler(), max_elements=0).fit(GOOD)

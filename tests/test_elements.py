@@ -1,0 +1,105 @@
+"""`ElementTransformer`: any transformer, on the elements of sets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
+
+
+@pytest.mark.parametrize("transformer", [StandardScaler(), PCA(2), "passthrough pipeline"])
+def test_elements_are_those_of_the_stacked_table(transformer, sets):
+    if isinstance(transformer, str):
+        transformer = make_pipeline(StandardScaler(), PCA(3))
+    stacked = np.vstack(sets)
+    expected = clone(transformer).fit_transform(stacked)
+    result = ElementTransformer(transformer).fit(sets).transform(sets)
+    assert isinstance(result, SetCollection)
+    assert_array_equal(result.lengths, [len(x) for x in sets])
+    assert_allclose(result.values, expected, atol=1e-12)
+    assert not hasattr(transformer, "n_features_in_")
+
+
+def test_weights_positions_and_dtype_are_kept(collection):
+    full = SetCollection(
+        collection.values.astype(np.float32),
+        collection.offsets,
+        weights=np.arange(1.0, 1 + len(collection.values)),
+        positions=np.linspace(0, 1, len(collection.values)),
+    )
+    result = ElementTransformer(StandardScaler()).fit_transform(full)
+    assert result.dtype == np.float32
+    assert_array_equal(result.weights, full.weights)
+    assert_array_equal(result.positions, full.positions)
+
+
+def test_fit_on_a_sample(collection):
+    sampled = ElementTransformer(StandardScaler(), max_elements=10, random_state=0)
+    assert sampled.fit(collection).transformer_.n_samples_seen_ == 10
+    assert_array_equal(
+        clone(sampled).fit(collection).transformer_.mean_, sampled.transformer_.mean_
+    )
+
+
+def test_labels_reach_the_elements(sets):
+    y = np.arange(len(sets)) % 3
+    labels = np.repeat(y, [len(x) for x in sets])
+    expected = LinearDiscriminantAnalysis().fit(np.vstack(sets), labels)
+    for given in [y, y.tolist(), pd.Series(y)]:
+        model = ElementTransformer(LinearDiscriminantAnalysis()).fit(sets, given)
+        assert_allclose(model.transformer_.scalings_, expected.scalings_)
+
+
+def test_nan_may_pass_to_an_imputer(sets):
+    sets[2][0, 1] = np.nan
+    imputed = ElementTransformer(SimpleImputer()).fit_transform(sets)
+    assert np.isfinite(imputed.values).all()
+    with pytest.raises(ValueError, match="X contains NaN in set 2"):
+        ElementTransformer(PCA(2)).fit(sets)
+
+
+def test_transformers_that_do_not_fit(sets):
+    with pytest.raises(TypeError, match="gave a sparse matrix"):
+        ElementTransformer(OneHotEncoder()).fit_transform([x.round() for x in sets])
+
+    class DropRows(StandardScaler):
+        def transform(self, X):
+            return super().transform(X)[1:]
+
+    with pytest.raises(ValueError, match="DropRows.* gave 138 rows for 139 elements"):
+        ElementTransformer(DropRows()).fit_transform(sets)
+
+
+def test_names_and_set_output(sets):
+    model = ElementTransformer(PCA(2)).fit(sets)
+    assert model.get_feature_names_out().tolist() == ["pca0", "pca1"]
+    assert model.set_output(transform="pandas") is model
+    assert isinstance(model.transform(sets), SetCollection)
+    with config_context(transform_output="pandas"):
+        assert isinstance(model.fit_transform(sets), SetCollection)
+    inner = StandardScaler().set_output(transform="pandas")
+    assert isinstance(ElementTransformer(inner).fit_transform(sets), SetCollection)
+
+
+def test_grid_search_over_the_inner_transformer(sets):
+    pipeline = make_pipeline(
+        ElementTransformer(PCA()), OTKEmbedding(2, n_components=8), StandardScaler()
+    )
+    pipeline.set_params(elementtransformer__transformer__n_components=3).fit(sets)
+    assert pipeline[0].transformer_.n_components_ == 3
+    grid = GridSearchCV(
+        ElementTransformer(PCA()),
+        {"transformer__n_components": [1, 2]},
+        scoring=lambda model, X, y=None: model.transformer_.explained_variance_.sum(),
+        cv=2,
+    ).fit(sets)
+    assert grid.best_params_ == {"transformer__n_components": 2}

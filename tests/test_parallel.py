@@ -1,0 +1,65 @@
+"""Chunks, and thread limits that are given back."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from otk_sklearn._parallel import map_chunks, single_threaded
+
+
+def blas_threads():
+    return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("max_rows", [1, 7, 10**6])
+def test_chunks_cover_the_sets_in_order(max_rows, n_jobs):
+    lengths = np.random.default_rng(0).integers(1, 12, 100)
+    chunks = map_chunks(
+        lambda chunk: chunk, lengths, rows_per_set=2, max_rows=max_rows, n_jobs=n_jobs
+    )
+    covered = [i for chunk in chunks for i in range(chunk.start, chunk.stop)]
+    assert covered == list(range(100))
+    for chunk in chunks:
+        rows = (lengths[chunk] + 2).sum()
+        assert rows <= min(max_rows, 4096) or chunk.stop == chunk.start + 1
+
+
+def test_limits_are_given_back():
+    before = blas_threads()
+    with single_threaded():
+        assert {p["num_threads"] for p in threadpool_info()} == {1}
+    assert blas_threads() == before
+    with pytest.raises(KeyError), single_threaded():
+        raise KeyError
+    assert blas_threads() == before
+
+
+def test_limits_that_overlap_in_two_threads_are_given_back():
+    """The first to come is the first to leave: the second must not keep its limit."""
+    before = blas_threads()
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    stay = threading.Event()
+
+    def first():
+        with single_threaded():
+            first_in.set()
+            second_in.wait(10)
+        first_out.set()
+        stay.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_in.wait(10)
+    with single_threaded():
+        second_in.set()
+        first_out.wait(10)
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+    with single_threaded():
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+    stay.set()
+    thread.join(10)
