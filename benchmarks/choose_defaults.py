@@ -23,7 +23,7 @@ from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
 from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
-START = {"n_supports": 30, "n_components": 128, "epsilon": 0.05, "tol": 1e-3}
+START = {"n_supports": 30, "n_components": 128, "epsilon": 0.05, "tol": 1e-2}
 GRID = {
     "n_supports": [5, 10, 20, 30, 50],
     "n_components": [32, 64, 128, 256],

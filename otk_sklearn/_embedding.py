@@ -77,7 +77,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         the elements with weights `exp(similarity / epsilon)`, whoever else takes them.
     max_iter : int, default=100
         Maximal number of Sinkhorn iterations of a set.
-    tol : float, default=1e-3
+    tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
         below. 0 runs exactly `max_iter` iterations for every set.
     max_elements : int, default=300_000
@@ -177,7 +177,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         references="kmeans",
         solver="sinkhorn",
         max_iter=100,
-        tol=1e-3,
+        tol=1e-2,
         max_elements=300_000,
         memory=None,
         n_jobs=None,
@@ -388,7 +388,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                     f"n_components={self.n_components} is more than the {len(anchors)} "
                     "distinct elements to learn from; there are that many anchors.",
                     UserWarning,
-                    stacklevel=4,
+                    stacklevel=2,
                 )
         else:
             anchors = self._check_anchors(elements)
@@ -480,5 +480,5 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"iterations for {missed.sum()} of {len(missed)} sets (largest error "
                 f"{residual.max():.2g}). Increase max_iter or epsilon.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=2,
             )

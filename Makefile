@@ -1,0 +1,41 @@
+# Every target sets up what it needs in .venv, with nothing but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test format docs defaults accuracy test-lowest clean
+
+demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
+	$(BIN)/python docs/examples/digits_point_sets.py
+
+test: $(VENV)/tests.installed  ## Lint, then run the tests and doctests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+format: $(VENV)/tests.installed  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+accuracy: $(VENV)/benchmarks.installed  ## Accuracy on real data, defaults, nothing tuned
+	$(BIN)/python benchmarks/accuracy.py
+
+defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
+	$(BIN)/python benchmarks/choose_defaults.py
+
+test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declares
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet \
+		--constraint tests/lowest-versions.txt --editable ".[tests]"
+	$(VENV)-lowest/bin/python -m pytest
+
+$(VENV)/%.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-lowest docs/_build

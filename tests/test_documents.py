@@ -1,0 +1,26 @@
+"""The Python code on the README and the documentation's pages runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_on_page_runs(page, capsys):
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert blocks or page.name not in ("README.md", "user_guide.md")
+    namespace = {}
+    for block in blocks:  # each goes on where the one before stopped
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_links_between_documents_lead_somewhere():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
