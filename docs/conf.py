@@ -1,13 +1,13 @@
 """Sphinx configuration: Markdown pages, and the API from docstrings."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "otk_sklearn"
 author = "The otk_sklearn developers"
 copyright = f"2026, {author}"
-release = version("otk-sklearn")
+release = version = importlib.metadata.version("otk-sklearn")
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False

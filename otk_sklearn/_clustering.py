@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 
 from otk_sklearn._parallel import single_threaded
 
@@ -30,7 +31,6 @@ def sample_elements(sets, max_elements, random_state):
     Returns
     -------
     elements : ndarray of shape (n_distinct, n_features)
-        In lexicographic order.
     masses : ndarray of shape (n_distinct,)
         All positive.
     """
@@ -45,26 +45,38 @@ def sample_elements(sets, max_elements, random_state):
 
 
 def merge_equal_rows(rows, masses):
-    """Return the distinct rows, sorted, and the sum of the masses of each."""
-    distinct, label = np.unique(rows, axis=0, return_inverse=True)
-    return distinct, np.bincount(label.ravel(), weights=masses)
+    """Return the distinct rows and the sum of the masses of each.
+
+    Their order is decided by the rows alone. They are told apart by one number each, a
+    random projection: sorting numbers is fast and takes little memory, and should two of
+    a billion rows ever coincide, nothing is lost but one row.
+    """
+    projection = np.random.RandomState(0).standard_normal(rows.shape[1])
+    _, exponent = np.frexp(np.abs(rows).max(initial=0.0))
+    keys = np.empty(len(rows))
+    for batch in gen_batches(len(rows), 4096):
+        scaled = np.ldexp(rows[batch].astype(np.float64), -exponent)
+        # Row by row: a matrix product may round equal rows differently.
+        keys[batch] = (scaled * projection).sum(axis=1)
+    _, first, label = np.unique(keys, return_index=True, return_inverse=True)
+    return rows[first], np.bincount(label, weights=masses)
 
 
 def kmeans_centers(rows, masses, n_clusters, random_state):
-    """Weighted K-means centres, or the distinct rows where there are no more than asked.
+    """Weighted K-means centres, or the rows where there are no more than asked for.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
+        Distinct, and of a size whose square is in the range of floats.
     masses : ndarray of shape (n_rows,)
     n_clusters : int
     random_state : int
 
     Returns
     -------
-    centers : ndarray of shape (min(n_clusters, n_distinct), n_features)
+    centers : ndarray of shape (min(n_clusters, n_rows), n_features)
     """
-    rows, masses = merge_equal_rows(rows, masses)
     if len(rows) <= n_clusters:
         return rows
     if len(rows) > _MINI_BATCH_ROWS:
@@ -72,12 +84,8 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     else:
         kmeans = KMeans(n_clusters, n_init=1)
     kmeans.set_params(random_state=random_state)
-    # K-means squares its input: a power of two, exact, keeps huge and tiny values in range.
-    _, exponent = np.frexp(np.abs(rows).max())
-    rows = np.ldexp(rows, -exponent)
     # K-means would amplify the last digit, and threads add up in an order of their own.
     with single_threaded(), warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(rows, sample_weight=masses)
-    return np.ldexp(kmeans.cluster_centers_, exponent)
+        return kmeans.fit(rows, sample_weight=masses).cluster_centers_

@@ -35,7 +35,7 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         The fitted transformer.
     n_features_in_ : int
         Number of features of an element seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Only if X was a DataFrame.
 
     See Also

@@ -108,7 +108,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Iterations of reference learning; 1 for a single reference.
     n_features_in_ : int
         Number of features of an element seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Only if X was a DataFrame.
 
     See Also
@@ -357,6 +357,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         sample_seed, gamma_seed, anchors_seed, references_seed = seeds
         memory = check_memory(self.memory)
         elements, masses = sample_elements(sets, self.max_elements, sample_seed)
+        if self.kernel != "rbf":  # features are learned from directions
+            elements, masses = unit_elements(elements, masses)
         with single_threaded():
             feature_map = self._learn_feature_map(
                 elements, masses, memory, gamma_seed, anchors_seed
@@ -374,8 +376,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _learn_feature_map(self, elements, masses, memory, gamma_seed, anchors_seed):
         if self.kernel == "linear":
             return FeatureMap("linear")
-        if self.kernel == "homogeneous":
-            elements, masses = unit_elements(elements, masses)
         gamma = self.gamma
         if isinstance(gamma, str):
             gamma = median_gamma(elements, gamma_seed)

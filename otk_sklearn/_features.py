@@ -104,11 +104,12 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     -------
     anchors : ndarray of shape (min(n_components, n_elements), n_features)
     """
-    if not len(elements):  # all are 0, and stay out of the homogeneous kernel's anchors
-        return unit_rows(np.ones((1, elements.shape[1]), elements.dtype))[0]
     if method == "random":
         return random_rows(elements, n_components, random_state)
-    return kmeans_centers(elements, masses, n_components, random_state)
+    # K-means squares its input. Scaling by a power of two is exact.
+    _, exponent = np.frexp(np.abs(elements).max())
+    scaled = np.ldexp(elements, -exponent)
+    return np.ldexp(kmeans_centers(scaled, masses, n_components, random_state), exponent)
 
 
 def random_rows(rows, n_rows, random_state):
@@ -130,9 +131,11 @@ def median_gamma(elements, random_state):
 
 
 def unit_elements(elements, masses):
-    """Make elements unit-norm, without zero rows, and merge those that become equal."""
+    """Make elements unit-norm, without those that are 0, and merge what becomes equal."""
     unit, norms = unit_rows(elements)
     unit, masses = unit[norms > 0], masses[norms > 0]
+    if not len(unit):  # nothing has a direction: any will do
+        return unit_rows(np.ones_like(elements[:1]))[0], np.ones(1)
     return merge_equal_rows(unit, masses)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from otk_sklearn._clustering import kmeans_centers
-from otk_sklearn._features import random_rows, unit_elements, unit_rows
+from otk_sklearn._features import random_rows, unit_rows
 
 
 def learn_reference(feature_map, elements, masses, n_supports, method, random_state):
@@ -13,7 +13,7 @@ def learn_reference(feature_map, elements, masses, n_supports, method, random_st
     ----------
     feature_map : FeatureMap
     elements : ndarray of shape (n_elements, n_features)
-        Distinct.
+        Distinct; unit-norm, unless the kernel is rbf.
     masses : ndarray of shape (n_elements,)
     n_supports : int
     method : {"kmeans", "random"}
@@ -22,12 +22,11 @@ def learn_reference(feature_map, elements, masses, n_supports, method, random_st
     Returns
     -------
     reference : ndarray of shape (n_supports, n_components)
-        With fewer distinct features than `n_supports`, supports repeat cyclically. A
-        support is 0 only where all features are.
+        With fewer elements than `n_supports`, supports repeat cyclically.
     """
-    features, masses = unit_elements(feature_map.features(elements), masses)
-    if not len(features):
-        features, masses = np.zeros((1, features.shape[1]), features.dtype), np.ones(1)
+    features, norms = unit_rows(feature_map.features(elements))
+    if not norms.all() and norms.any():  # elements that no anchor knows
+        features, masses = features[norms > 0], masses[norms > 0]
     if method == "random":
         supports = random_rows(features, n_supports, random_state)
     else:
