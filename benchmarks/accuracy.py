@@ -39,6 +39,9 @@ def make_embeddings(seed):
             FunctionTransformer(mean_and_deviation), StandardScaler()
         ),
         "OTKEmbedding()": OTKEmbedding(random_state=seed),
+        "the same, centred": make_pipeline(
+            OTKEmbedding(random_state=seed), StandardScaler(with_std=False)
+        ),
     }
 
 

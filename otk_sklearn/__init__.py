@@ -1,10 +1,10 @@
 """Fixed-size vectors from sets of vectors, by optimal transport to a learned reference."""
 
-from importlib.metadata import version
+from importlib.metadata import version as _version
 
 from otk_sklearn._elements import ElementTransformer
 from otk_sklearn._embedding import OTKEmbedding
 from otk_sklearn._sets import SetCollection
 
 __all__ = ["ElementTransformer", "OTKEmbedding", "SetCollection"]
-__version__ = version("otk-sklearn")
+__version__ = _version("otk-sklearn")

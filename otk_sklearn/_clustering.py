@@ -10,9 +10,6 @@ import warnings
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
-
-from otk_sklearn._parallel import single_threaded
 
 # Above this many rows, Lloyd's iterations take minutes where mini-batches take seconds.
 _MINI_BATCH_ROWS = 50_000
@@ -45,21 +42,19 @@ def sample_elements(sets, max_elements, random_state):
 
 
 def merge_equal_rows(rows, masses):
-    """Return the distinct rows and the sum of the masses of each.
+    """Return the distinct rows, in an order of their own, and each one's sum of masses."""
+    rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
+    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return rows[first], np.bincount(label.ravel(), weights=masses)
 
-    Their order is decided by the rows alone. They are told apart by one number each, a
-    random projection: sorting numbers is fast and takes little memory, and should two of
-    a billion rows ever coincide, nothing is lost but one row.
-    """
-    projection = np.random.RandomState(0).standard_normal(rows.shape[1])
-    _, exponent = np.frexp(np.abs(rows).max(initial=0.0))
-    keys = np.empty(len(rows))
-    for batch in gen_batches(len(rows), 4096):
-        scaled = np.ldexp(rows[batch].astype(np.float64), -exponent)
-        # Row by row: a matrix product may round equal rows differently.
-        keys[batch] = (scaled * projection).sum(axis=1)
-    _, first, label = np.unique(keys, return_index=True, return_inverse=True)
-    return rows[first], np.bincount(label, weights=masses)
+
+def draw_rows(rows, masses, n_rows, random_state):
+    """Draw rows without replacement, by their masses; all where there are no more."""
+    if len(rows) <= n_rows:
+        return rows
+    random = np.random.RandomState(random_state)
+    return rows[random.choice(len(rows), n_rows, replace=False, p=masses / masses.sum())]
 
 
 def kmeans_centers(rows, masses, n_clusters, random_state):
@@ -84,8 +79,7 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     else:
         kmeans = KMeans(n_clusters, n_init=1)
     kmeans.set_params(random_state=random_state)
-    # K-means would amplify the last digit, and threads add up in an order of their own.
-    with single_threaded(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return kmeans.fit(rows, sample_weight=masses).cluster_centers_

@@ -7,9 +7,9 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from otk_sklearn._sets import check_fitted_sets, check_sets, record_fit_input
+from otk_sklearn._validation import check_fitted_sets, check_sets, record_fit_input
 
 
 class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -86,11 +86,13 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         self : object
         """
         sets = check_sets(X, allow_nan=self._allow_nan)
-        rows = np.arange(len(sets.values))
-        if self.max_elements is not None and len(rows) > self.max_elements:
+        n_elements = len(sets.values)
+        rows = slice(None)  # no copy
+        if self.max_elements is not None and n_elements > self.max_elements:
             random = check_random_state(self.random_state)
-            rows = np.sort(random.choice(rows, self.max_elements, replace=False))
+            rows = np.sort(random.choice(n_elements, self.max_elements, replace=False))
         if y is not None:
+            check_consistent_length(sets, y)
             y = np.repeat(np.asarray(y), sets.lengths, axis=0)[rows]
         transformer = clone(self.transformer).fit(sets.values[rows], y)
         record_fit_input(self, X, sets)
@@ -136,6 +138,8 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         ndarray of str
         """
         check_is_fitted(self)
+        if input_features is None:
+            input_features = getattr(self, "feature_names_in_", None)
         return self.transformer_.get_feature_names_out(input_features)
 
     def set_output(self, *, transform=None):
@@ -154,12 +158,11 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
     @property
     def _allow_nan(self):
         """Whether NaN may pass, as to an imputer."""
-        return get_tags(self.transformer).input_tags.allow_nan
+        return get_tags(self).input_tags.allow_nan
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.transformer)
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
-        tags.transformer_tags.preserves_dtype = inner.transformer_tags.preserves_dtype
+        if hasattr(self.transformer, "__sklearn_tags__"):
+            tags.input_tags.allow_nan = get_tags(self.transformer).input_tags.allow_nan
         return tags

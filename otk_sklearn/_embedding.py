@@ -1,5 +1,6 @@
 """`OTKEmbedding`: parameters, validation, and the order of the steps."""
 
+import math
 import warnings
 from numbers import Integral, Real
 
@@ -27,7 +28,7 @@ from otk_sklearn._features import (
 from otk_sklearn._matching import Matching
 from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._references import learn_reference
-from otk_sklearn._sets import check_fitted_sets, check_sets, record_fit_input
+from otk_sklearn._validation import check_fitted_sets, check_sets, record_fit_input
 
 
 class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -39,7 +40,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     Parameters
     ----------
-    n_supports : int, default=30
+    n_supports : int, default=50
         Number of supports of the reference. Ignored if `references` is an array.
     epsilon : float, default=0.05
         Strength of the entropic regularisation, on the scale of similarities (at most 1
@@ -55,9 +56,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
           lose their magnitude.
     gamma : float or "median", default="median"
         Bandwidth of the kernel. "median" is one over the median squared distance between
-        sampled distinct elements (made unit-norm for the homogeneous kernel). A bandwidth
-        sigma of the literature is `gamma = 1 / (2 sigma^2)`.
-    n_components : int, default=128
+        sampled distinct elements (made unit-norm for the homogeneous kernel), or 1 where
+        there is none. A bandwidth sigma of the literature is `gamma = 1 / (2 sigma^2)`.
+    n_components : int, default=64
         Number of anchors, and so of features of an element. Ignored by the linear kernel,
         and if `anchors` is an array. With fewer distinct elements, there are that many.
     damping : float, default=1e-2
@@ -79,7 +80,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Maximal number of Sinkhorn iterations of a set.
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
-        below. 0 runs exactly `max_iter` iterations for every set.
+        below. 0 runs exactly `max_iter` iterations for every set. Below 1e-6, sets in
+        float32 are solved in float64.
     max_elements : int, default=300_000
         Number of elements that anchors and references are learned from, drawn without
         replacement if there are more.
@@ -166,12 +168,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __init__(
         self,
-        n_supports=30,
+        n_supports=50,
         *,
         epsilon=0.05,
         kernel="rbf",
         gamma="median",
-        n_components=128,
+        n_components=64,
         damping=1e-2,
         anchors="kmeans",
         references="kmeans",
@@ -282,7 +284,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         phi_x = self._transform(check_fitted_sets(self, X))
         phi_y = phi_x if Y is None else self._transform(check_fitted_sets(self, Y))
-        return phi_x @ phi_y.T / np.prod(self.references_.shape[:2])
+        return phi_x @ phi_y.T / math.prod(self.references_.shape[:2])
 
     def transport_plan(self, X):
         """Transport plans between sets and references.
@@ -295,16 +297,16 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Returns
         -------
         list of ndarray of shape (n_references, n_elements_i, n_supports)
-            Columns sum to `1 / n_supports`; but with `solver="softmax"`, rows sum to the
-            masses of the elements, up to `tol`.
+            Columns sum to `1 / n_supports`. Rows sum to the masses of the elements: up to
+            `tol` with Sinkhorn, exactly with "emd", not at all with "softmax".
         """
         sets = check_fitted_sets(self, X)
-        matching = self._matching(sets.dtype)
+        matching = self._matching()
 
         def plans_of(chunk):
             plans = matching.plans(sets[chunk])
-            starts = sets.offsets[chunk][1:] - sets.offsets[chunk.start]
-            by_set = np.split(plans.plan, starts[: len(plans.residual) - 1])
+            starts = sets.offsets[chunk] - sets.offsets[chunk.start]
+            by_set = np.split(plans.plan, starts[1:])
             return plans.residual, [p.transpose(1, 0, 2).copy() for p in by_set]
 
         residuals, plans = zip(*self._map_chunks(plans_of, sets, matching))
@@ -331,7 +333,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             All are 0 with the other solvers.
         """
         sets = check_fitted_sets(self, X)
-        matching = self._matching(sets.dtype)
+        matching = self._matching()
 
         def diagnose(chunk):
             plans = matching.plans(sets[chunk])
@@ -359,6 +361,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         elements, masses = sample_elements(sets, self.max_elements, sample_seed)
         if self.kernel != "rbf":  # features are learned from directions
             elements, masses = unit_elements(elements, masses)
+        # K-means would amplify the last digit, and threads add up in an order of their own.
         with single_threaded():
             feature_map = self._learn_feature_map(
                 elements, masses, memory, gamma_seed, anchors_seed
@@ -378,7 +381,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return FeatureMap("linear")
         gamma = self.gamma
         if isinstance(gamma, str):
-            gamma = median_gamma(elements, gamma_seed)
+            gamma = median_gamma(elements, masses, gamma_seed)
         if isinstance(self.anchors, str):
             anchors = memory.cache(learn_anchors)(
                 elements, masses, self.n_components, self.anchors, anchors_seed
@@ -429,24 +432,25 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             raise ValueError(f"references has shape {references.shape}; it is empty.")
         return references
 
-    def _matching(self, dtype):
-        """What is needed to match sets, in their precision."""
-        n_references, n_supports, n_components = self.references_.shape
-        # Per element: its values, features, similarities and plan, in float64 at most.
-        row_bytes = 8 * (self.n_features_in_ + n_components + 2 * n_references * n_supports)
-        return Matching(
-            FeatureMap(self.kernel, self.gamma_, self.anchors_, self.normalization_).astype(
-                dtype
-            ),
-            self.references_.astype(dtype, copy=False),
-            {
-                "solver": self.solver,
-                "epsilon": self.epsilon,
-                "max_iter": self.max_iter,
-                "tol": self.tol,
-            },
-            rows_in_memory(row_bytes, self.n_jobs),
+    def _matching(self):
+        """What is needed to match sets."""
+        feature_map = FeatureMap(
+            self.kernel, self.gamma_, self.anchors_, self.normalization_
         )
+        # In float64, whatever the sets: D has large entries that cancel.
+        supports = feature_map.whiten(self.references_.astype(np.float64))
+        # Plain numbers: NumPy's would decide the precision of float32 arrays.
+        transport = {
+            "solver": self.solver,
+            "epsilon": float(self.epsilon),
+            "max_iter": int(self.max_iter),
+            "tol": float(self.tol),
+        }
+        # Per element: its values, features, similarities and plan, in float64 at most.
+        n_references, n_supports, n_components = supports.shape
+        row_bytes = 8 * (self.n_features_in_ + n_components + 2 * n_references * n_supports)
+        max_rows = rows_in_memory(row_bytes, self.n_jobs)
+        return Matching(feature_map, supports, transport, max_rows)
 
     def _map_chunks(self, function, sets, matching):
         """Call `function` with slices that together cover the sets, in threads."""
@@ -460,7 +464,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         )
 
     def _transform(self, sets):
-        matching = self._matching(sets.dtype)
+        matching = self._matching()
         out = np.empty((len(sets), self.references_.size), sets.dtype)
 
         def embed(chunk):

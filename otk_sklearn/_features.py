@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh
 from scipy.spatial.distance import pdist
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
-from otk_sklearn._clustering import kmeans_centers, merge_equal_rows
+from otk_sklearn._clustering import draw_rows, kmeans_centers, merge_equal_rows
+from otk_sklearn._parallel import CHUNK_ROWS
 
 # Elements whose pairwise distances give the median: half a million pairs.
 _MEDIAN_ELEMENTS = 1000
@@ -20,7 +21,7 @@ _MEDIAN_ELEMENTS = 1000
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """The map from elements to features.
+    """The map from elements to features. It computes in the precision of its input.
 
     Parameters
     ----------
@@ -37,16 +38,6 @@ class FeatureMap:
     anchors: np.ndarray | None = None
     normalization: np.ndarray | None = None
 
-    def astype(self, dtype):
-        """Return this map computing in float32 or float64."""
-        if self.kernel == "linear":
-            return self
-        return replace(
-            self,
-            anchors=self.anchors.astype(dtype, copy=False),
-            normalization=self.normalization.astype(dtype, copy=False),
-        )
-
     def kappa(self, elements):
         """Kernel between elements and anchors, of shape (n_elements, n_components)."""
         if self.kernel == "rbf":
@@ -57,14 +48,16 @@ class FeatureMap:
 
     def whiten(self, rows):
         """Apply D to each of the rows: what `kappa` gave, or sums of it."""
-        return rows if self.kernel == "linear" else rows @ self.normalization
+        if self.kernel == "linear":
+            return rows
+        return rows @ self.normalization.astype(rows.dtype, copy=False)
 
-    def features(self, elements, batch_rows=4096):
+    def features(self, elements):
         """`psi` of the elements, of shape (n_elements, n_components)."""
         if self.kernel == "linear":
             return elements
         features = np.empty((len(elements), len(self.anchors)), elements.dtype)
-        for rows in gen_batches(len(elements), batch_rows):
+        for rows in gen_batches(len(elements), CHUNK_ROWS):
             features[rows] = self.whiten(self.kappa(elements[rows]))
         return features
 
@@ -85,7 +78,8 @@ def make_feature_map(kernel, gamma, anchors, damping):
     gram = exact.kappa(exact.anchors)
     eigenvalues, U = eigh((gram + gram.T) / 2)
     scale = 1.0 / (np.sqrt(np.maximum(eigenvalues, 0.0)) + damping)
-    return replace(exact, normalization=(U * scale) @ U.T).astype(anchors.dtype)
+    normalization = ((U * scale) @ U.T).astype(anchors.dtype, copy=False)
+    return replace(exact, anchors=anchors, normalization=normalization)
 
 
 def learn_anchors(elements, masses, n_components, method, random_state):
@@ -105,28 +99,36 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     anchors : ndarray of shape (min(n_components, n_elements), n_features)
     """
     if method == "random":
-        return random_rows(elements, n_components, random_state)
+        return draw_rows(elements, masses, n_components, random_state)
     # K-means squares its input. Scaling by a power of two is exact.
     _, exponent = np.frexp(np.abs(elements).max())
     scaled = np.ldexp(elements, -exponent)
     return np.ldexp(kmeans_centers(scaled, masses, n_components, random_state), exponent)
 
 
-def random_rows(rows, n_rows, random_state):
-    """Draw rows without replacement; all of them where there are no more."""
-    random = check_random_state(random_state)
-    return rows[random.permutation(len(rows))[:n_rows]]
+def median_gamma(elements, masses, random_state):
+    """One over the median squared distance between distinct elements drawn by mass.
 
-
-def median_gamma(elements, random_state):
-    """One over the median squared distance between sampled distinct elements."""
-    sample = random_rows(elements, _MEDIAN_ELEMENTS, random_state).astype(np.float64)
-    if len(sample) < 2:
+    1 where there is no such distance, or where it leaves the range of floats.
+    """
+    if len(elements) > _MEDIAN_ELEMENTS:
+        random = np.random.RandomState(random_state)
+        p = masses / masses.sum()
+        drawn = random.choice(len(elements), _MEDIAN_ELEMENTS, p=p)
+        drawn, masses = np.unique(drawn, return_counts=True)
+        elements = elements[drawn]
+    if len(elements) < 2:
         return 1.0
-    largest = np.abs(sample).max()
-    median = np.median(pdist(sample / largest, "sqeuclidean"))
+    elements = elements.astype(np.float64)
+    largest = np.abs(elements).max()
+    distances = pdist(elements / largest, "sqeuclidean")
+    first, second = np.triu_indices(len(elements), 1)
+    order = np.argsort(distances)
+    covered = np.cumsum((masses[first] * masses[second])[order])
+    # Just above a half: rounding is not to decide between the two sides of a tie.
+    middle = np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])
     with np.errstate(all="ignore"):
-        gamma = float(1.0 / largest / largest / median)
+        gamma = float(1.0 / largest / largest / distances[order[middle]])
     return gamma if 0.0 < gamma < np.inf else 1.0
 
 
@@ -163,18 +165,19 @@ def _rbf(elements, anchors, gamma):
     """`exp(-gamma ||x - w||^2)`, by one matrix product."""
     # Squared norms and products cancel: the smaller the vectors, the less is lost.
     center = anchors.mean(axis=0)
-    scale = elements.dtype.type(np.sqrt(gamma))
     with np.errstate(over="ignore", invalid="ignore"):
-        x = (elements - center) * scale
-        w = (anchors - center) * scale
+        w = ((anchors - center) * np.sqrt(gamma)).astype(elements.dtype, copy=False)
+        x = elements - center.astype(elements.dtype, copy=False)
+        x *= np.sqrt(gamma)
         kappa = x @ w.T
         kappa *= 2
         x_norms = np.einsum("ij,ij->i", x, x)
         kappa -= x_norms[:, np.newaxis]
-        kappa -= np.einsum("ij,ij->i", w, w)
-    far = ~np.isfinite(x_norms)
-    if far.any():  # so far from every anchor that the squared distance overflowed
-        kappa[far] = -np.inf
+        w_norms = np.einsum("ij,ij->i", w, w)
+        kappa -= w_norms
+    if not (np.isfinite(x_norms).all() and np.isfinite(w_norms).all()):
+        # Squares left the range of floats, and with them any finite distance.
+        kappa[np.isnan(kappa)] = -np.inf
     np.minimum(kappa, 0, out=kappa)
     with np.errstate(under="ignore"):
         return np.exp(kappa, out=kappa)

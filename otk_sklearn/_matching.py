@@ -1,9 +1,10 @@
 """Matching the sets of one chunk to the references, and pooling them by the plan."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
 from otk_sklearn._features import FeatureMap
@@ -12,12 +13,14 @@ from otk_sklearn._transport import solve_plans
 
 @dataclass(frozen=True)
 class Matching:
-    """What is needed to match a set, in one dtype.
+    """What is needed to match sets. It computes in the precision of the sets.
 
     Parameters
     ----------
     feature_map : FeatureMap
-    references : ndarray of shape (n_references, n_supports, n_components)
+    supports : ndarray of float64 of shape (n_references, n_supports, n_components)
+        The whitened supports `D z_j`: `<psi(x), z_j> = <kappa(x), D z_j>`, so that no
+        element needs whitening.
     transport : dict
         Keyword arguments of `solve_plans`.
     max_rows : int
@@ -26,17 +29,9 @@ class Matching:
     """
 
     feature_map: FeatureMap
-    references: np.ndarray
+    supports: np.ndarray
     transport: dict
     max_rows: int
-
-    def astype(self, dtype):
-        """Return this matching computing in float32 or float64."""
-        return replace(
-            self,
-            feature_map=self.feature_map.astype(dtype),
-            references=self.references.astype(dtype, copy=False),
-        )
 
     def plans(self, sets):
         """Return the `Plans` between the sets and the references."""
@@ -52,7 +47,7 @@ class Matching:
         """
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
-        n_references, n_supports, n_components = self.references.shape
+        n_references, n_supports, n_components = self.supports.shape
         flat_plan = plans.plan.reshape(-1, n_references * n_supports)
         pooled = np.zeros((len(sets), flat_plan.shape[1], n_components), sets.dtype)
         for rows, kappa in blocks:
@@ -65,14 +60,19 @@ class Matching:
         return plans
 
     def _plans(self, sets, blocks):
-        n_references, n_supports, n_components = self.references.shape
-        # <psi(x), z> = <kappa(x), D z>: whitening the supports spares the elements.
-        supports = self.feature_map.whiten(self.references.reshape(-1, n_components))
+        n_references, n_supports, n_components = self.supports.shape
+        supports = self.supports.reshape(-1, n_components).astype(sets.dtype)
         similarities = np.empty((len(sets.values), len(supports)), sets.dtype)
+        norms = np.empty(len(sets.values), sets.dtype)
         for rows, kappa in blocks:
             np.matmul(kappa, supports.T, out=similarities[rows])
+            norms[rows] = row_norms(kappa)
+        # Rounding is that of the terms of the products, which whitening makes cancel.
+        largest = np.maximum.reduceat(norms, sets.offsets[:-1])
+        rounding = np.finfo(sets.dtype).eps * row_norms(supports).max() * largest
         plans = solve_plans(
             similarities.reshape(-1, n_references, n_supports),
+            rounding,
             sets.offsets,
             sets.masses,
             **self.transport,
@@ -84,7 +84,7 @@ class Matching:
     def _solve_in_float64(self, sets, plans):
         """Replace the plans that float32 could not solve, features and all."""
         unsolved = ~plans.solved
-        again = self.astype(np.float64).plans(sets[unsolved].astype(np.float64))
+        again = self.plans(sets[unsolved].astype(np.float64))
         plans.plan[np.repeat(unsolved, sets.lengths)] = again.plan
         plans.n_iter[unsolved] = again.n_iter
         plans.residual[unsolved] = again.residual

@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
 # Rows of features worked on at a time: few enough to stay in a core's cache.
-_CHUNK_ROWS = 4096
+CHUNK_ROWS = 4096
 
 _blas_lock = threading.Lock()
 _blas_users = 0
@@ -59,8 +59,11 @@ def _single_threaded_blas():
 
 
 def _let_go():
-    """Let other threads change the limits: threadpoolctl reserves that to the last setter
-    until it leaves a limit's context."""
+    """Let other threads change the limits.
+
+    From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
+    them last, until that thread leaves a limit's context; others are ignored, silently.
+    """
     with _controller().limit(limits=None):
         pass
 
@@ -91,7 +94,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     list
         What `function` returned, in the order of the sets.
     """
-    chunks = _chunk_sets(lengths + rows_per_set, min(_CHUNK_ROWS, max_rows))
+    chunks = _chunk_sets(lengths + rows_per_set, min(CHUNK_ROWS, max_rows))
     with single_threaded():
         return Parallel(n_jobs=n_jobs, require="sharedmem")(
             delayed(function)(chunk) for chunk in chunks

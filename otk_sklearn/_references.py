@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from otk_sklearn._clustering import kmeans_centers
-from otk_sklearn._features import random_rows, unit_rows
+from otk_sklearn._clustering import draw_rows, kmeans_centers
+from otk_sklearn._features import unit_rows
 
 
 def learn_reference(feature_map, elements, masses, n_supports, method, random_state):
@@ -28,7 +28,7 @@ def learn_reference(feature_map, elements, masses, n_supports, method, random_st
     if not norms.all() and norms.any():  # elements that no anchor knows
         features, masses = features[norms > 0], masses[norms > 0]
     if method == "random":
-        supports = random_rows(features, n_supports, random_state)
+        supports = draw_rows(features, masses, n_supports, random_state)
     else:
         supports = kmeans_centers(features, masses, n_supports, random_state)
     supports, _ = unit_rows(supports)

@@ -1,15 +1,13 @@
-"""`SetCollection`, and the one function that turns any accepted input into it.
+"""`SetCollection`: sets packed into one array.
 
 This is the gate: what passes here has proved offsets, shapes, one dtype and one memory
 order, and the compiled kernels rely on it without looking again.
 """
 
-import warnings
+import itertools
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class SetCollection:
@@ -63,13 +61,23 @@ class SetCollection:
     """
 
     def __init__(self, values, offsets, *, weights=None, positions=None):
-        self._values = _read_only(_as_elements(values, "values"))
-        self._offsets = _read_only(_check_offsets(offsets, len(self._values)))
+        self._values = _as_floats(_check_elements(values, "values"), "values").view()
+        self._values.flags.writeable = False  # the caller's own array stays writeable
+        self._offsets = _check_offsets(offsets, len(self._values))
         self._weights = self._positions = None
         if weights is not None:
-            self._weights = _read_only(_check_weights(weights, self._offsets))
+            self._weights = _check_weights(weights, self._offsets)
         if positions is not None:
-            self._positions = _read_only(_check_positions(positions, len(self._values)))
+            self._positions = _check_positions(positions, len(self._values))
+
+    @classmethod
+    def _of_proved(cls, values, offsets, weights, positions):
+        """A collection of parts of another one, which need no second proof."""
+        sets = cls.__new__(cls)
+        sets._values, sets._offsets = _read_only(values.view()), _read_only(offsets)
+        sets._weights = None if weights is None else _read_only(weights)
+        sets._positions = None if positions is None else _read_only(positions)
+        return sets
 
     @classmethod
     def from_sets(cls, sets, *, weights=None, positions=None):
@@ -100,13 +108,10 @@ class SetCollection:
         SetCollection(n_sets=2, n_elements=3, n_features=2, lengths 1 to 2, float64, \
 weights)
         """
-        values, lengths = _pack(sets, "sets")
-        return cls(
-            values,
-            np.concatenate([[0], np.cumsum(lengths)]),
-            weights=_join(weights, lengths, "weights"),
-            positions=_join(positions, lengths, "positions"),
-        )
+        values, offsets = pack(sets, "sets")
+        weights = None if weights is None else _join(weights, offsets, "weights")
+        positions = None if positions is None else _join(positions, offsets, "positions")
+        return cls(values, offsets, weights=weights, positions=positions)
 
     @classmethod
     def from_padded(cls, X, *, lengths=None, mask=None):
@@ -138,12 +143,12 @@ weights)
         >>> SetCollection.from_padded(padded, lengths=[1, 3])
         SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
         """
-        X = np.asarray(X)
+        X = np.asanyarray(X)
         if X.ndim != 3:
             raise ValueError(
                 f"X has shape {X.shape}; expected (n_sets, max_length, n_features)."
             )
-        X = _as_numeric(X, "X")
+        X = _as_floats(X, "X")
         if lengths is not None and mask is not None:
             raise ValueError("Both lengths and mask are given; expected at most one.")
         if lengths is not None:
@@ -156,7 +161,7 @@ weights)
                 f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
                 f"{X.shape[:2]}."
             )
-        return cls(X[mask], np.concatenate([[0], np.cumsum(mask.sum(axis=1))]))
+        return cls(X[mask], offsets_of(mask.sum(axis=1)))
 
     @classmethod
     def from_groups(cls, values, groups, *, weights=None, positions=None):
@@ -190,14 +195,13 @@ weights)
         >>> [elements.ravel().tolist() for elements in sets]
         [[1.0, 3.0], [2.0]]
         """
-        values = _as_elements(values, "values")
+        values = _as_floats(_check_elements(values, "values"), "values")
         order, lengths = _group_rows(groups, len(values))
-        if order is not None:  # the rows of some group are not together
-            values = values[order]
-            weights = weights if weights is None else np.asarray(weights)[order]
-            positions = positions if positions is None else np.asarray(positions)[order]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        return cls(values, offsets, weights=weights, positions=positions)
+        if weights is not None:
+            weights = _as_rows(weights, len(values), "weights")[order]
+        if positions is not None:
+            positions = _as_rows(positions, len(values), "positions")[order]
+        return cls(values[order], offsets_of(lengths), weights=weights, positions=positions)
 
     @property
     def values(self):
@@ -252,24 +256,32 @@ weights)
 
     def astype(self, dtype):
         """Return this collection with its values as float32 or float64."""
-        return SetCollection(
-            self._values.astype(dtype, copy=False),
-            self._offsets,
-            weights=self._weights,
-            positions=self._positions,
-        )
+        return self.with_values(self._values.astype(dtype, copy=False))
 
     def with_values(self, values):
-        """Return a collection of the same sets whose elements are the rows of `values`."""
-        return SetCollection(
-            values, self._offsets, weights=self._weights, positions=self._positions
-        )
+        """Return a collection of the same sets with other elements.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_elements, n_features_new)
+
+        Returns
+        -------
+        SetCollection
+        """
+        values = _as_floats(_check_elements(values, "values"), "values")
+        if len(values) != len(self._values):
+            raise ValueError(
+                f"values has {len(values)} rows; expected one an element, "
+                f"{len(self._values)}."
+            )
+        return self._of_proved(values, self._offsets, self._weights, self._positions)
 
     def __len__(self):
         return len(self._offsets) - 1
 
     def __iter__(self):
-        for start, stop in zip(self._offsets[:-1], self._offsets[1:]):
+        for start, stop in itertools.pairwise(self._offsets):
             yield self._values[start:stop]
 
     def __getitem__(self, index):
@@ -290,7 +302,7 @@ weights)
             return self._span(chosen[0], chosen[-1] + 1)
         starts = self._offsets[chosen]
         lengths = self._offsets[chosen + 1] - starts
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = offsets_of(lengths)
         rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return self._rows(rows, offsets)
 
@@ -300,11 +312,11 @@ weights)
         return self._rows(slice(offsets[0], offsets[-1]), offsets - offsets[0])
 
     def _rows(self, rows, offsets):
-        return SetCollection(
+        return self._of_proved(
             self._values[rows],
             offsets,
-            weights=None if self._weights is None else self._weights[rows],
-            positions=None if self._positions is None else self._positions[rows],
+            None if self._weights is None else self._weights[rows],
+            None if self._positions is None else self._positions[rows],
         )
 
     def __repr__(self):
@@ -325,87 +337,60 @@ weights)
         return _rebuild, (self._values, self._offsets, self._weights, self._positions)
 
 
-def as_sets(X, *, explain_rows=True):
-    """Turn any accepted input into a `SetCollection`, with one copy at most.
-
-    Parameters
-    ----------
-    X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
-            length, 4-D array of images of vectors, SetCollection, or 2-D input
-        2-D input (array, nested list of numbers, DataFrame) means that each row is a set
-        of one element. A 4-D array of shape (n_images, height, width, n_features) gets
-        the positions of its grid.
-    explain_rows : bool, default=True
-        Whether a `UserWarning` tells what 2-D input means.
-
-    Returns
-    -------
-    SetCollection
-    """
-    if isinstance(X, SetCollection):
-        sets = X
-    elif _is_sequence_of_sets(X):
-        values, lengths = _pack(X, "X")
-        sets = SetCollection(values, np.concatenate([[0], np.cumsum(lengths)]))
-    elif getattr(X, "ndim", 2) in (3, 4):
-        sets = _from_equal_lengths(np.asanyarray(X))
-    else:
-        sets = _from_rows(X, explain_rows)
-    if not len(sets):
-        raise ValueError("X is an empty collection; expected at least one set.")
-    return sets
-
-
-def check_sets(X, *, allow_nan=False, explain_rows=True):
-    """Return the sets of X, or raise an error that names the set with NaN or infinity."""
-    sets = as_sets(X, explain_rows=explain_rows)
-    try:
-        assert_all_finite(sets.values, allow_nan=allow_nan)
-    except ValueError:
-        wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
-        row, column = np.argwhere(wrong(sets.values))[0]
-        i = np.searchsorted(sets.offsets, row, side="right") - 1
-        what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
-        raise ValueError(
-            f"X contains {what} in set {i} (element {row - sets.offsets[i]}, feature "
-            f"{column}); expected finite values."
-        ) from None
-    return sets
-
-
-def record_fit_input(estimator, X, sets):
-    """Keep in the estimator what later input is compared with."""
-    validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)
-    estimator._single_elements = bool((sets.lengths == 1).all())
-
-
-def check_fitted_sets(estimator, X, *, allow_nan=False):
-    """Return the sets of X, which have to be like those that the estimator has seen."""
-    check_is_fitted(estimator)
-    # Whoever fitted on rows knows what they mean.
-    explain_rows = not estimator._single_elements
-    sets = check_sets(X, allow_nan=allow_nan, explain_rows=explain_rows)
-    validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
-    return sets
-
-
-def _table(X, sets):
-    """What carries names and number of features."""
-    return X if hasattr(X, "columns") else sets.values
-
-
 def _rebuild(values, offsets, weights, positions):
     return SetCollection(values, offsets, weights=weights, positions=positions)
 
 
+def offsets_of(lengths):
+    """Offsets of sets of these lengths, one after the other."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def pack(sets, name):
+    """Copy a sequence of sets into one array; return it and the offsets.
+
+    Parameters
+    ----------
+    sets : sequence of array-like of shape (n_elements_i, n_features)
+    name : str
+        What errors call the sequence.
+    """
+    sets = list(sets)
+    if not sets:
+        raise ValueError(f"{name} is an empty collection; expected at least one set.")
+    arrays = [_check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
+    for i, array in enumerate(arrays):
+        if len(array) == 0:
+            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
+        if array.shape[1] != arrays[0].shape[1]:
+            raise ValueError(
+                f"set {i} of {name} has {array.shape[1]} features, set 0 has "
+                f"{arrays[0].shape[1]}; expected the same number in every set."
+            )
+        columns = list(getattr(sets[i], "columns", []))
+        if columns != list(getattr(sets[0], "columns", [])):
+            raise ValueError(
+                f"set {i} of {name} has the columns {columns}, set 0 has "
+                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
+            )
+    offsets = offsets_of([len(array) for array in arrays])
+    single = all(array.dtype == np.float32 for array in arrays)
+    dtype = np.float32 if single else np.float64
+    values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
+    for i, array in enumerate(arrays):
+        values[offsets[i] : offsets[i + 1]] = (
+            _as_floats(array, f"set {i} of {name}") if array.dtype == object else array
+        )
+    return values, offsets
+
+
 def _read_only(array):
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    array.flags.writeable = False
+    return array
 
 
-def _as_numeric(array, name):
-    """Return `array` as float32 or float64, in C order, copied only if need be."""
+def _check_numbers(array, name):
+    """Return an array of real numbers (or of objects that may be), as it is."""
     if np.ma.is_masked(array):
         raise ValueError(f"{name} has masked values; expected none.")
     array = np.asarray(array)
@@ -413,6 +398,12 @@ def _as_numeric(array, name):
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
         raise ValueError(f"{name} is {array.dtype}; expected real numbers.")
+    return array
+
+
+def _as_floats(array, name):
+    """Return `array` as float32 or float64, in C order, copied only if need be."""
+    array = _check_numbers(array, name)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     try:
         return np.ascontiguousarray(array, dtype)
@@ -420,12 +411,8 @@ def _as_numeric(array, name):
         raise ValueError(f"{name} must hold real numbers: {error}.") from error
 
 
-def _as_float64_copy(array, name):
-    return np.array(_as_numeric(np.asanyarray(array), name), dtype=np.float64)
-
-
-def _as_elements(elements, name):
-    """Return a 2-D float array, or raise an error that calls it by `name`."""
+def _check_elements(elements, name):
+    """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
     if issparse(elements):
         raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
     try:
@@ -439,7 +426,17 @@ def _as_elements(elements, name):
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} has 0 features; expected at least 1.")
-    return _as_numeric(array, name)
+    return _check_numbers(array, name)
+
+
+def _as_rows(array, n_rows, name):
+    """Return an array with a float, or a row of floats, for each of the rows."""
+    array = _as_floats(np.asanyarray(array), name)
+    if array.ndim == 0 or len(array) != n_rows:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
+        )
+    return array
 
 
 def _check_offsets(offsets, n_elements):
@@ -462,15 +459,14 @@ def _check_offsets(offsets, n_elements):
             f"set {i} is empty: offsets goes from {given[i]} to {given[i + 1]}; expected "
             "strictly increasing offsets, each set having at least one element."
         )
-    return offsets
+    return _read_only(offsets)
 
 
 def _check_weights(weights, offsets):
-    weights = _as_float64_copy(weights, "weights")
-    if weights.shape != (offsets[-1],):
+    weights = np.array(_as_rows(weights, offsets[-1], "weights"), dtype=np.float64)
+    if weights.ndim != 1:
         raise ValueError(
-            f"weights has shape {weights.shape}; expected one weight an element, "
-            f"({offsets[-1]},)."
+            f"weights has shape {weights.shape}; expected ({offsets[-1]},): one an element."
         )
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
@@ -485,59 +481,39 @@ def _check_weights(weights, offsets):
             raise ValueError(
                 f"weights of set {zero[0]} are all zero; expected a positive sum."
             )
-    return weights
+    return _read_only(weights)
 
 
 def _check_positions(positions, n_elements):
-    positions = _as_float64_copy(positions, "positions")
+    positions = np.array(_as_rows(positions, n_elements, "positions"), dtype=np.float64)
     if positions.ndim == 1:
         positions = positions[:, np.newaxis]
-    if positions.ndim != 2 or len(positions) != n_elements or positions.shape[1] > 2:
+    if positions.ndim != 2 or positions.shape[1] not in (1, 2):
         raise ValueError(
             f"positions has shape {positions.shape}; expected ({n_elements}, n_axes), on "
             "1 or 2 axes."
         )
     if not np.isfinite(positions).all():
         raise ValueError("positions has NaN or infinity; expected finite coordinates.")
-    return positions
+    return _read_only(positions)
 
 
-def _pack(sets, name):
-    """Copy a sequence of sets into one array; return it and the sets' lengths."""
-    sets = list(sets)
-    arrays = [_as_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
-    if not arrays:
-        raise ValueError(f"{name} is an empty collection; expected at least one set.")
-    for i, array in enumerate(arrays):
-        if len(array) == 0:
-            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
-        if array.shape[1] != arrays[0].shape[1]:
-            raise ValueError(
-                f"set {i} of {name} has {array.shape[1]} features, set 0 has "
-                f"{arrays[0].shape[1]}; expected the same number in every set."
-            )
-        columns = list(getattr(sets[i], "columns", []))
-        if columns != list(getattr(sets[0], "columns", [])):
-            raise ValueError(
-                f"set {i} of {name} has the columns {columns}, set 0 has "
-                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
-            )
-    return np.concatenate(arrays), [len(array) for array in arrays]
-
-
-def _join(parts, lengths, name):
-    """Concatenate what is given per set, after a check of the lengths."""
-    if parts is None:
-        return None
-    parts = [np.asarray(part) for part in parts]
+def _join(parts, offsets, name):
+    """Concatenate what is given set by set."""
+    parts = list(parts)
+    lengths = np.diff(offsets)
     if len(parts) != len(lengths):
         raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")
-    for i, (part, length) in enumerate(zip(parts, lengths)):
-        if part.ndim == 0 or len(part) != length:
+    rows = [
+        _as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)
+    ]
+    for i, row in enumerate(rows):
+        if row.shape[1:] != rows[0].shape[1:]:
             raise ValueError(
-                f"{name} of set {i} has shape {part.shape}; the set has {length} elements."
+                f"{name} of set {i} has shape {row.shape}, that of set 0 {rows[0].shape}; "
+                "expected the same number of axes."
             )
-    return np.concatenate(parts)
+    return np.concatenate(rows)
 
 
 def _mask_from_lengths(lengths, shape):
@@ -556,81 +532,31 @@ def _mask_from_lengths(lengths, shape):
 
 
 def _group_rows(groups, n_rows):
-    """Return the order that brings groups together (None if they are) and their sizes."""
+    """Return the index that brings groups together, and their sizes."""
     groups = np.asarray(groups)
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
         )
-    missing = groups != groups
-    if groups.dtype.kind == "O":
-        missing = missing | np.equal(groups, None)
-    if np.any(missing):
-        raise ValueError(
-            f"groups has no label in row {np.flatnonzero(missing)[0]}; expected a label "
-            "for every row."
+    try:
+        missing = np.equal(groups, None) | (groups != groups)
+        if np.any(missing):
+            raise ValueError(
+                f"groups has no label in row {np.flatnonzero(missing)[0]}; expected one "
+                "for every row."
+            )
+        _, first, label, lengths = np.unique(
+            groups, return_index=True, return_inverse=True, return_counts=True
         )
-    _, first, label, lengths = np.unique(
-        groups, return_index=True, return_inverse=True, return_counts=True
-    )
+    except TypeError as error:
+        raise ValueError(
+            f"groups holds labels that can't be compared: {error}; expected labels that "
+            "can be sorted, and none missing."
+        ) from error
     by_appearance = np.argsort(first)
     rank = np.empty_like(by_appearance)
     rank[by_appearance] = np.arange(len(first))
     rank = rank[label]
-    order = None if (np.diff(rank) >= 0).all() else np.argsort(rank, kind="stable")
-    return order, lengths[by_appearance]
-
-
-def _is_sequence_of_sets(X):
-    """Whether the items of X are sets, rather than the rows of one table."""
-    if getattr(X, "ndim", None) == 1 and getattr(X, "dtype", None) == np.dtype(object):
-        X = list(X)
-    if not isinstance(X, (list, tuple)):
-        return False
-    dimensions = [_n_dimensions(x) for x in X]
-    row_lengths = {len(x) for x, n in zip(X, dimensions) if n == 1}
-    return max(dimensions, default=2) > 1 or len(row_lengths) > 1
-
-
-def _n_dimensions(x):
-    """Dimensions of an array or of nested lists; ragged ones count as 2."""
-    try:
-        return x.ndim if hasattr(x, "ndim") else np.ndim(x)
-    except ValueError:
-        return 2
-
-
-def _from_equal_lengths(X):
-    """Sets from a 3-D array, or from the 4-D array of a grid: no copy of float arrays."""
-    n_features = X.shape[-1]
-    n_sets, length = X.shape[0], int(np.prod(X.shape[1:-1]))
-    positions = None
-    if X.ndim == 4:
-        height, width = X.shape[1:3]
-        rows, columns = np.indices((height, width)).reshape(2, -1)
-        grid = np.column_stack([(rows + 1) / height, (columns + 1) / width])
-        positions = np.tile(grid, (n_sets, 1))
-    if n_sets and not length:
-        raise ValueError("set 0 of X is empty; expected at least one element.")
-    values = _as_numeric(X, "X").reshape(n_sets * length, n_features)
-    return SetCollection(
-        values, np.arange(n_sets + 1) * max(length, 1), positions=positions
-    )
-
-
-def _from_rows(X, explain):
-    """Each row of a table as a set of one element: scikit-learn's own kind of input."""
-    try:
-        values = check_array(
-            X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
-    except ValueError as error:
-        raise ValueError(f"X is no list of 2-D arrays, and no table: {error}") from error
-    if explain:
-        warnings.warn(
-            "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
-            "set, or several, pass a list of 2-D arrays (here: [X]).",
-            UserWarning,
-            stacklevel=2,
-        )
-    return SetCollection(values, np.arange(len(values) + 1))
+    if (np.diff(rank) >= 0).all():
+        return slice(None), lengths[by_appearance]  # together already: no copy
+    return np.argsort(rank, kind="stable"), lengths[by_appearance]

@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
+from sklearn.utils import gen_batches
 
 from otk_sklearn import _kernels
+from otk_sklearn._parallel import CHUNK_ROWS
 
-# The most by which float32's rounding of similarities may change a plan, relatively.
+# float32 is trusted with similarities rounded by no more than this, relative to epsilon,
+# and with no smaller tolerance than this.
 _MAX_ROUNDING = 5e-5
+_MIN_TOL = 1e-6
 
 
 class Plans(NamedTuple):
@@ -36,12 +40,14 @@ class Plans(NamedTuple):
     solved: np.ndarray
 
 
-def solve_plans(similarities, offsets, masses, *, solver, epsilon, max_iter, tol):
+def solve_plans(similarities, rounding, offsets, masses, *, solver, epsilon, max_iter, tol):
     """Solve for the plans of several sets.
 
     Parameters
     ----------
     similarities : ndarray of shape (n_elements, n_references, n_supports)
+    rounding : ndarray of shape (n_sets,)
+        Error of each set's similarities, looked at in float32 only.
     offsets : ndarray of int of shape (n_sets + 1,)
     masses : ndarray of float64 of shape (n_elements,)
     solver : {"sinkhorn", "emd", "softmax"}
@@ -54,9 +60,14 @@ def solve_plans(similarities, offsets, masses, *, solver, epsilon, max_iter, tol
     """
     if solver == "emd":
         return _exact(similarities, offsets, masses)
+    if similarities.dtype == np.float32:
+        trusted = rounding <= _MAX_ROUNDING * epsilon
+        trusted &= solver == "softmax" or tol == 0 or tol >= _MIN_TOL
+    else:
+        trusted = np.ones(len(offsets) - 1, bool)
     if solver == "softmax":
-        return _softmax(similarities, offsets, masses, epsilon)
-    return _sinkhorn(similarities, offsets, masses, epsilon, max_iter, tol)
+        return _softmax(similarities, offsets, masses, epsilon)._replace(solved=trusted)
+    return _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol)
 
 
 def plain_plan(similarities, masses, *, solver, epsilon, max_iter):
@@ -96,22 +107,14 @@ def _plans(plan, n_sets):
     return Plans(plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool))
 
 
-def _float32_suffices(similarities, offsets, epsilon):
-    """Per set and reference: whether rounded similarities still give the same plan."""
-    largest = np.maximum.reduceat(np.abs(similarities).max(axis=2), offsets[:-1])
-    return np.finfo(np.float32).eps * largest <= _MAX_ROUNDING * epsilon
-
-
-def _sinkhorn(similarities, offsets, masses, epsilon, max_iter, tol):
+def _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol):
     dtype = similarities.dtype
     limits = np.finfo(dtype)
     exponents = similarities - similarities.max(axis=2, keepdims=True)
     exponents /= epsilon
     # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
     lowest = np.minimum.reduceat(exponents.min(axis=2), offsets[:-1])
-    solved = lowest >= np.log(limits.tiny)
-    if dtype == np.float32:
-        solved &= _float32_suffices(similarities, offsets, epsilon)
+    solved = (lowest >= np.log(limits.tiny)) & trusted[:, np.newaxis]
     plans = _plans(np.exp(exponents, out=exponents), len(offsets) - 1)
     _kernels.sinkhorn_scaling(
         plans.plan,
@@ -146,17 +149,18 @@ def _softmax(similarities, offsets, masses, epsilon):
     starts, lengths = offsets[:-1], np.diff(offsets)
     with np.errstate(divide="ignore"):
         log_masses = np.log(masses).astype(similarities.dtype)
-    logits = similarities / epsilon + log_masses[:, np.newaxis, np.newaxis]
-    logits -= np.repeat(np.maximum.reduceat(logits, starts), lengths, axis=0)
+    plan = similarities / epsilon
+    plan += log_masses[:, np.newaxis, np.newaxis]
+    highest = np.maximum.reduceat(plan, starts)
+    set_of_element = np.repeat(np.arange(len(starts)), lengths)
+    for rows in gen_batches(len(plan), CHUNK_ROWS):  # a long set's temporaries stay small
+        plan[rows] -= highest[set_of_element[rows]]
     with np.errstate(under="ignore"):
-        plan = np.exp(logits, out=logits)
-    totals = np.add.reduceat(plan, starts) * similarities.shape[2]
-    plan /= np.repeat(totals, lengths, axis=0)
-    plans = _plans(plan, len(starts))
-    if similarities.dtype == np.float32:
-        solved = _float32_suffices(similarities, offsets, epsilon)
-        plans = plans._replace(solved=solved.all(axis=1))
-    return plans
+        np.exp(plan, out=plan)
+    totals = np.add.reduceat(plan, starts) * plan.shape[2]
+    for rows in gen_batches(len(plan), CHUNK_ROWS):
+        plan[rows] /= totals[set_of_element[rows]]
+    return _plans(plan, len(starts))
 
 
 def _exact(similarities, offsets, masses):

@@ -60,6 +60,11 @@ BAD_SETS = {
         changed(1, array=np.ma.masked_equal(np.eye(4), 0)),
         "set 1 of X has masked values",
     ),
+    "masked table": (np.ma.masked_equal(np.eye(3), 0), "X has masked values"),
+    "masked sets": (
+        np.ma.masked_equal(np.ones((2, 3, 4)), 1),
+        "X has masked values|has masked",
+    ),
     "1-D set": (
         changed(1, array=np.ones(4)),
         r"set 1 of X has shape \(4,\); expected a 2-D",
@@ -78,7 +83,7 @@ BAD_SETS = {
 @pytest.mark.parametrize(
     "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
 )
-@pytest.mark.filterwarnings("ignore:n_components=128", "ignore:X is 2-D")
+@pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
 def test_bad_sets(make, case):
     X, message = BAD_SETS[case]
     estimator = make()
@@ -97,7 +102,7 @@ def test_bad_sets(make, case):
     assert pickle.dumps(vars(estimator)) == before
 
 
-@pytest.mark.filterwarnings("ignore:n_components=128")
+@pytest.mark.filterwarnings("ignore:n_components=64")
 def test_sparse_matrices():
     model = OTKEmbedding().fit(GOOD)
     with pytest.raises(TypeError, match="(?i)sparse"):
@@ -106,7 +111,7 @@ def test_sparse_matrices():
         model.fit(changed(1, array=csr_array(np.eye(4))))
 
 
-@pytest.mark.filterwarnings("ignore:n_components=128")
+@pytest.mark.filterwarnings("ignore:n_components=64")
 def test_wrong_number_of_features_and_not_fitted():
     for estimator in [OTKEmbedding(), ElementTransformer(StandardScaler())]:
         with pytest.raises(NotFittedError):
@@ -116,7 +121,7 @@ def test_wrong_number_of_features_and_not_fitted():
             estimator.transform([np.ones((2, 3))])
 
 
-@pytest.mark.filterwarnings("ignore:n_components=128")
+@pytest.mark.filterwarnings("ignore:n_components=64")
 @pytest.mark.parametrize(
     "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
 )
@@ -131,7 +136,7 @@ def test_one_set_in_place_of_a_list_is_explained_once(make):
     assert sum("each of its rows" in str(w.message) for w in caught) == 1
 
 
-@pytest.mark.filterwarnings("ignore:n_components=128", "ignore:X is 2-D")
+@pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
 def test_feature_names_of_tables():
     table = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
     model = OTKEmbedding().fit(table)
@@ -205,6 +210,9 @@ def test_arrays_that_do_not_fit(params, message):
 
 
 def test_element_transformer_parameters():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ElementTransformer(StandardScaler()).fit(GOOD, [0, 1])
+    repr(ElementTransformer("scale"))
     with pytest.raises(ValueError, match="The 'transformer' parameter"):
         ElementTransformer("scale").fit(GOOD)
     with pytest.raises(ValueError, match="The 'max_elements' parameter"):

@@ -86,6 +86,11 @@ def test_names_and_set_output(sets):
     assert isinstance(model.transform(sets), SetCollection)
     with config_context(transform_output="pandas"):
         assert isinstance(model.fit_transform(sets), SetCollection)
+    table = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
+    scaler = ElementTransformer(StandardScaler())
+    with pytest.warns(UserWarning, match="X is 2-D"):
+        scaler.fit(table)
+    assert scaler.get_feature_names_out().tolist() == ["a", "b", "c"]
     inner = StandardScaler().set_output(transform="pandas")
     assert isinstance(ElementTransformer(inner).fit_transform(sets), SetCollection)
 

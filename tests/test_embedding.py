@@ -1,6 +1,7 @@
 """`OTKEmbedding` on ragged sets: what it computes, and what must not matter."""
 
 import pickle
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
+from otk_sklearn.datasets import load_digit_points
 
 KERNELS = ["rbf", "homogeneous", "linear"]
 SOLVERS = ["sinkhorn", "softmax", "emd"]
@@ -163,6 +165,55 @@ def test_float32(kernel, solver, sets):
     assert_allclose(fitted.transform(sets32), fitted.transform(exact), rtol=0, atol=2e-4)
 
 
+def test_numpy_scalars_as_parameters(sets):
+    """As `np.logspace` puts them into a grid: they must not decide the precision."""
+    for solver in SOLVERS:
+        model = make_model(solver=solver, epsilon=np.float64(0.1), tol=np.float64(1e-4))
+        model.set_params(max_iter=np.int32(50), n_supports=np.int64(3)).fit(sets)
+        sets32 = [x.astype(np.float32) for x in sets]
+        assert model.transform(sets32).dtype == np.float32
+        assert model.kernel_matrix(sets32).dtype == np.float32
+        assert model.transport_plan(sets32)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+@pytest.mark.parametrize("damping", [1e-2, 1e-4])
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.1, 1.0])
+@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+def test_float32_plans_of_kernels(solver, epsilon, damping, kernel):
+    """Whitening makes features cancel: what float32 has left must be enough."""
+    X, _ = load_digit_points()
+    X = ElementTransformer(StandardScaler()).fit_transform(X[:100])
+    X = X.with_values(X.values.astype(np.float32))
+    model = make_model(
+        kernel=kernel, solver=solver, damping=damping, n_components=64, n_supports=10
+    )
+    model.set_params(epsilon=epsilon, max_iter=100, tol=0).fit(X)
+    exact = model.transport_plan(X.astype(np.float64))
+    for plan, expected in zip(model.transport_plan(X), exact):
+        assert_allclose(plan, expected, rtol=0, atol=1e-4 / 10)
+
+
+def test_a_tolerance_beyond_float32_is_met(sets):
+    model = make_model(tol=1e-10).fit(sets)
+    found = model.sinkhorn_diagnostics([x.astype(np.float32) for x in sets])
+    assert (found.residual <= 1e-10).all()
+
+
+def test_memory_of_a_long_set_is_bounded():
+    """Features of 200,000 elements would take 100 MiB; two plans take 24."""
+    X = [np.random.default_rng(0).normal(size=(200_000, 4))]
+    model = make_model(n_supports=8, n_components=64, max_elements=5000)
+    for solver in ["sinkhorn", "softmax"]:
+        with config_context(working_memory=8):
+            model.set_params(solver=solver).fit(X)
+            tracemalloc.start()
+            model.transform(X)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert peak < 64 * 2**20
+
+
 def test_names_and_set_output(sets):
     model = make_model().fit(sets)
     names = model.get_feature_names_out()
@@ -257,7 +308,14 @@ def test_no_nan_at_any_scale(kernel, dtype, sets):
         for solver in SOLVERS:
             model = make_model(kernel=kernel, solver=solver, max_iter=20)
             assert np.isfinite(model.fit_transform(X)).all()
-            assert np.isfinite(model.transform([x.astype(dtype) for x in sets])).all()
+            for other in [1, 1e3, 1e-20, 1e18]:
+                Y = [(other * x).astype(dtype) for x in sets]
+                assert np.isfinite(model.transform(Y)).all()
+            for gamma in [1e-10, 1.0, 1e10]:
+                model.set_params(gamma=gamma)
+                assert np.isfinite(model.fit_transform(X)).all()
+                assert np.isfinite(model.transform(Y)).all()
+            model.set_params(gamma="median")
 
 
 def test_convergence_is_warned_of_once(sets):

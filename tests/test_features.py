@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
-from otk_sklearn import OTKEmbedding
+from otk_sklearn import OTKEmbedding, SetCollection
+from otk_sklearn._clustering import merge_equal_rows
 from otk_sklearn._features import FeatureMap, make_feature_map, unit_rows
 
 RNG = np.random.default_rng(0)
@@ -25,7 +26,6 @@ def test_kernels_and_features_are_the_formulas(kernel, gamma):
     assert_allclose(feature_map.kappa(elements), kappa, rtol=1e-10)
     features = plain_features(kernel, gamma, ANCHORS, 1e-2, elements)
     assert_allclose(feature_map.features(elements), features, rtol=1e-7, atol=1e-9)
-    assert_allclose(feature_map.features(elements, batch_rows=7), features, atol=1e-8)
     if kernel == "homogeneous":
         assert_allclose(feature_map.kappa(elements)[-2], 0, atol=0)
 
@@ -62,12 +62,19 @@ def test_float32_far_from_the_origin():
 
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
 def test_median_gamma(kernel):
-    X = [ELEMENTS[:20], ELEMENTS[20:]]
-    model = OTKEmbedding(kernel=kernel, n_components=10, random_state=0).fit(X)
     elements = ELEMENTS
     if kernel == "homogeneous":
         elements = ELEMENTS / np.linalg.norm(ELEMENTS, axis=1, keepdims=True)
-    assert_allclose(model.gamma_, 1 / np.median(pdist(elements) ** 2))
+    model = OTKEmbedding(kernel=kernel, n_components=10, random_state=0)
+    expected = 1 / np.median(pdist(elements) ** 2)
+    assert_allclose(model.fit([ELEMENTS]).gamma_, expected)
+    # A crowd in one set, or far outliers of little weight, don't decide.
+    crowd = 1e-3 * RNG.normal(size=(3000, 4))
+    halves = [ELEMENTS[:25], ELEMENTS[25:]]
+    assert_allclose(model.fit([*halves * 10, crowd]).gamma_, expected, rtol=0.5)
+    outliers = np.vstack([ELEMENTS, 1e4 * RNG.normal(size=(100, 4))])
+    X = SetCollection(outliers, [0, 150], weights=[1.0] * 50 + [1e-9] * 100)
+    assert_allclose(model.fit(X).gamma_, expected, rtol=1e-2 if kernel == "rbf" else 0.5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -79,6 +86,15 @@ def test_unit_rows_over_the_range_of_floats(dtype):
         assert unit.dtype == dtype
         assert_allclose(unit, [[0.6, -0.8], [0, 0], [1, 0]], rtol=4 * limits.eps)
         assert_allclose(norms / dtype(scale), [5, 0, 1], rtol=4 * limits.eps)
+
+
+def test_merging_equal_rows():
+    rows = np.array([[0.0, 1.7e18, 1], [-0.0, 1.7e18, 1], [0, 1.7e18, 2], [5, 0, 0]])
+    masses = np.array([1.0, 2.0, 4.0, 8.0])
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0]]:
+        distinct, merged = merge_equal_rows(rows[order], masses[order])
+        found = {tuple(row): mass for row, mass in zip(distinct.tolist(), merged)}
+        assert found == {(0, 1.7e18, 1): 3, (0, 1.7e18, 2): 4, (5, 0, 0): 8}
 
 
 def test_anchors_of_the_homogeneous_kernel_are_unit_norm():

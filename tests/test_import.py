@@ -27,13 +27,14 @@ def run(code, **environment):
 
 def test_import_compiles_nothing_and_imports_no_optional_package():
     code = """
-import sys, numba
+import sys, numba.core.registry
 import otk_sklearn, otk_sklearn._kernels as kernels
-names = ["sinkhorn_scaling", "sinkhorn_log", "add_pooled", "_scale"]
-print([len(getattr(kernels, name).signatures) for name in names])
+dispatcher = numba.core.registry.CPUDispatcher
+compiled = [f for f in vars(kernels).values() if isinstance(f, dispatcher)]
+print(len(compiled) > 3, sum(len(f.signatures) for f in compiled))
 print([m for m in ["ot", "torch", "matplotlib", "sktime"] if m in sys.modules])
 """
-    assert run(code) == "[0, 0, 0, 0]\n[]\n"
+    assert run(code) == "True 0\n[]\n"
 
 
 @pytest.mark.parametrize("cache", ["/dev/null/nowhere", ""])

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, train_test_split
 from sklearn.utils import resample, shuffle
 
 from otk_sklearn import SetCollection
-from otk_sklearn._sets import as_sets
+from otk_sklearn._validation import as_sets
 
 
 def assert_same_sets(collection, sets):
@@ -99,6 +99,9 @@ def test_arrays_cannot_be_written(full):
     for array in [full.values, full.offsets, full.weights, full.positions, full[0]]:
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+    for array in [full.offsets, full.weights, full.positions]:
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array[:1].flags.writeable = True
     with pytest.raises(AttributeError):
         full.values = 0
 
@@ -291,7 +294,39 @@ def test_wrong_parts(case):
             lambda: SetCollection.from_padded(np.ones((1, 2, 3)), mask=[[1, 0]]),
             "mask is int64",
         ),
+        (
+            lambda: SetCollection.from_padded(np.ma.masked_equal(np.eye(2)[None], 0)),
+            "X has masked values",
+        ),
+        (
+            lambda: SetCollection.from_sets(
+                [[[1], [2]]], weights=[np.ma.masked_equal([1, 0], 0)]
+            ),
+            "weights of set 0 has masked values",
+        ),
+        (
+            lambda: SetCollection.from_sets([[[1]], [[2]]], positions=[[1], [[1, 2]]]),
+            r"positions of set 1 has shape \(1, 2\), that of set 0 \(1,\)",
+        ),
         (lambda: SetCollection.from_groups([[1], [2]], [0]), "groups has shape"),
+        (
+            lambda: SetCollection.from_groups(
+                [[1], [2], [3]], [0, 1, 0], weights=[1, 1, 1, 9]
+            ),
+            r"weights has shape \(4,\)",
+        ),
+        (
+            lambda: SetCollection.from_groups([[1], [2], [3]], [0, 1, 0], positions=[1]),
+            r"positions has shape \(1,\)",
+        ),
+        (
+            lambda: SetCollection.from_groups([[1], [2]], ["a", pd.NA]),
+            "groups holds labels that can't be compared",
+        ),
+        (
+            lambda: SetCollection.from_groups([[1], [2]], np.array(["a", 1], object)),
+            "groups holds labels that can't be compared",
+        ),
         (
             lambda: SetCollection.from_groups([[1], [2]], ["a", None]),
             "groups has no label in row 1",

@@ -1,0 +1,130 @@
+"""What users hand over as X: any accepted input into sets, and checks against `fit`."""
+
+import warnings
+
+import numpy as np
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from otk_sklearn._sets import SetCollection, offsets_of, pack
+
+
+def as_sets(X, *, explain_rows=True):
+    """Turn any accepted input into a `SetCollection`, with one copy at most.
+
+    Parameters
+    ----------
+    X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
+            length, 4-D array of images of vectors, SetCollection, or 2-D input
+        2-D input (array, nested list of numbers, DataFrame) means that each row is a set
+        of one element. A 4-D array of shape (n_images, height, width, n_features) gets
+        the positions of its grid.
+    explain_rows : bool, default=True
+        Whether a `UserWarning` tells what 2-D input means.
+
+    Returns
+    -------
+    SetCollection
+    """
+    if isinstance(X, SetCollection):
+        sets = X
+    elif _is_sequence_of_sets(X):
+        sets = SetCollection(*pack(X, "X"))
+    elif getattr(X, "ndim", 2) in (3, 4):
+        sets = _from_equal_lengths(np.asanyarray(X))
+    else:
+        sets = _from_rows(X, explain_rows)
+    if not len(sets):
+        raise ValueError("X is an empty collection; expected at least one set.")
+    return sets
+
+
+def check_sets(X, *, allow_nan=False, explain_rows=True):
+    """Return the sets of X, or raise an error that names the set with NaN or infinity."""
+    sets = as_sets(X, explain_rows=explain_rows)
+    try:
+        assert_all_finite(sets.values, allow_nan=allow_nan)
+    except ValueError:
+        wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
+        row, column = np.argwhere(wrong(sets.values))[0]
+        i = np.searchsorted(sets.offsets, row, side="right") - 1
+        what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+        raise ValueError(
+            f"X contains {what} in set {i} (element {row - sets.offsets[i]}, feature "
+            f"{column}); expected finite values."
+        ) from None
+    return sets
+
+
+def record_fit_input(estimator, X, sets):
+    """Keep in the estimator what later input is compared with."""
+    validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)
+    estimator._single_elements = bool((sets.lengths == 1).all())
+
+
+def check_fitted_sets(estimator, X, *, allow_nan=False):
+    """Return the sets of X, which have to be like those that the estimator has seen."""
+    check_is_fitted(estimator)
+    # Whoever fitted on rows knows what they mean.
+    explain_rows = not estimator._single_elements
+    sets = check_sets(X, allow_nan=allow_nan, explain_rows=explain_rows)
+    validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
+    return sets
+
+
+def _table(X, sets):
+    """What carries names and number of features."""
+    return X if hasattr(X, "columns") else sets.values
+
+
+def _is_sequence_of_sets(X):
+    """Whether the items of X are sets, rather than the rows of one table."""
+    if getattr(X, "ndim", None) == 1 and getattr(X, "dtype", None) == np.dtype(object):
+        X = list(X)
+    if not isinstance(X, (list, tuple)):
+        return False
+    dimensions = [_n_dimensions(x) for x in X]
+    row_lengths = {len(x) for x, n in zip(X, dimensions) if n == 1}
+    return max(dimensions, default=2) > 1 or len(row_lengths) > 1
+
+
+def _n_dimensions(x):
+    """Dimensions of an array or of nested lists; ragged ones count as 2."""
+    try:
+        return x.ndim if hasattr(x, "ndim") else np.ndim(x)
+    except ValueError:
+        return 2
+
+
+def _from_equal_lengths(X):
+    """Sets from a 3-D array, or from the 4-D array of a grid: no copy of float arrays."""
+    n_sets, *grid, n_features = X.shape
+    length = int(np.prod(grid))
+    if n_sets and not length:
+        raise ValueError("set 0 of X is empty; expected at least one element.")
+    positions = None
+    if len(grid) == 2:
+        cells = np.indices(grid).reshape(2, -1).T
+        positions = np.tile((cells + 1) / grid, (n_sets, 1))
+    values = X.reshape(n_sets * length, n_features)
+    return SetCollection(values, offsets_of([length] * n_sets), positions=positions)
+
+
+def _from_rows(X, explain):
+    """Each row of a table as a set of one element: scikit-learn's own kind of input."""
+    if np.ma.is_masked(X):
+        raise ValueError("X has masked values; expected none.")
+    try:
+        values = check_array(
+            X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+    except ValueError as error:
+        raise ValueError(f"X is no list of 2-D arrays, and no table: {error}") from error
+    if explain:
+        warnings.warn(
+            "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
+            "set, or several, pass a list of 2-D arrays (here: [X]).",
+            UserWarning,
+            stacklevel=2,
+        )
+    return SetCollection(values, np.arange(len(values) + 1))
