@@ -1,8 +1,8 @@
 """Cross-validated accuracy of `OTKEmbedding` as its parameters vary, one at a time.
 
 Only training parts are touched. Elements are scaled, embeddings centred (for speed), and a
-logistic regression follows. `max_iter` is large enough for every epsilon. The defaults of the
-library were chosen from the tables that this prints (see docs/defaults.md).
+logistic regression follows. `max_iter` is large enough for every epsilon. The defaults of
+the library were chosen from the tables that this prints (see docs/defaults.md).
 
     python benchmarks/choose_defaults.py
 """

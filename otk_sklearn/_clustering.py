@@ -49,12 +49,12 @@ def merge_equal_rows(rows, masses):
     return rows[first], np.bincount(label.ravel(), weights=masses)
 
 
-def draw_rows(rows, masses, n_rows, random_state):
-    """Draw rows without replacement, by their masses; all where there are no more."""
-    if len(rows) <= n_rows:
-        return rows
-    random = np.random.RandomState(random_state)
-    return rows[random.choice(len(rows), n_rows, replace=False, p=masses / masses.sum())]
+def draw_rows(n_rows, masses, n_drawn, random_state):
+    """Draw indices of rows without replacement, by mass; all where there are no more."""
+    if n_rows <= n_drawn:
+        return np.arange(n_rows)
+    p = np.maximum(masses / masses.sum(), np.finfo(np.float64).tiny)
+    return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
 
 
 def kmeans_centers(rows, masses, n_clusters, random_state):

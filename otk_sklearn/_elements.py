@@ -1,15 +1,21 @@
 """Any scikit-learn transformer, applied to the elements of sets."""
 
+import contextlib
 from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from otk_sklearn._validation import check_fitted_sets, check_sets, record_fit_input
+from otk_sklearn._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    record_fit_input,
+)
 
 
 class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -85,7 +91,7 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         self : object
         """
-        sets = check_sets(X, allow_nan=self._allow_nan)
+        sets = as_sets(X)
         n_elements = len(sets.values)
         rows = slice(None)  # no copy
         if self.max_elements is not None and n_elements > self.max_elements:
@@ -94,7 +100,9 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         if y is not None:
             check_consistent_length(sets, y)
             y = np.repeat(np.asarray(y), sets.lengths, axis=0)[rows]
-        transformer = clone(self.transformer).fit(sets.values[rows], y)
+        transformer = clone(self.transformer)
+        with _naming_sets(sets):
+            transformer.fit(sets.values[rows], y)
         record_fit_input(self, X, sets)
         self.transformer_ = transformer
         return self
@@ -111,20 +119,20 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         SetCollection
         """
-        sets = check_fitted_sets(self, X, allow_nan=self._allow_nan)
-        values = self.transformer_.transform(sets.values)
+        sets = as_fitted_sets(self, X)
+        with _naming_sets(sets):
+            values = self.transformer_.transform(sets.values)
         if issparse(values):
             raise TypeError(
                 f"transformer={self.transformer!r} gave a sparse matrix; expected a dense "
                 "array (many transformers take sparse_output=False)."
             )
-        values = np.asarray(values)
-        if len(values) != len(sets.values):
+        try:
+            return sets.with_values(values)
+        except ValueError as error:
             raise ValueError(
-                f"transformer={self.transformer!r} gave {len(values)} rows for "
-                f"{len(sets.values)} elements; expected one row an element."
-            )
-        return sets.with_values(values)
+                f"transformer={self.transformer!r} must keep elements one to one: {error}"
+            ) from error
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features that the transformer gives each element.
@@ -155,14 +163,18 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
         """
         return self
 
-    @property
-    def _allow_nan(self):
-        """Whether NaN may pass, as to an imputer."""
-        return get_tags(self).input_tags.allow_nan
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        if hasattr(self.transformer, "__sklearn_tags__"):
-            tags.input_tags.allow_nan = get_tags(self.transformer).input_tags.allow_nan
+        tags.input_tags.allow_nan = True
         return tags
+
+
+@contextlib.contextmanager
+def _naming_sets(sets):
+    """NaN and infinity may be welcome, as to an imputer. If not, say where they are."""
+    try:
+        yield
+    except ValueError:
+        check_finite(sets)
+        raise

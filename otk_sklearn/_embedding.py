@@ -12,7 +12,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_array, check_random_state
+from sklearn.utils import Bunch, assert_all_finite, check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_memory
 
@@ -28,7 +28,12 @@ from otk_sklearn._features import (
 from otk_sklearn._matching import Matching
 from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._references import learn_reference
-from otk_sklearn._validation import check_fitted_sets, check_sets, record_fit_input
+from otk_sklearn._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    record_fit_input,
+)
 
 
 class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -224,7 +229,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If a parameter is out of range, or X is not what is expected. The message
             names the set. The estimator stays as it was.
         """
-        self._fit(X, check_sets(X))
+        self._fit(X, as_sets(X))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -241,7 +246,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
-        sets = check_sets(X)
+        sets = as_sets(X)
         self._fit(X, sets)
         return self._transform(sets)
 
@@ -263,7 +268,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ConvergenceWarning
             If sets missed `tol` within `max_iter` iterations: once, with their number.
         """
-        return self._transform(check_fitted_sets(self, X))
+        return self._transform(as_fitted_sets(self, X))
 
     def kernel_matrix(self, X, Y=None):
         """Kernel between sets: the mean over supports of inner products of embeddings.
@@ -282,8 +287,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
         """
-        phi_x = self._transform(check_fitted_sets(self, X))
-        phi_y = phi_x if Y is None else self._transform(check_fitted_sets(self, Y))
+        phi_x = self._transform(as_fitted_sets(self, X))
+        phi_y = phi_x if Y is None else self._transform(as_fitted_sets(self, Y))
         return phi_x @ phi_y.T / math.prod(self.references_.shape[:2])
 
     def transport_plan(self, X):
@@ -300,7 +305,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             Columns sum to `1 / n_supports`. Rows sum to the masses of the elements: up to
             `tol` with Sinkhorn, exactly with "emd", not at all with "softmax".
         """
-        sets = check_fitted_sets(self, X)
+        sets = as_fitted_sets(self, X)
         matching = self._matching()
 
         def plans_of(chunk):
@@ -332,7 +337,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
             All are 0 with the other solvers.
         """
-        sets = check_fitted_sets(self, X)
+        sets = as_fitted_sets(self, X)
         matching = self._matching()
 
         def diagnose(chunk):
@@ -353,16 +358,17 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
     def _fit(self, X, sets):
+        check_finite(sets)
         # All seeds are drawn at once: a cache hit then changes no later draw.
         random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=4)]
         sample_seed, gamma_seed, anchors_seed, references_seed = seeds
         memory = check_memory(self.memory)
         elements, masses = sample_elements(sets, self.max_elements, sample_seed)
-        if self.kernel != "rbf":  # features are learned from directions
-            elements, masses = unit_elements(elements, masses)
         # K-means would amplify the last digit, and threads add up in an order of their own.
-        with single_threaded():
+        with single_threaded(), np.errstate(all="ignore"):
+            if self.kernel != "rbf":  # features are learned from directions
+                elements, masses = unit_elements(elements, masses)
             feature_map = self._learn_feature_map(
                 elements, masses, memory, gamma_seed, anchors_seed
             )
@@ -375,6 +381,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.gamma_ = feature_map.gamma
         self.references_ = references
         self.n_iter_ = 1
+        self._kernel = self.kernel
 
     def _learn_feature_map(self, elements, masses, memory, gamma_seed, anchors_seed):
         if self.kernel == "linear":
@@ -411,18 +418,24 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return reference[np.newaxis]
 
     def _check_anchors(self, elements):
-        anchors = check_array(self.anchors, dtype=elements.dtype, input_name="anchors")
-        if anchors.shape[1] != elements.shape[1]:
+        anchors = self._check_parameter_array("anchors", elements.dtype)
+        if anchors.ndim != 2 or anchors.shape[1] != elements.shape[1]:
             raise ValueError(
-                f"anchors has {anchors.shape[1]} features; expected those of the elements "
-                f"of X, {elements.shape[1]}."
+                f"anchors has shape {anchors.shape}; expected (n_components, "
+                f"{elements.shape[1]}), with the features of the elements of X."
             )
         return anchors
 
+    def _check_parameter_array(self, name, dtype):
+        try:
+            return check_array(
+                getattr(self, name), dtype=dtype, ensure_2d=False, allow_nd=True
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} is no array of finite numbers: {error}") from error
+
     def _check_references(self, dtype, n_components):
-        references = check_array(
-            self.references, dtype=dtype, allow_nd=True, input_name="references"
-        )
+        references = self._check_parameter_array("references", dtype)
         if references.ndim != 3 or references.shape[2] != n_components:
             raise ValueError(
                 f"references has shape {references.shape}; expected (n_references, "
@@ -434,8 +447,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _matching(self):
         """What is needed to match sets."""
+        self._validate_params()  # those of the plan may be set anew after fit
         feature_map = FeatureMap(
-            self.kernel, self.gamma_, self.anchors_, self.normalization_
+            self._kernel, self.gamma_, self.anchors_, self.normalization_
         )
         # In float64, whatever the sets: D has large entries that cancel.
         supports = feature_map.whiten(self.references_.astype(np.float64))
@@ -454,6 +468,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _map_chunks(self, function, sets, matching):
         """Call `function` with slices that together cover the sets, in threads."""
+        check_finite(sets)
         n_references, n_supports, _ = self.references_.shape
         return map_chunks(
             function,
@@ -472,6 +487,14 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
         residuals = self._map_chunks(embed, sets, matching)
         self._warn_unconverged(np.concatenate(residuals))
+        try:
+            assert_all_finite(out)
+        except ValueError:
+            i = np.argmin(np.isfinite(out).all(axis=1))
+            raise ValueError(
+                f"The embedding of set {i} of X leaves the range of {out.dtype}; expected "
+                "elements on a smaller scale (see ElementTransformer)."
+            ) from None
         return out
 
     def _warn_unconverged(self, residual):

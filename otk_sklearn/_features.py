@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import row_norms
 
 from otk_sklearn._clustering import draw_rows, kmeans_centers, merge_equal_rows
 from otk_sklearn._parallel import CHUNK_ROWS
+
+# Largest error of an exponent, and so largest relative error of a kernel value.
+_MAX_ROUNDING = 1e-5
 
 # Elements whose pairwise distances give the median: half a million pairs.
 _MEDIAN_ELEMENTS = 1000
@@ -99,7 +103,7 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     anchors : ndarray of shape (min(n_components, n_elements), n_features)
     """
     if method == "random":
-        return draw_rows(elements, masses, n_components, random_state)
+        return elements[draw_rows(len(elements), masses, n_components, random_state)]
     # K-means squares its input. Scaling by a power of two is exact.
     _, exponent = np.frexp(np.abs(elements).max())
     scaled = np.ldexp(elements, -exponent)
@@ -107,16 +111,18 @@ def learn_anchors(elements, masses, n_components, method, random_state):
 
 
 def median_gamma(elements, masses, random_state):
-    """One over the median squared distance between distinct elements drawn by mass.
+    """One over the median squared distance between distinct elements, pairs by their mass.
 
     1 where there is no such distance, or where it leaves the range of floats.
     """
     if len(elements) > _MEDIAN_ELEMENTS:
+        # Half by mass, half evenly: neither a crowd nor one heavy element takes all draws.
         random = np.random.RandomState(random_state)
-        p = masses / masses.sum()
+        masses = masses / masses.sum()
+        p = (masses + 1 / len(masses)) / 2
         drawn = random.choice(len(elements), _MEDIAN_ELEMENTS, p=p)
-        drawn, masses = np.unique(drawn, return_counts=True)
-        elements = elements[drawn]
+        drawn, counts = np.unique(drawn, return_counts=True)
+        elements, masses = elements[drawn], counts * masses[drawn] / p[drawn]
     if len(elements) < 2:
         return 1.0
     elements = elements.astype(np.float64)
@@ -127,8 +133,7 @@ def median_gamma(elements, masses, random_state):
     covered = np.cumsum((masses[first] * masses[second])[order])
     # Just above a half: rounding is not to decide between the two sides of a tie.
     middle = np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])
-    with np.errstate(all="ignore"):
-        gamma = float(1.0 / largest / largest / distances[order[middle]])
+    gamma = float(1.0 / largest / largest / distances[order[middle]])
     return gamma if 0.0 < gamma < np.inf else 1.0
 
 
@@ -143,8 +148,7 @@ def unit_elements(elements, masses):
 
 def unit_rows(rows):
     """Return the rows divided by their norms (0 stays 0), and the norms."""
-    with np.errstate(over="ignore", under="ignore"):
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    norms = row_norms(rows)
     limits = np.finfo(rows.dtype)
     low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
     scale = np.ones_like(norms)
@@ -152,35 +156,35 @@ def unit_rows(rows):
     if len(extreme):  # the squares leave the range of floats: divide by the largest first
         largest = np.abs(rows[extreme]).max(axis=1)
         scale[extreme] = np.where(largest > 0, largest, 1)
-        shrunk = rows[extreme] / scale[extreme, np.newaxis]
-        norms[extreme] = np.sqrt(np.einsum("ij,ij->i", shrunk, shrunk))
-    divisor = np.where(norms > 0, norms, 1)
+        norms[extreme] = row_norms(rows[extreme] / scale[extreme, np.newaxis])
     unit = rows / scale[:, np.newaxis]
-    unit /= divisor[:, np.newaxis]
-    with np.errstate(over="ignore"):
-        return unit, np.minimum(norms * scale, limits.max)
+    unit /= np.where(norms > 0, norms, 1)[:, np.newaxis]
+    return unit, np.minimum(norms * scale, limits.max)
 
 
 def _rbf(elements, anchors, gamma):
     """`exp(-gamma ||x - w||^2)`, by one matrix product."""
     # Squared norms and products cancel: the smaller the vectors, the less is lost.
-    center = anchors.mean(axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        w = ((anchors - center) * np.sqrt(gamma)).astype(elements.dtype, copy=False)
-        x = elements - center.astype(elements.dtype, copy=False)
-        x *= np.sqrt(gamma)
-        kappa = x @ w.T
-        kappa *= 2
-        x_norms = np.einsum("ij,ij->i", x, x)
-        kappa -= x_norms[:, np.newaxis]
-        w_norms = np.einsum("ij,ij->i", w, w)
-        kappa -= w_norms
-    if not (np.isfinite(x_norms).all() and np.isfinite(w_norms).all()):
-        # Squares left the range of floats, and with them any finite distance.
-        kappa[np.isnan(kappa)] = -np.inf
+    dtype = elements.dtype
+    anchors = anchors.astype(np.float64, copy=False)
+    center = anchors.mean(axis=0).astype(dtype, copy=False)
+    w = ((anchors - center) * np.sqrt(gamma)).astype(dtype, copy=False)
+    x = elements - center
+    x *= np.sqrt(gamma)
+    x_norms = row_norms(x, squared=True)
+    kappa = x @ w.T
+    kappa *= 2
+    kappa -= x_norms[:, np.newaxis]
+    kappa -= row_norms(w, squared=True)
     np.minimum(kappa, 0, out=kappa)
-    with np.errstate(under="ignore"):
-        return np.exp(kappa, out=kappa)
+    np.exp(kappa, out=kappa)
+    # Elements too far out for this precision, or whose squares left the range of floats.
+    far = ~(x_norms <= _MAX_ROUNDING / np.finfo(dtype).eps)
+    if far.any() and dtype == np.float32:
+        kappa[far] = _rbf(elements[far].astype(np.float64), anchors, gamma)
+    elif far.any():
+        kappa[far] = np.exp(-gamma * cdist(elements[far], anchors, "sqeuclidean"))
+    return kappa
 
 
 def _homogeneous(elements, anchors, gamma):
@@ -188,6 +192,5 @@ def _homogeneous(elements, anchors, gamma):
     # For unit vectors 2 (cos - 1) = -||u - w||^2, which is safe from cancellation.
     unit, norms = unit_rows(elements)
     kappa = _rbf(unit, anchors, gamma)
-    with np.errstate(under="ignore"):
-        kappa *= norms[:, np.newaxis]
+    kappa *= norms[:, np.newaxis]
     return kappa

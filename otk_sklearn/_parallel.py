@@ -97,8 +97,14 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     chunks = _chunk_sets(lengths + rows_per_set, min(CHUNK_ROWS, max_rows))
     with single_threaded():
         return Parallel(n_jobs=n_jobs, require="sharedmem")(
-            delayed(function)(chunk) for chunk in chunks
+            delayed(_call_quietly)(function, chunk) for chunk in chunks
         )
+
+
+def _call_quietly(function, chunk):
+    # Overflow and underflow at extremes are looked after where they can occur.
+    with np.errstate(all="ignore"):
+        return function(chunk)
 
 
 def _chunk_sets(rows, max_rows):

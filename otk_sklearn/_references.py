@@ -28,7 +28,7 @@ def learn_reference(feature_map, elements, masses, n_supports, method, random_st
     if not norms.all() and norms.any():  # elements that no anchor knows
         features, masses = features[norms > 0], masses[norms > 0]
     if method == "random":
-        supports = draw_rows(features, masses, n_supports, random_state)
+        supports = features[draw_rows(len(features), masses, n_supports, random_state)]
     else:
         supports = kmeans_centers(features, masses, n_supports, random_state)
     supports, _ = unit_rows(supports)

@@ -68,7 +68,7 @@ class SetCollection:
         if weights is not None:
             self._weights = _check_weights(weights, self._offsets)
         if positions is not None:
-            self._positions = _check_positions(positions, len(self._values))
+            self._positions = _check_positions(positions, self._offsets)
 
     @classmethod
     def _of_proved(cls, values, offsets, weights, positions):
@@ -86,7 +86,7 @@ class SetCollection:
         Parameters
         ----------
         sets : sequence of array-like of shape (n_elements_i, n_features)
-            Copied once, into one array.
+            Copied once, into one array. A SetCollection is returned as it is.
         weights : sequence of array-like of shape (n_elements_i,), default=None
         positions : sequence of array-like of shape (n_elements_i,) or \
                 (n_elements_i, n_axes), default=None
@@ -108,6 +108,13 @@ class SetCollection:
         SetCollection(n_sets=2, n_elements=3, n_features=2, lengths 1 to 2, float64, \
 weights)
         """
+        if isinstance(sets, SetCollection):
+            if weights is not None or positions is not None:
+                raise ValueError(
+                    "sets is a SetCollection, which has weights and positions of its own; "
+                    "expected neither besides."
+                )
+            return sets
         values, offsets = pack(sets, "sets")
         weights = None if weights is None else _join(weights, offsets, "weights")
         positions = None if positions is None else _join(positions, offsets, "positions")
@@ -143,7 +150,7 @@ weights)
         >>> SetCollection.from_padded(padded, lengths=[1, 3])
         SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
         """
-        X = np.asanyarray(X)
+        X = _as_array(X, "X")
         if X.ndim != 3:
             raise ValueError(
                 f"X has shape {X.shape}; expected (n_sets, max_length, n_features)."
@@ -160,6 +167,12 @@ weights)
             raise ValueError(
                 f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
                 f"{X.shape[:2]}."
+            )
+        empty = np.flatnonzero(~mask.any(axis=1))
+        if len(empty):
+            raise ValueError(
+                f"set {empty[0]} of X is empty: all of its rows are padding; expected at "
+                "least one element."
             )
         return cls(X[mask], offsets_of(mask.sum(axis=1)))
 
@@ -389,6 +402,16 @@ def _read_only(array):
     return array
 
 
+def _as_array(x, name):
+    """Return `x` as an array, or raise an error that calls it by `name`."""
+    if issparse(x):
+        raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
+    try:
+        return np.asanyarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
+
+
 def _check_numbers(array, name):
     """Return an array of real numbers (or of objects that may be), as it is."""
     if np.ma.is_masked(array):
@@ -407,18 +430,13 @@ def _as_floats(array, name):
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     try:
         return np.ascontiguousarray(array, dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold real numbers: {error}.") from error
 
 
 def _check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
-    if issparse(elements):
-        raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
-    try:
-        array = np.asanyarray(elements)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a 2-D array of numbers: {error}") from error
+    array = _as_array(elements, name)
     if array.ndim != 2:
         raise ValueError(
             f"{name} has shape {array.shape}; expected a 2-D array (n_elements, n_features)"
@@ -431,7 +449,7 @@ def _check_elements(elements, name):
 
 def _as_rows(array, n_rows, name):
     """Return an array with a float, or a row of floats, for each of the rows."""
-    array = _as_floats(np.asanyarray(array), name)
+    array = _as_floats(_as_array(array, name), name)
     if array.ndim == 0 or len(array) != n_rows:
         raise ValueError(
             f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
@@ -440,7 +458,7 @@ def _as_rows(array, n_rows, name):
 
 
 def _check_offsets(offsets, n_elements):
-    given = np.array(offsets)  # a copy: nobody else can change what is checked here
+    given = np.array(_as_array(offsets, "offsets"))  # ours alone from here on
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
         raise ValueError(
             f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
@@ -452,7 +470,7 @@ def _check_offsets(offsets, n_elements):
             f"offsets runs from {given[0]} to {given[-1]}; expected from 0 to the number "
             f"of elements, {n_elements}."
         )
-    wrong = np.flatnonzero(np.diff(offsets) <= 0)
+    wrong = np.flatnonzero(offsets[1:] <= offsets[:-1])  # differences could overflow
     if len(wrong):
         i = wrong[0]
         raise ValueError(
@@ -484,7 +502,8 @@ def _check_weights(weights, offsets):
     return _read_only(weights)
 
 
-def _check_positions(positions, n_elements):
+def _check_positions(positions, offsets):
+    n_elements = offsets[-1]
     positions = np.array(_as_rows(positions, n_elements, "positions"), dtype=np.float64)
     if positions.ndim == 1:
         positions = positions[:, np.newaxis]
@@ -493,8 +512,13 @@ def _check_positions(positions, n_elements):
             f"positions has shape {positions.shape}; expected ({n_elements}, n_axes), on "
             "1 or 2 axes."
         )
-    if not np.isfinite(positions).all():
-        raise ValueError("positions has NaN or infinity; expected finite coordinates.")
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(wrong):
+        i = np.searchsorted(offsets, wrong[0], side="right") - 1
+        raise ValueError(
+            f"positions has NaN or infinity in set {i} (element {wrong[0] - offsets[i]}); "
+            "expected finite coordinates."
+        )
     return _read_only(positions)
 
 

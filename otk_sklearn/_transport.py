@@ -60,13 +60,15 @@ def solve_plans(similarities, rounding, offsets, masses, *, solver, epsilon, max
     """
     if solver == "emd":
         return _exact(similarities, offsets, masses)
+    trusted = np.ones(len(offsets) - 1, bool)
     if similarities.dtype == np.float32:
         trusted = rounding <= _MAX_ROUNDING * epsilon
         trusted &= solver == "softmax" or tol == 0 or tol >= _MIN_TOL
-    else:
-        trusted = np.ones(len(offsets) - 1, bool)
+    limits = np.finfo(similarities.dtype)
+    epsilon = min(max(epsilon, limits.tiny), limits.max)
+    masses = masses.astype(similarities.dtype, copy=False)
     if solver == "softmax":
-        return _softmax(similarities, offsets, masses, epsilon)._replace(solved=trusted)
+        return _softmax(similarities, trusted, offsets, masses, epsilon)
     return _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol)
 
 
@@ -119,7 +121,7 @@ def _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol):
     _kernels.sinkhorn_scaling(
         plans.plan,
         offsets,
-        masses.astype(dtype),
+        masses,
         max_iter,
         tol,
         np.sqrt(limits.tiny),
@@ -141,26 +143,28 @@ def _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol):
 def _sinkhorn_log(similarities, masses, epsilon, max_iter, tol):
     exponents = similarities - similarities.max(axis=1, keepdims=True)
     exponents /= epsilon
+    # Beyond, potentials of the size of exponents would have no digits left.
+    np.maximum(exponents, -1e14, out=exponents)
     plan = np.empty_like(exponents)
     return plan, *_kernels.sinkhorn_log(exponents, masses, max_iter, tol, plan)
 
 
-def _softmax(similarities, offsets, masses, epsilon):
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    with np.errstate(divide="ignore"):
-        log_masses = np.log(masses).astype(similarities.dtype)
-    plan = similarities / epsilon
-    plan += log_masses[:, np.newaxis, np.newaxis]
+def _softmax(similarities, trusted, offsets, masses, epsilon):
+    starts = offsets[:-1]
+    set_of_element = np.repeat(np.arange(len(starts)), np.diff(offsets))
+    batches = list(gen_batches(len(similarities), CHUNK_ROWS))  # small temporaries
+    plan = similarities.copy()
+    plan[masses == 0] = -np.inf
     highest = np.maximum.reduceat(plan, starts)
-    set_of_element = np.repeat(np.arange(len(starts)), lengths)
-    for rows in gen_batches(len(plan), CHUNK_ROWS):  # a long set's temporaries stay small
+    for rows in batches:
         plan[rows] -= highest[set_of_element[rows]]
-    with np.errstate(under="ignore"):
-        np.exp(plan, out=plan)
+    plan /= epsilon
+    np.exp(plan, out=plan)
+    plan *= masses[:, np.newaxis, np.newaxis]
     totals = np.add.reduceat(plan, starts) * plan.shape[2]
-    for rows in gen_batches(len(plan), CHUNK_ROWS):
+    for rows in batches:
         plan[rows] /= totals[set_of_element[rows]]
-    return _plans(plan, len(starts))
+    return _plans(plan, len(starts))._replace(solved=trusted)
 
 
 def _exact(similarities, offsets, masses):

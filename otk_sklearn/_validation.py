@@ -26,12 +26,14 @@ def as_sets(X, *, explain_rows=True):
     -------
     SetCollection
     """
+    if hasattr(X, "__array__") and not hasattr(X, "columns"):
+        X = np.asanyarray(X)
     if isinstance(X, SetCollection):
         sets = X
     elif _is_sequence_of_sets(X):
         sets = SetCollection(*pack(X, "X"))
     elif getattr(X, "ndim", 2) in (3, 4):
-        sets = _from_equal_lengths(np.asanyarray(X))
+        sets = _from_equal_lengths(X)
     else:
         sets = _from_rows(X, explain_rows)
     if not len(sets):
@@ -39,21 +41,18 @@ def as_sets(X, *, explain_rows=True):
     return sets
 
 
-def check_sets(X, *, allow_nan=False, explain_rows=True):
-    """Return the sets of X, or raise an error that names the set with NaN or infinity."""
-    sets = as_sets(X, explain_rows=explain_rows)
+def check_finite(sets):
+    """Raise an error that names the first set with NaN or infinity."""
     try:
-        assert_all_finite(sets.values, allow_nan=allow_nan)
+        assert_all_finite(sets.values)
     except ValueError:
-        wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
-        row, column = np.argwhere(wrong(sets.values))[0]
+        row, column = np.argwhere(~np.isfinite(sets.values))[0]
         i = np.searchsorted(sets.offsets, row, side="right") - 1
         what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
         raise ValueError(
             f"X contains {what} in set {i} (element {row - sets.offsets[i]}, feature "
             f"{column}); expected finite values."
         ) from None
-    return sets
 
 
 def record_fit_input(estimator, X, sets):
@@ -62,24 +61,24 @@ def record_fit_input(estimator, X, sets):
     estimator._single_elements = bool((sets.lengths == 1).all())
 
 
-def check_fitted_sets(estimator, X, *, allow_nan=False):
+def as_fitted_sets(estimator, X):
     """Return the sets of X, which have to be like those that the estimator has seen."""
     check_is_fitted(estimator)
     # Whoever fitted on rows knows what they mean.
-    explain_rows = not estimator._single_elements
-    sets = check_sets(X, allow_nan=allow_nan, explain_rows=explain_rows)
+    sets = as_sets(X, explain_rows=not estimator._single_elements)
     validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
     return sets
 
 
 def _table(X, sets):
-    """What carries names and number of features."""
-    return X if hasattr(X, "columns") else sets.values
+    """What carries number and names of features: X, its first set, or an array."""
+    first = X[0] if isinstance(X, (list, tuple)) else X
+    return first if hasattr(first, "columns") else sets.values
 
 
 def _is_sequence_of_sets(X):
     """Whether the items of X are sets, rather than the rows of one table."""
-    if getattr(X, "ndim", None) == 1 and getattr(X, "dtype", None) == np.dtype(object):
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
         X = list(X)
     if not isinstance(X, (list, tuple)):
         return False
@@ -118,8 +117,9 @@ def _from_rows(X, explain):
         values = check_array(
             X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
-    except ValueError as error:
-        raise ValueError(f"X is no list of 2-D arrays, and no table: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X is no list of 2-D arrays, and no table: {error}") from error
     if explain:
         warnings.warn(
             "X is 2-D: each of its rows is taken as a set of one element. To hand over one "

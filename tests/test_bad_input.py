@@ -40,7 +40,7 @@ BAD_SETS = {
         r"X contains NaN in set 3 \(element \d+, feature 2\)",
     ),
     "infinity": (changed(2, value=-np.inf), r"X contains infinity \(inf\) in set 2"),
-    "nan in a table": ([[0.0, 1.0], [np.nan, 1.0]], "X contains NaN in set 1"),
+    "nan in a table": ([[0.0, 1, 2, 3], [np.nan, 1, 2, 3]], "X contains NaN in set 1"),
     "text": (["spam", "eggs"], "X is no list of 2-D arrays, and no table: .* 'spam'"),
     "text in a set": (changed(1, array=[["a", "b"]]), "set 1 of X is <U1; expected real"),
     "objects in a set": (
@@ -71,9 +71,15 @@ BAD_SETS = {
     ),
     "1-D sets": ([np.ones(3), np.ones(4)], r"set 0 of X has shape \(3,\)"),
     "3-D set": (changed(1, array=np.ones((2, 2, 4))), r"set 1 of X has shape \(2, 2, 4\)"),
-    "ragged set": (changed(1, array=[[1, 2, 3, 4], [1]]), "set 1 of X is not a 2-D array"),
+    "ragged set": (
+        changed(1, array=[[1, 2, 3, 4], [1]]),
+        "set 1 of X is no array of numbers",
+    ),
     "no set at all": ([GOOD[0], None], r"set 1 of X has shape \(\); expected a 2-D"),
     "5-D": (np.ones((1, 2, 3, 4, 5)), "dim 5"),
+    "huge integers": ([[[10**400, 1]]], "set 0 of X must hold real numbers"),
+    "a generator": ((x for x in GOOD), "X is no list of 2-D arrays"),
+    "a dictionary": ({"a": 1}, "X is no list of 2-D arrays"),
     "a number": (3.0, "Expected 2D array, got scalar"),
     "a 1-D array": (np.ones(5), "Expected 2D array, got 1D array"),
 }
@@ -91,13 +97,13 @@ def test_bad_sets(make, case):
         estimator.fit(X).transform(X)  # StandardScaler passes NaN on, as to an imputer
         return
     for call in [estimator.fit, estimator.fit_transform]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             call(X)
     assert not [name for name in vars(estimator) if name.endswith("_")]
     estimator.fit(GOOD)
     before = pickle.dumps(vars(estimator))
     for call in [estimator.fit, estimator.transform]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             call(X)
     assert pickle.dumps(vars(estimator)) == before
 
@@ -145,8 +151,13 @@ def test_feature_names_of_tables():
         model.transform(table[["b", "a", "c"]])
 
 
+@pytest.mark.filterwarnings("ignore:n_components=64")
 def test_data_frames_of_different_columns():
     first = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    model = OTKEmbedding().fit([first, first])
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform([first[["b", "a"]]])
     with pytest.raises(ValueError, match=r"set 1 of X has the columns \['b', 'a'\]"):
         OTKEmbedding().fit([first, first[["b", "a"]]])
 
@@ -182,12 +193,48 @@ def test_parameters_out_of_range(params):
         OTKEmbedding(**params).fit(GOOD)
 
 
+def test_parameters_out_of_range_after_fit():
+    model = OTKEmbedding(n_components=8).fit(GOOD)
+    for params in [{"epsilon": 0}, {"solver": "x"}, {"max_iter": 0}, {"tol": -1}]:
+        (name,) = params
+        with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+            clone_fitted(model).set_params(**params).transform(GOOD)
+    expected = model.transform(GOOD)
+    np.testing.assert_array_equal(
+        clone_fitted(model).set_params(kernel="linear").transform(GOOD), expected
+    )
+
+
+def clone_fitted(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def test_embeddings_beyond_the_range_of_floats():
+    model = OTKEmbedding(
+        n_supports=2, n_components=8, kernel="homogeneous", gamma=1e-3, damping=1e-6
+    ).fit(GOOD)
+    X = [GOOD[0], np.full((3, 4), 1e308)]
+    with pytest.raises(ValueError, match="embedding of set 1 of X leaves the range of fl"):
+        model.transform(X)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"anchors": np.ones((5, 3))}, "anchors has 3 features; expected .* of X, 4"),
-        ({"anchors": np.full((5, 4), np.nan)}, "Input anchors contains NaN"),
-        ({"anchors": np.ones(4)}, "Expected 2D array"),
+        (
+            {"anchors": np.ones((5, 3))},
+            r"anchors has shape \(5, 3\); expected \(n_components, 4\)",
+        ),
+        (
+            {"anchors": np.full((5, 4), np.nan)},
+            "anchors is no array of finite numbers: .* NaN",
+        ),
+        ({"anchors": np.ones(4)}, r"anchors has shape \(4,\)"),
+        (
+            {"anchors": np.ones((0, 4))},
+            "anchors is no array of finite numbers: .* 0 sample",
+        ),
+        ({"anchors": 1j * np.ones((2, 4))}, "anchors is no array of finite .* Complex"),
         ({"references": np.ones((2, 4))}, r"references has shape \(2, 4\); expected"),
         (
             {"references": np.ones((1, 2, 4)), "n_components": 8},
@@ -197,7 +244,10 @@ def test_parameters_out_of_range(params):
             {"references": np.ones((1, 0, 4)), "kernel": "linear"},
             r"references has shape \(1, 0, 4\)",
         ),
-        ({"references": np.full((1, 2, 8), np.inf)}, "Input references contains inf"),
+        (
+            {"references": np.full((1, 2, 8), np.inf)},
+            "references is no array of finite numbers: .* inf",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit(params, message):

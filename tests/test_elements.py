@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
 
@@ -61,8 +61,9 @@ def test_labels_reach_the_elements(sets):
 
 def test_nan_may_pass_to_an_imputer(sets):
     sets[2][0, 1] = np.nan
-    imputed = ElementTransformer(SimpleImputer()).fit_transform(sets)
-    assert np.isfinite(imputed.values).all()
+    for imputer in [SimpleImputer(), make_pipeline(SimpleImputer(), StandardScaler())]:
+        imputed = ElementTransformer(imputer).fit_transform(sets)
+        assert np.isfinite(imputed.values).all()
     with pytest.raises(ValueError, match="X contains NaN in set 2"):
         ElementTransformer(PCA(2)).fit(sets)
 
@@ -75,7 +76,10 @@ def test_transformers_that_do_not_fit(sets):
         def transform(self, X):
             return super().transform(X)[1:]
 
-    with pytest.raises(ValueError, match="DropRows.* gave 138 rows for 139 elements"):
+    scalar = FunctionTransformer(lambda values: 3)
+    with pytest.raises(ValueError, match=r"must keep .* values has shape \(\)"):
+        ElementTransformer(scalar).fit_transform(sets)
+    with pytest.raises(ValueError, match="DropRows.* must keep .* values has 138 rows"):
         ElementTransformer(DropRows()).fit_transform(sets)
 
 

@@ -318,6 +318,22 @@ def test_no_nan_at_any_scale(kernel, dtype, sets):
             model.set_params(gamma="median")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("epsilon", [1e-320, 1e-50, 1e-12, 1e-6, 1e6, 1e300])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_no_nan_at_any_epsilon(epsilon, solver, dtype, sets):
+    X = SetCollection.from_sets(
+        [x.astype(dtype) for x in sets],
+        weights=[np.r_[np.zeros(len(x) - 1), 1e-60, 1][-len(x) :] for x in sets],
+    )
+    model = make_model(epsilon=epsilon, solver=solver, max_iter=20).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    digits_left = min(max(1e-5, 1e-15 / epsilon), 0.1)
+    for plan in model.transport_plan(X):
+        assert_allclose(plan.sum(axis=1), 1 / 5, rtol=digits_left)
+
+
 def test_convergence_is_warned_of_once(sets):
     model = make_model(epsilon=1e-3, max_iter=3, tol=1e-6)
     with pytest.warns(ConvergenceWarning, match=r"missed tol=1e-06 .* for \d+ of 12") as w:

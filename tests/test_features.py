@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import plain_features, plain_kernel
 from numpy.testing import assert_allclose
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
 from otk_sklearn import OTKEmbedding, SetCollection
@@ -58,6 +58,30 @@ def test_float32_far_from_the_origin():
     kappa = FeatureMap("rbf", 0.5, w.astype(np.float32)).kappa(x.astype(np.float32))
     assert kappa.dtype == np.float32
     assert_allclose(kappa, rbf_kernel(x, w, gamma=0.5), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [1e1, 1e3, 1e6])
+def test_clusters_far_apart(offset, dtype):
+    """Far from the anchors' mean, squared norms and products cancel."""
+    apart = offset * np.array([-1, 1, 1, 1])[RNG.integers(0, 4, (60, 1))]
+    x, w = (ELEMENTS[0] + apart), (ANCHORS[0] + apart[:12])
+    x = (x + 0.5 * RNG.normal(size=x.shape)).astype(dtype)
+    w = (w + 0.5 * RNG.normal(size=w.shape)).astype(dtype)
+    kappa = FeatureMap("rbf", 0.5, w).kappa(x)
+    exact = np.exp(-0.5 * cdist(x.astype(float), w.astype(float), "sqeuclidean"))
+    assert exact.max() > 0.1
+    assert_allclose(kappa, exact, rtol=0, atol=2e-5)
+
+
+def test_median_gamma_of_one_heavy_element():
+    heavy = [np.vstack([np.zeros(4), RNG.normal(size=(30, 4))]) for _ in range(60)]
+    weights = [np.r_[1e9, np.ones(30)]] * 60
+    X = SetCollection.from_sets(heavy, weights=weights)
+    model = OTKEmbedding(n_supports=3, n_components=8, random_state=0).fit(X)
+    from_zero = np.vstack([x[1:] for x in heavy])
+    expected = 1 / np.median((from_zero**2).sum(axis=1))
+    assert_allclose(model.gamma_, expected, rtol=0.2)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])

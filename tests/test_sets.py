@@ -1,6 +1,7 @@
 """`SetCollection`: packing, indexing, immutability, and what scikit-learn does with it."""
 
 import pickle
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -46,6 +47,33 @@ def test_every_input_form_becomes_a_collection(sets):
     ]
     for form in forms:
         assert_same_sets(as_sets(form), sets)
+
+
+class OnlyArray:
+    """What libraries of their own arrays offer: `__array__`, and little else."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array, dtype)
+
+
+def test_foreign_arrays_and_collections(sets, full):
+    assert_same_sets(as_sets([OnlyArray(x) for x in sets]), sets)
+    assert_same_sets(as_sets(OnlyArray(np.ones((2, 4, 3)))), np.ones((2, 4, 3)))
+    assert as_sets(full) is full
+    assert SetCollection.from_sets(full) is full
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.asfortranarray, np.int64])
+def test_a_list_is_copied_once(convert):
+    sets = [convert(np.ones((1000, 8))) for _ in range(100)]
+    tracemalloc.start()
+    packed = as_sets(sets)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * packed.values.nbytes
 
 
 def test_equal_lengths_and_grids():
@@ -228,6 +256,7 @@ WRONG = {
     "offsets end": (([0, 4],), {}, "to the number of elements, 3"),
     "offsets fall": (([0, 2, 1, 3],), {}, "set 1 is empty"),
     "offsets huge": (([0, 2**63 + 5, 3],), {}, "set 1 is empty|offsets"),
+    "offsets wrap": (([0, 2**63 - 1, -(2**63) + 1, -1, 3],), {}, "set 1 is empty"),
     "offsets float": (([0.0, 3.0],), {}, "offsets is float64"),
     "offsets 2-D": (([[0, 3]],), {}, "offsets is int64 of shape"),
     "offsets none": (([],), {}, "offsets"),
@@ -250,9 +279,15 @@ WRONG = {
     ),
     "weights text": (([0, 3],), {"weights": ["a", "b", "c"]}, "weights is <U1"),
     "weights complex": (([0, 3],), {"weights": [1j, 1, 1]}, "Complex data"),
+    "weights ragged": (([0, 3],), {"weights": [[1], [1, 2], 1]}, "weights is no array"),
+    "offsets ragged": (([[0], [1, 2]],), {}, "offsets is no array"),
     "positions short": (([0, 3],), {"positions": [1, 2]}, "positions has shape"),
     "positions 3-D": (([0, 3],), {"positions": np.ones((3, 3))}, "positions has shape"),
-    "positions nan": (([0, 3],), {"positions": [1, np.nan, 1]}, "positions has NaN"),
+    "positions nan": (
+        ([0, 3],),
+        {"positions": [1, np.nan, 1]},
+        "positions has NaN or infinity in set 0",
+    ),
 }
 
 
@@ -274,6 +309,14 @@ def test_wrong_parts(case):
         (
             lambda: SetCollection.from_sets([[[1]], [[2]]], weights=[[1], [1, 2]]),
             r"weights of set 1 has shape \(2,\)",
+        ),
+        (
+            lambda: SetCollection.from_sets(SetCollection([[1]], [0, 1]), weights=[[1]]),
+            "sets is a SetCollection, which has weights",
+        ),
+        (
+            lambda: SetCollection.from_padded([[[1.0]], [[np.nan]]]),
+            "set 1 of X is empty: all of its rows are padding",
         ),
         (lambda: SetCollection.from_padded(np.ones((2, 3))), "X has shape"),
         (
