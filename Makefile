@@ -29,8 +29,9 @@ defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were cho
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declares
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet \
-		--constraint tests/lowest-versions.txt --editable ".[tests]"
+		--constraint tests/lowest-versions.txt --editable ".[demo,tests]"
 	$(VENV)-lowest/bin/python -m pytest
+	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
 $(VENV)/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """The Python code on the README and the documentation's pages runs as it stands."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,15 @@ def test_links_between_documents_lead_somewhere():
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_lowest_versions_are_those_declared():
+    """What `make test-lowest` installs is what pyproject.toml promises to work."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    promised = [*project["dependencies"]]
+    for extra in ["datasets", "demo", "tests"]:
+        promised += extras[extra]
+    lowest = {line.replace(">=", "==") for line in promised if ">=" in line}
+    pinned = (ROOT / "tests" / "lowest-versions.txt").read_text().splitlines()[1:]
+    assert set(pinned) == lowest
