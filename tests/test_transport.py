@@ -49,19 +49,25 @@ def test_sinkhorn_is_that_of_pot_at_equal_iterations(epsilon, shape, weighted):
     assert_allclose(plain, pot, rtol=0, atol=1e-8 / shape[1])
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", [(1, 7), (5, 50), (30, 10), (500, 3)])
-@pytest.mark.parametrize("epsilon", EPSILONS)
+# Equal masses make ties, at which Sinkhorn takes forever where epsilon is small.
+CONVERGENT = [
+    (epsilon, shape, weighted)
+    for epsilon in EPSILONS
+    for shape in SHAPES
+    for weighted in [False, True]
+    if epsilon >= 0.1 or (weighted and (epsilon > 1e-3 or shape not in SHAPES[3::2]))
+]
+
+
+@pytest.mark.parametrize(("epsilon", "shape", "weighted"), CONVERGENT)
 def test_sinkhorn_is_that_of_pot_at_convergence(epsilon, shape, weighted):
     x, z, masses = make_problem(*shape, weighted)
-    n_iter = int(max(50, 20 / epsilon))
-    pot = pot_plan(x, z, masses, epsilon, n_iter)
-    ours = plan_of(x, z, masses, epsilon=epsilon, max_iter=n_iter, tol=0)
-    assert_allclose(ours, pot, rtol=0, atol=1e-8)
-    if epsilon >= 0.1:
-        stopped = plan_of(x, z, masses, epsilon=epsilon, max_iter=n_iter, tol=1e-10)
-        assert_allclose(stopped, pot, rtol=0, atol=1e-8)
-        assert_allclose(stopped.sum(axis=1), masses, rtol=0, atol=1e-10)
+    pot = pot_plan(x, z, masses, epsilon, n_iter=int(max(100, 12 / epsilon)))
+    assert np.abs(pot.sum(axis=1) - masses).sum() < 1e-10
+    ours = plan_of(x, z, masses, epsilon=epsilon, max_iter=100_000, tol=1e-11)
+    assert_allclose(ours, pot, rtol=0, atol=1e-8 / shape[1])
+    assert_allclose(ours.sum(axis=0), 1 / shape[1], rtol=1e-10)
+    assert np.abs(ours.sum(axis=1) - masses).sum() <= 1e-11
 
 
 @pytest.mark.parametrize("weighted", [False, True])
