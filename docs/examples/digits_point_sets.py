@@ -34,7 +34,7 @@ print(f"{X}\n")
 # The cheapest ways to pool: the mean of the points, and their mean and deviation. These
 # few numbers are scaled once more, to give them their best chance. The many of the
 # embedding are centred: it changes nothing but the time, as the classifier's solver then
-# needs an eighth of the iterations.
+# needs far fewer iterations.
 def mean(sets):
     return np.array([points.mean(axis=0) for points in sets])
 
