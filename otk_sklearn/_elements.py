@@ -175,6 +175,7 @@ def _naming_sets(sets):
     """NaN and infinity may be welcome, as to an imputer. If not, say where they are."""
     try:
         yield
-    except ValueError:
-        check_finite(sets)
+    except ValueError as error:
+        if "NaN" in str(error) or "infinity" in str(error):
+            check_finite(sets)
         raise

@@ -85,8 +85,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Maximal number of Sinkhorn iterations of a set.
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
-        below. 0 runs exactly `max_iter` iterations for every set. Below 1e-6, sets in
-        float32 are solved in float64.
+        below. 0 runs exactly `max_iter` iterations for every set. Otherwise, below 1e-6,
+        sets in float32 are solved in float64.
     max_elements : int, default=300_000
         Number of elements that anchors and references are learned from, drawn without
         replacement if there are more.
@@ -167,7 +167,11 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_elements": [Interval(Integral, 1, None, closed="left")],
         "memory": [None, str, HasMethods(["cache"])],
-        "n_jobs": [None, Integral],
+        "n_jobs": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+        ],
         "random_state": ["random_state"],
     }
 
@@ -247,8 +251,14 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
         sets = as_sets(X)
-        self._fit(X, sets)
-        return self._transform(sets)
+        before = vars(self).copy()
+        try:
+            self._fit(X, sets)
+            return self._transform(sets)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def transform(self, X):
         """Embed sets.
@@ -287,8 +297,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
         """
-        phi_x = self._transform(as_fitted_sets(self, X))
-        phi_y = phi_x if Y is None else self._transform(as_fitted_sets(self, Y))
+        phi_x, residual = self._embed(as_fitted_sets(self, X))
+        phi_y = phi_x
+        if Y is not None:
+            phi_y, residual_y = self._embed(as_fitted_sets(self, Y))
+            residual = np.concatenate([residual, residual_y])
+        self._warn_unconverged(residual)
         return phi_x @ phi_y.T / math.prod(self.references_.shape[:2])
 
     def transport_plan(self, X):
@@ -411,31 +425,40 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             n_components = elements.shape[1]
             if feature_map.anchors is not None:
                 n_components = len(feature_map.anchors)
-            return self._check_references(elements.dtype, n_components)
+            return self._check_references(n_components)
         reference = memory.cache(learn_reference)(
             feature_map, elements, masses, self.n_supports, self.references, seed
         )
         return reference[np.newaxis]
 
     def _check_anchors(self, elements):
-        anchors = self._check_parameter_array("anchors", elements.dtype)
+        anchors = self._check_parameter_array("anchors")
         if anchors.ndim != 2 or anchors.shape[1] != elements.shape[1]:
             raise ValueError(
                 f"anchors has shape {anchors.shape}; expected (n_components, "
                 f"{elements.shape[1]}), with the features of the elements of X."
             )
+        zero = np.flatnonzero(~anchors.any(axis=1))
+        if self.kernel == "homogeneous" and len(zero):
+            raise ValueError(
+                f"anchors has a row of zeros, {zero[0]}; expected anchors with a direction "
+                "for the homogeneous kernel."
+            )
         return anchors
 
-    def _check_parameter_array(self, name, dtype):
+    def _check_parameter_array(self, name):
         try:
             return check_array(
-                getattr(self, name), dtype=dtype, ensure_2d=False, allow_nd=True
+                getattr(self, name),
+                dtype=[np.float64, np.float32],
+                ensure_2d=False,
+                allow_nd=True,
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} is no array of finite numbers: {error}") from error
 
-    def _check_references(self, dtype, n_components):
-        references = self._check_parameter_array("references", dtype)
+    def _check_references(self, n_components):
+        references = self._check_parameter_array("references")
         if references.ndim != 3 or references.shape[2] != n_components:
             raise ValueError(
                 f"references has shape {references.shape}; expected (n_references, "
@@ -479,6 +502,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         )
 
     def _transform(self, sets):
+        out, residual = self._embed(sets)
+        self._warn_unconverged(residual)
+        return out
+
+    def _embed(self, sets):
+        """Return the embeddings, and what Sinkhorn left of errors."""
         matching = self._matching()
         out = np.empty((len(sets), self.references_.size), sets.dtype)
 
@@ -486,7 +515,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return matching.embed(sets[chunk], out[chunk]).residual
 
         residuals = self._map_chunks(embed, sets, matching)
-        self._warn_unconverged(np.concatenate(residuals))
         try:
             assert_all_finite(out)
         except ValueError:
@@ -495,7 +523,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"The embedding of set {i} of X leaves the range of {out.dtype}; expected "
                 "elements on a smaller scale (see ElementTransformer)."
             ) from None
-        return out
+        return out, np.concatenate(residuals)
 
     def _warn_unconverged(self, residual):
         if self.solver != "sinkhorn" or self.tol == 0:

@@ -17,7 +17,7 @@ from otk_sklearn._clustering import draw_rows, kmeans_centers, merge_equal_rows
 from otk_sklearn._parallel import CHUNK_ROWS
 
 # Largest error of an exponent, and so largest relative error of a kernel value.
-_MAX_ROUNDING = 1e-5
+_MAX_ROUNDING = 1e-6
 
 # Elements whose pairwise distances give the median: half a million pairs.
 _MEDIAN_ELEMENTS = 1000
@@ -175,11 +175,13 @@ def _rbf(elements, anchors, gamma):
     kappa = x @ w.T
     kappa *= 2
     kappa -= x_norms[:, np.newaxis]
-    kappa -= row_norms(w, squared=True)
+    w_norms = row_norms(w, squared=True)
+    kappa -= w_norms
     np.minimum(kappa, 0, out=kappa)
     np.exp(kappa, out=kappa)
     # Elements too far out for this precision, or whose squares left the range of floats.
     far = ~(x_norms <= _MAX_ROUNDING / np.finfo(dtype).eps)
+    far |= not np.isfinite(w_norms).all()
     if far.any() and dtype == np.float32:
         kappa[far] = _rbf(elements[far].astype(np.float64), anchors, gamma)
     elif far.any():

@@ -61,7 +61,7 @@ class SetCollection:
     """
 
     def __init__(self, values, offsets, *, weights=None, positions=None):
-        self._values = _as_floats(_check_elements(values, "values"), "values").view()
+        self._values = as_floats(_check_elements(values, "values"), "values").view()
         self._values.flags.writeable = False  # the caller's own array stays writeable
         self._offsets = _check_offsets(offsets, len(self._values))
         self._weights = self._positions = None
@@ -155,14 +155,14 @@ weights)
             raise ValueError(
                 f"X has shape {X.shape}; expected (n_sets, max_length, n_features)."
             )
-        X = _as_floats(X, "X")
+        X = as_floats(X, "X")
         if lengths is not None and mask is not None:
             raise ValueError("Both lengths and mask are given; expected at most one.")
         if lengths is not None:
             mask = _mask_from_lengths(lengths, X.shape)
         elif mask is None:
             mask = ~np.isnan(X).all(axis=2)
-        mask = np.asarray(mask)
+        mask = _as_unmasked(mask, "mask")
         if mask.shape != X.shape[:2] or mask.dtype != bool:
             raise ValueError(
                 f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
@@ -208,7 +208,7 @@ weights)
         >>> [elements.ravel().tolist() for elements in sets]
         [[1.0, 3.0], [2.0]]
         """
-        values = _as_floats(_check_elements(values, "values"), "values")
+        values = as_floats(_check_elements(values, "values"), "values")
         order, lengths = _group_rows(groups, len(values))
         if weights is not None:
             weights = _as_rows(weights, len(values), "weights")[order]
@@ -282,7 +282,7 @@ weights)
         -------
         SetCollection
         """
-        values = _as_floats(_check_elements(values, "values"), "values")
+        values = as_floats(_check_elements(values, "values"), "values")
         if len(values) != len(self._values):
             raise ValueError(
                 f"values has {len(values)} rows; expected one an element, "
@@ -392,7 +392,7 @@ def pack(sets, name):
     values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
     for i, array in enumerate(arrays):
         values[offsets[i] : offsets[i + 1]] = (
-            _as_floats(array, f"set {i} of {name}") if array.dtype == object else array
+            as_floats(array, f"set {i} of {name}") if array.dtype == object else array
         )
     return values, offsets
 
@@ -412,11 +412,17 @@ def _as_array(x, name):
         raise ValueError(f"{name} is no array of numbers: {error}") from error
 
 
-def _check_numbers(array, name):
-    """Return an array of real numbers (or of objects that may be), as it is."""
+def _as_unmasked(x, name):
+    """Return `x` as a plain array; a mask would be lost."""
+    array = _as_array(x, name)
     if np.ma.is_masked(array):
         raise ValueError(f"{name} has masked values; expected none.")
-    array = np.asarray(array)
+    return np.asarray(array)
+
+
+def _check_numbers(array, name):
+    """Return an array of real numbers (or of objects that may be), as it is."""
+    array = _as_unmasked(array, name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
@@ -424,7 +430,7 @@ def _check_numbers(array, name):
     return array
 
 
-def _as_floats(array, name):
+def as_floats(array, name):
     """Return `array` as float32 or float64, in C order, copied only if need be."""
     array = _check_numbers(array, name)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
@@ -437,6 +443,8 @@ def _as_floats(array, name):
 def _check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
     array = _as_array(elements, name)
+    if array.shape == (0,):
+        raise ValueError(f"{name} is empty; expected at least one element.")
     if array.ndim != 2:
         raise ValueError(
             f"{name} has shape {array.shape}; expected a 2-D array (n_elements, n_features)"
@@ -449,7 +457,7 @@ def _check_elements(elements, name):
 
 def _as_rows(array, n_rows, name):
     """Return an array with a float, or a row of floats, for each of the rows."""
-    array = _as_floats(_as_array(array, name), name)
+    array = as_floats(array, name)
     if array.ndim == 0 or len(array) != n_rows:
         raise ValueError(
             f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
@@ -458,7 +466,7 @@ def _as_rows(array, n_rows, name):
 
 
 def _check_offsets(offsets, n_elements):
-    given = np.array(_as_array(offsets, "offsets"))  # ours alone from here on
+    given = np.array(_as_unmasked(offsets, "offsets"))  # ours alone from here on
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
         raise ValueError(
             f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
@@ -541,7 +549,7 @@ def _join(parts, offsets, name):
 
 
 def _mask_from_lengths(lengths, shape):
-    lengths = np.asarray(lengths)
+    lengths = _as_unmasked(lengths, "lengths")
     if lengths.shape != shape[:1] or lengths.dtype.kind not in "iu":
         raise ValueError(
             f"lengths is {lengths.dtype} of shape {lengths.shape}; expected integers of "
@@ -557,7 +565,7 @@ def _mask_from_lengths(lengths, shape):
 
 def _group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
-    groups = np.asarray(groups)
+    groups = _as_unmasked(groups, "groups")
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."

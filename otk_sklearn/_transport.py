@@ -4,6 +4,7 @@ Arrays have the axes (element, reference, support), with the elements of all set
 after the other. Each column of a plan sums to `1 / n_supports`.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -58,18 +59,23 @@ def solve_plans(similarities, rounding, offsets, masses, *, solver, epsilon, max
     -------
     Plans
     """
-    if solver == "emd":
-        return _exact(similarities, offsets, masses)
     trusted = np.ones(len(offsets) - 1, bool)
     if similarities.dtype == np.float32:
-        trusted = rounding <= _MAX_ROUNDING * epsilon
-        trusted &= solver == "softmax" or tol == 0 or tol >= _MIN_TOL
+        # An exact plan may change altogether with the last digit.
+        trusted &= solver != "emd" and (rounding <= _MAX_ROUNDING * epsilon)
+        trusted &= solver != "sinkhorn" or tol == 0 or tol >= _MIN_TOL
     limits = np.finfo(similarities.dtype)
     epsilon = min(max(epsilon, limits.tiny), limits.max)
     masses = masses.astype(similarities.dtype, copy=False)
-    if solver == "softmax":
-        return _softmax(similarities, trusted, offsets, masses, epsilon)
-    return _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol)
+    if not trusted.any():
+        plans = _plans(np.empty_like(similarities), len(trusted))
+    elif solver == "emd":
+        plans = _exact(similarities, offsets, masses)
+    elif solver == "softmax":
+        plans = _softmax(similarities, offsets, masses, epsilon)
+    else:
+        plans = _sinkhorn(similarities, trusted, offsets, masses, epsilon, max_iter, tol)
+    return plans._replace(solved=plans.solved & trusted)
 
 
 def plain_plan(similarities, masses, *, solver, epsilon, max_iter):
@@ -149,7 +155,7 @@ def _sinkhorn_log(similarities, masses, epsilon, max_iter, tol):
     return plan, *_kernels.sinkhorn_log(exponents, masses, max_iter, tol, plan)
 
 
-def _softmax(similarities, trusted, offsets, masses, epsilon):
+def _softmax(similarities, offsets, masses, epsilon):
     starts = offsets[:-1]
     set_of_element = np.repeat(np.arange(len(starts)), np.diff(offsets))
     batches = list(gen_batches(len(similarities), CHUNK_ROWS))  # small temporaries
@@ -164,7 +170,7 @@ def _softmax(similarities, trusted, offsets, masses, epsilon):
     totals = np.add.reduceat(plan, starts) * plan.shape[2]
     for rows in batches:
         plan[rows] /= totals[set_of_element[rows]]
-    return _plans(plan, len(starts))._replace(solved=trusted)
+    return _plans(plan, len(starts))
 
 
 def _exact(similarities, offsets, masses):
@@ -173,11 +179,12 @@ def _exact(similarities, offsets, masses):
     n_supports = similarities.shape[2]
     supports = np.full(n_supports, 1.0 / n_supports)
     plan = np.empty_like(similarities)
-    for start, stop in zip(offsets[:-1], offsets[1:]):
+    for start, stop in itertools.pairwise(offsets):
         for r in range(similarities.shape[1]):
             # Neither shifts of rows nor the scale change the plan, but POT's rounding.
-            cost = -similarities[start:stop, r].astype(np.float64)
+            cost = -similarities[start:stop, r]
             cost -= cost.min(axis=1, keepdims=True)
+            cost[masses[start:stop] == 0] = 0.0
             cost /= max(cost.max(), np.finfo(np.float64).tiny)
             plan[start:stop, r] = ot.emd(
                 masses[start:stop], supports, cost, numItermax=10_000_000

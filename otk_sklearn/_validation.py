@@ -3,10 +3,11 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from otk_sklearn._sets import SetCollection, offsets_of, pack
+from otk_sklearn._sets import SetCollection, as_floats, offsets_of, pack
 
 
 def as_sets(X, *, explain_rows=True):
@@ -64,7 +65,7 @@ def record_fit_input(estimator, X, sets):
 def as_fitted_sets(estimator, X):
     """Return the sets of X, which have to be like those that the estimator has seen."""
     check_is_fitted(estimator)
-    # Whoever fitted on rows knows what they mean.
+    # Whoever fitted on sets of one element knows what rows mean.
     sets = as_sets(X, explain_rows=not estimator._single_elements)
     validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
     return sets
@@ -84,11 +85,13 @@ def _is_sequence_of_sets(X):
         return False
     dimensions = [_n_dimensions(x) for x in X]
     row_lengths = {len(x) for x, n in zip(X, dimensions) if n == 1}
-    return max(dimensions, default=2) > 1 or len(row_lengths) > 1
+    return max(dimensions, default=2) > 1 or len(row_lengths) > 1 or 0 in row_lengths
 
 
 def _n_dimensions(x):
-    """Dimensions of an array or of nested lists; ragged ones count as 2."""
+    """Dimensions of an array or of nested lists; 2 where it is for `pack` to complain."""
+    if issparse(x):
+        return 2
     try:
         return x.ndim if hasattr(x, "ndim") else np.ndim(x)
     except ValueError:
@@ -105,7 +108,9 @@ def _from_equal_lengths(X):
     if len(grid) == 2:
         cells = np.indices(grid).reshape(2, -1).T
         positions = np.tile((cells + 1) / grid, (n_sets, 1))
-    values = X.reshape(n_sets * length, n_features)
+    if not n_features:
+        raise ValueError(f"X has shape {X.shape}, with 0 features; expected at least 1.")
+    values = as_floats(X, "X").reshape(n_sets * length, n_features)
     return SetCollection(values, offsets_of([length] * n_sets), positions=positions)
 
 
@@ -114,6 +119,10 @@ def _from_rows(X, explain):
     if np.ma.is_masked(X):
         raise ValueError("X has masked values; expected none.")
     try:
+        if isinstance(X, (list, tuple)):
+            X = np.asarray(X)
+        if isinstance(X, np.ndarray) and X.dtype.kind in "USmM":
+            raise ValueError(f"it is {X.dtype}; expected real numbers.")
         values = check_array(
             X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )

@@ -64,6 +64,9 @@ def test_nan_may_pass_to_an_imputer(sets):
     for imputer in [SimpleImputer(), make_pipeline(SimpleImputer(), StandardScaler())]:
         imputed = ElementTransformer(imputer).fit_transform(sets)
         assert np.isfinite(imputed.values).all()
+    wrong = make_pipeline(SimpleImputer(), PCA(10))  # more than there are features
+    with pytest.raises(ValueError, match="n_components=10 must be"):
+        ElementTransformer(wrong).fit(sets)
     with pytest.raises(ValueError, match="X contains NaN in set 2"):
         ElementTransformer(PCA(2)).fit(sets)
 

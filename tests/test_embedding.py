@@ -57,6 +57,8 @@ def test_several_references_given_as_an_array(sets):
     references = np.random.default_rng(0).normal(size=(3, 4, 16))
     model = make_model(references=references, tol=0, max_iter=30).fit(sets)
     assert_array_equal(model.references_, references)
+    sets32 = [x.astype(np.float32) for x in sets]
+    assert_array_equal(clone(model).fit(sets32).references_, references)
     Xt = model.transform(sets)
     assert Xt.shape == (len(sets), 3 * 4 * 16)
     assert_allclose(Xt, [plain_embedding(model, x) for x in sets], rtol=1e-6, atol=1e-8)
@@ -311,10 +313,12 @@ def test_no_nan_at_any_scale(kernel, dtype, sets):
             for other in [1, 1e3, 1e-20, 1e18]:
                 Y = [(other * x).astype(dtype) for x in sets]
                 assert np.isfinite(model.transform(Y)).all()
-            for gamma in [1e-10, 1.0, 1e10]:
+            for gamma in [1e-10, 1.0, 1e20]:
                 model.set_params(gamma=gamma)
                 assert np.isfinite(model.fit_transform(X)).all()
                 assert np.isfinite(model.transform(Y)).all()
+                assert np.isfinite(model.transform([0 * x for x in Y])).all()
+                assert all(np.isfinite(plan).all() for plan in model.transport_plan(Y))
             model.set_params(gamma="median")
 
 
@@ -341,6 +345,9 @@ def test_convergence_is_warned_of_once(sets):
     assert len(w) == 1
     found = model.sinkhorn_diagnostics(sets)
     assert found.n_iter.shape == found.residual.shape == (12, 1)
+    with pytest.warns(ConvergenceWarning, match="of 15 sets") as caught:
+        model.kernel_matrix(sets, sets[:3])
+    assert len(caught) == 1
     missed = np.count_nonzero(found.residual > 1e-6)
     assert f"for {missed} of 12 sets" in str(w[0].message)
     model.set_params(tol=0).transform(sets)  # asked for 3 iterations: nothing to warn of

@@ -67,8 +67,9 @@ def test_foreign_arrays_and_collections(sets, full):
 
 
 @pytest.mark.parametrize("convert", [np.asarray, np.asfortranarray, np.int64])
-def test_a_list_is_copied_once(convert):
-    sets = [convert(np.ones((1000, 8))) for _ in range(100)]
+@pytest.mark.parametrize("stack", [list, np.stack, np.asfortranarray])
+def test_sets_are_copied_once(convert, stack):
+    sets = stack([convert(np.ones((1000, 8))) for _ in range(100)])
     tracemalloc.start()
     packed = as_sets(sets)
     _, peak = tracemalloc.get_traced_memory()
@@ -255,11 +256,15 @@ WRONG = {
     "offsets start": (([1, 3],), {}, "offsets runs from 1 to 3; expected from 0"),
     "offsets end": (([0, 4],), {}, "to the number of elements, 3"),
     "offsets fall": (([0, 2, 1, 3],), {}, "set 1 is empty"),
-    "offsets huge": (([0, 2**63 + 5, 3],), {}, "set 1 is empty|offsets"),
+    "offsets huge": (
+        ([0, 2**63 + 5, 3],),
+        {},
+        "offsets runs from 0 to 3|set 1 is empty|offsets is (object|float64)",
+    ),
     "offsets wrap": (([0, 2**63 - 1, -(2**63) + 1, -1, 3],), {}, "set 1 is empty"),
     "offsets float": (([0.0, 3.0],), {}, "offsets is float64"),
     "offsets 2-D": (([[0, 3]],), {}, "offsets is int64 of shape"),
-    "offsets none": (([],), {}, "offsets"),
+    "offsets none": (([],), {}, r"offsets is float64 of shape \(0,\)"),
     "empty set": (([0, 1, 1, 3],), {}, "set 1 is empty"),
     "weights short": (([0, 3],), {"weights": [1, 1]}, r"weights has shape \(2,\)"),
     "weights negative": (
@@ -350,6 +355,14 @@ def test_wrong_parts(case):
         (
             lambda: SetCollection.from_sets([[[1]], [[2]]], positions=[[1], [[1, 2]]]),
             r"positions of set 1 has shape \(1, 2\), that of set 0 \(1,\)",
+        ),
+        (
+            lambda: SetCollection.from_groups([[1], [2]], np.ma.array([0, 1], mask=[0, 1])),
+            "groups has masked values",
+        ),
+        (
+            lambda: SetCollection.from_padded(np.ones((2, 2, 1)), lengths=[[1], [1, 2]]),
+            "lengths is no array",
         ),
         (lambda: SetCollection.from_groups([[1], [2]], [0]), "groups has shape"),
         (

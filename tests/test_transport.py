@@ -99,9 +99,21 @@ def test_float32_sees_when_similarities_are_rounded(solver, epsilon, spread, off
     assert_allclose(ours, expected, rtol=0, atol=1e-4 / len(z))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_exact_plans_of_float32_are_those_of_float64(seed):
+    """Rounded similarities would change the plan altogether."""
+    rng = np.random.default_rng(seed)
+    x = (100 + 0.01 * rng.normal(size=(40, 5))).astype(np.float32)
+    z, masses = rng.normal(size=(4, 5)), np.full(40, 1 / 40)
+    plan = plan_of(x, z, masses, np.float32, solver="emd")
+    exact = plan_of(x.astype(float), z, masses, solver="emd")
+    assert_allclose(plan, exact, atol=1e-7)
+
+
 def test_zero_masses_take_no_part():
     x, z, masses = make_problem(20, 4, weighted=True)
     masses[[0, 7]] = 0
+    x[7] *= 1e12  # however far
     kept = masses > 0
     for solver in ["sinkhorn", "softmax", "emd"]:
         plan = plan_of(x, z, masses, solver=solver, epsilon=0.1)
