@@ -451,6 +451,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return check_array(
                 getattr(self, name),
                 dtype=[np.float64, np.float32],
+                copy=True,
                 ensure_2d=False,
                 allow_nd=True,
             )
