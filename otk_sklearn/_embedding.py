@@ -133,8 +133,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     features. `transform` concatenates references, supports and components, in this
     order: `transform(X).reshape(-1, *references_.shape)` has them apart.
 
-    Sinkhorn is Sinkhorn's algorithm, in the precision of the input. A set for which this
-    is not enough is solved in float64, and if need be in the log domain.
+    Embeddings have the precision of the input. A set for which float32 is not enough is
+    solved in float64, and if need be in the log domain.
 
     References
     ----------
