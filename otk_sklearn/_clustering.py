@@ -46,7 +46,7 @@ def merge_equal_rows(rows, masses):
     rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return rows[first], np.bincount(label.ravel(), weights=masses)
+    return rows[first], np.bincount(label, weights=masses)
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):

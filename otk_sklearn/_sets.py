@@ -61,7 +61,7 @@ class SetCollection:
     """
 
     def __init__(self, values, offsets, *, weights=None, positions=None):
-        self._values = as_floats(_check_elements(values, "values"), "values").view()
+        self._values = _as_elements(values).view()
         self._values.flags.writeable = False  # the caller's own array stays writeable
         self._offsets = _check_offsets(offsets, len(self._values))
         self._weights = self._positions = None
@@ -208,7 +208,7 @@ weights)
         >>> [elements.ravel().tolist() for elements in sets]
         [[1.0, 3.0], [2.0]]
         """
-        values = as_floats(_check_elements(values, "values"), "values")
+        values = _as_elements(values)
         order, lengths = _group_rows(groups, len(values))
         if weights is not None:
             weights = _as_rows(weights, len(values), "weights")[order]
@@ -282,7 +282,7 @@ weights)
         -------
         SetCollection
         """
-        values = as_floats(_check_elements(values, "values"), "values")
+        values = _as_elements(values)
         if len(values) != len(self._values):
             raise ValueError(
                 f"values has {len(values)} rows; expected one an element, "
@@ -357,6 +357,12 @@ def _rebuild(values, offsets, weights, positions):
 def offsets_of(lengths):
     """Offsets of sets of these lengths, one after the other."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def locate(row, offsets):
+    """Return the set that a row of all elements belongs to, and its index there."""
+    i = np.searchsorted(offsets, row, side="right") - 1
+    return i, row - offsets[i]
 
 
 def pack(sets, name):
@@ -455,6 +461,11 @@ def _check_elements(elements, name):
     return _check_numbers(array, name)
 
 
+def _as_elements(values):
+    """Return the elements of all sets as a 2-D array of floats."""
+    return as_floats(_check_elements(values, "values"), "values")
+
+
 def _as_rows(array, n_rows, name):
     """Return an array with a float, or a row of floats, for each of the rows."""
     array = as_floats(array, name)
@@ -466,13 +477,13 @@ def _as_rows(array, n_rows, name):
 
 
 def _check_offsets(offsets, n_elements):
-    given = np.array(_as_unmasked(offsets, "offsets"))  # ours alone from here on
+    given = _as_unmasked(offsets, "offsets")
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
         raise ValueError(
             f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
             "(n_sets + 1,)."
         )
-    offsets = given.astype(np.int64)
+    offsets = given.astype(np.int64)  # a copy: what is proved is ours alone
     if offsets[0] != 0 or offsets[-1] != n_elements:
         raise ValueError(
             f"offsets runs from {given[0]} to {given[-1]}; expected from 0 to the number "
@@ -496,10 +507,10 @@ def _check_weights(weights, offsets):
         )
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
-        i = np.searchsorted(offsets, wrong[0], side="right") - 1
+        i, element = locate(wrong[0], offsets)
         raise ValueError(
-            f"weights has {weights[wrong[0]]} in set {i} (element {wrong[0] - offsets[i]})"
-            "; expected finite, non-negative weights."
+            f"weights has {weights[wrong[0]]} in set {i} (element {element}); expected "
+            "finite, non-negative weights."
         )
     if len(weights):
         zero = np.flatnonzero(np.maximum.reduceat(weights, offsets[:-1]) == 0)
@@ -522,10 +533,10 @@ def _check_positions(positions, offsets):
         )
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
-        i = np.searchsorted(offsets, wrong[0], side="right") - 1
+        i, element = locate(wrong[0], offsets)
         raise ValueError(
-            f"positions has NaN or infinity in set {i} (element {wrong[0] - offsets[i]}); "
-            "expected finite coordinates."
+            f"positions has NaN or infinity in set {i} (element {element}); expected "
+            "finite coordinates."
         )
     return _read_only(positions)
 

@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from otk_sklearn._sets import SetCollection, as_floats, offsets_of, pack
+from otk_sklearn._sets import SetCollection, as_floats, locate, offsets_of, pack
 
 
 def as_sets(X, *, explain_rows=True):
@@ -48,11 +48,11 @@ def check_finite(sets):
         assert_all_finite(sets.values)
     except ValueError:
         row, column = np.argwhere(~np.isfinite(sets.values))[0]
-        i = np.searchsorted(sets.offsets, row, side="right") - 1
+        i, element = locate(row, sets.offsets)
         what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
         raise ValueError(
-            f"X contains {what} in set {i} (element {row - sets.offsets[i]}, feature "
-            f"{column}); expected finite values."
+            f"X contains {what} in set {i} (element {element}, feature {column}); "
+            "expected finite values."
         ) from None
 
 
