@@ -1,4 +1,4 @@
-"""From sets to a weighted sample of their elements, and to its K-means centres.
+"""From sets to weighted samples of their elements, and to K-means centres.
 
 Every set counts the same: an element weighs its mass within its set. So what is learned
 doesn't depend on the order of sets or elements, on repeating all elements of a set, or on
@@ -6,30 +6,75 @@ the scale of weights, as long as the sets fit into the sample whole.
 """
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from otk_sklearn._sets import SetCollection, offsets_of
+
 # Above this many rows, Lloyd's iterations take minutes where mini-batches take seconds.
 _MINI_BATCH_ROWS = 50_000
 
+# This many elements, drawn from a larger set, still tell how the set is matched.
+_LONG_SET = 1000
 
-def sample_elements(sets, max_elements, random_state):
+
+@dataclass(frozen=True)
+class Elements:
+    """Elements without their sets.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_elements, n_features)
+    masses : ndarray of shape (n_elements,)
+    positions : ndarray of shape (n_elements, n_axes)
+        With no axes where positions play no part.
+    """
+
+    rows: np.ndarray
+    masses: np.ndarray
+    positions: np.ndarray
+
+    def __getitem__(self, index):
+        return Elements(self.rows[index], self.masses[index], self.positions[index])
+
+    def merge_equal(self):
+        """Return the distinct elements, in an order of their own, at mean positions."""
+        first, label = group_equal_rows(self.rows)
+        return Elements(self.rows[first], *self.of_groups(label, len(first)))
+
+    def of_groups(self, label, n_groups):
+        """Return the mass of each group of elements, and its mean position by mass."""
+        masses = np.bincount(label, self.masses, n_groups)
+        sums = [np.bincount(label, self.masses * s, n_groups) for s in self.positions.T]
+        return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
+
+
+def group_equal_rows(rows):
+    """Return the index of one row of each kind, and for each row, which kind it is."""
+    rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
+    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return first, label
+
+
+def sample_elements(sets, positions, max_elements, random_state):
     """Draw elements of the sets, and merge those that are equal.
 
     Parameters
     ----------
-    sets : SetCollection
+    sets : SetCollection or WindowedSets
+    positions : ndarray of shape (n_elements, n_axes)
     max_elements : int
         If there are more elements, this many are drawn without replacement.
     random_state : int
 
     Returns
     -------
-    elements : ndarray of shape (n_distinct, n_features)
-    masses : ndarray of shape (n_distinct,)
-        All positive.
+    Elements
+        Distinct, and all of positive mass.
     """
     masses = sets.masses
     rows = np.flatnonzero(masses)
@@ -38,15 +83,51 @@ def sample_elements(sets, max_elements, random_state):
         rows = np.sort(random.choice(rows, max_elements, replace=False))
     elif len(rows) == len(masses):
         rows = slice(None)  # no copy
-    return merge_equal_rows(sets.values[rows], masses[rows])
+    return Elements(sets.values[rows], masses[rows], positions[rows]).merge_equal()
 
 
-def merge_equal_rows(rows, masses):
-    """Return the distinct rows, in an order of their own, and each one's sum of masses."""
-    rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
-    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return rows[first], np.bincount(label, weights=masses)
+def sample_sets(sets, positions, max_elements, min_sets, random_state):
+    """Draw sets, and elements of those that are long.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+    positions : ndarray of shape (n_elements, n_axes)
+    max_elements : int
+        If there are more elements, sets are drawn that have about this many together.
+    min_sets : int
+        At least this many sets are drawn, at most `max_elements`.
+    random_state : int
+
+    Returns
+    -------
+    SetCollection
+        Of elements of positive mass, with their masses and positions.
+    """
+    masses = sets.masses
+    random = np.random.RandomState(random_state)
+    lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
+    chosen = np.arange(len(sets))
+    if lengths.sum() > max_elements:
+        longest = max(_LONG_SET, max_elements // len(sets))
+        lengths = np.minimum(lengths, max(1, min(longest, max_elements // min_sets)))
+        order = random.permutation(len(sets))
+        n_chosen = np.searchsorted(np.cumsum(lengths[order]), max_elements, side="right")
+        chosen = np.sort(order[: max(min_sets, n_chosen)])
+    rows = []
+    for s in chosen:
+        start, stop = sets.offsets[s : s + 2]
+        of_set = start + np.flatnonzero(masses[start:stop])
+        if len(of_set) > lengths[s]:
+            of_set = np.sort(random.choice(of_set, lengths[s], replace=False))
+        rows.append(of_set)
+    rows = np.concatenate(rows)
+    return SetCollection(
+        sets.values[rows],
+        offsets_of(lengths[chosen]),
+        weights=masses[rows],
+        positions=positions[rows] if positions.shape[1] else None,
+    )
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):
@@ -57,7 +138,7 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
     return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
 
 
-def kmeans_centers(rows, masses, n_clusters, random_state):
+def kmeans_centers(rows, masses, n_clusters, random_state, init="k-means++"):
     """Weighted K-means centres, or the rows where there are no more than asked for.
 
     Parameters
@@ -67,19 +148,23 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     masses : ndarray of shape (n_rows,)
     n_clusters : int
     random_state : int
+    init : "k-means++" or ndarray of shape (n_clusters, n_features)
 
     Returns
     -------
     centers : ndarray of shape (min(n_clusters, n_rows), n_features)
+    label : ndarray of int of shape (n_rows,)
+        The centre of each row.
     """
     if len(rows) <= n_clusters:
-        return rows
+        return rows, np.arange(len(rows))
     if len(rows) > _MINI_BATCH_ROWS:
-        kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
+        kmeans = MiniBatchKMeans(n_clusters, init=init, n_init=1, batch_size=4096)
     else:
-        kmeans = KMeans(n_clusters, n_init=1)
+        kmeans = KMeans(n_clusters, init=init, n_init=1)
     kmeans.set_params(random_state=random_state)
     with warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return kmeans.fit(rows, sample_weight=masses).cluster_centers_
+        kmeans.fit(rows, sample_weight=masses)
+    return kmeans.cluster_centers_, kmeans.labels_

@@ -12,28 +12,31 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, assert_all_finite, check_array, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_memory
 
-from otk_sklearn._clustering import sample_elements
-from otk_sklearn._features import (
-    FeatureMap,
-    learn_anchors,
-    make_feature_map,
-    median_gamma,
-    unit_elements,
-    unit_rows,
-)
+from otk_sklearn._clustering import sample_elements, sample_sets
+from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
 from otk_sklearn._matching import Matching
-from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
-from otk_sklearn._references import learn_reference
+from otk_sklearn._parallel import single_threaded
+from otk_sklearn._positions import (
+    PositionFilter,
+    check_positions,
+    n_axes_of,
+    positions_of,
+)
+from otk_sklearn._references import learn_from_elements, learn_from_sets
+from otk_sklearn._transport import Transport
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
+    check_finite_output,
+    check_parameter_array,
     record_fit_input,
 )
+from otk_sklearn._windows import windows_of
 
 
 class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -46,7 +49,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     Parameters
     ----------
     n_supports : int, default=50
-        Number of supports of the reference. Ignored if `references` is an array.
+        Number of supports of a reference. Ignored if `references` is an array.
+    n_references : int, default=1
+        Number of references. Each set is matched to all of them. Ignored if `references`
+        is an array.
     epsilon : float, default=0.05
         Strength of the entropic regularisation, on the scale of similarities (at most 1
         for the rbf kernel). Small values send each element to few supports. The exact
@@ -69,27 +75,58 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     damping : float, default=1e-2
         Added to the square roots of the eigenvalues of the kernel between anchors before
         they are inverted.
-    anchors : {"kmeans", "random"} or array-like of shape (n_components, n_features), \
-            default="kmeans"
+    filter_size : int, default=1
+        Elements in the sense of all that follows are windows of this many consecutive
+        rows of a set, flattened row by row. For ordered sets. A window's weight and given
+        position are the means over its rows.
+    padding : {"valid", "same"}, default="valid"
+        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
+        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
+        there are as many windows as rows.
+    position : {"gaussian", "hard"}, default=None
+        Hold together elements and supports that lie at the same place, by a filter
+        `f_ij = exp(-((s_i - t_j) / position_sigma)^2)` or `|s_i - t_j| < position_sigma`
+        (on 2 axes, the product of both) that similarities are multiplied by, and the plan
+        afterwards. Positions s_i are those of a `SetCollection`, in [0, 1], or of the grid
+        of 4-D input, or else `i / n_elements`. Supports lie on a line or, on 2 axes, on a
+        grid: `n_supports` must then be a square number.
+    position_sigma : float, default=0.1
+        Width of the filter, as a part of the length of a set.
+    anchors : {"kmeans", "random"} or array-like of shape \
+            (n_components, filter_size * n_features), default="kmeans"
         How anchors are learned: K-means centres of sampled elements, elements drawn at
         random, or given. The homogeneous kernel makes them unit-norm.
-    references : {"kmeans", "random"} or array-like of shape \
+    references : {"kmeans", "barycenter", "random"} or array-like of shape \
             (n_references, n_supports, n_components), default="kmeans"
-        How the reference is learned: K-means centres of sampled elements' features, made
-        unit-norm; features drawn at random; or given, to be used as it is.
+        How references are learned. Supports are unit-norm.
+
+        - "kmeans": K-means centres of sampled elements' features. Several references are
+          learned by Wasserstein K-means: each set is assigned to the one that it is most
+          similar to, and each is learned from its sets, in turns;
+        - "barycenter": on from there, supports move to the mean embedding of their sets
+          until the regularised similarity no longer grows;
+        - "random": features of elements drawn at random;
+        - an array is used as it is.
     solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
         "sinkhorn" is entropic optimal transport. "emd" is exact optimal transport, by
         POT. "softmax" is attention instead of transport: each support takes the mean of
         the elements with weights `exp(similarity / epsilon)`, whoever else takes them.
+    relaxation : float, default=None
+        Lets elements that fit no support, such as noise, give up their mass: the masses of
+        elements are only held by a penalty `relaxation * KL(P 1 | a)`, and similarities
+        become transport costs, `S_ij - ||psi(x_i)||^2 / 2`. Small values relax most. None
+        holds masses. Only with `solver="sinkhorn"`.
     max_iter : int, default=100
         Maximal number of Sinkhorn iterations of a set.
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
-        below. 0 runs exactly `max_iter` iterations for every set. Otherwise, below 1e-6,
-        sets in float32 are solved in float64.
+        below; with `relaxation`, the change of `sum_j P_ij` in an iteration. 0 runs
+        exactly `max_iter` iterations for every set. Otherwise, below 1e-6, sets in float32
+        are solved in float64.
     max_elements : int, default=300_000
         Number of elements that anchors and references are learned from, drawn without
-        replacement if there are more.
+        replacement if there are more. Where references are learned from sets, as many sets
+        are drawn as have this many elements, and some of the elements of long ones.
     memory : str or object with the joblib.Memory interface, default=None
         Caches what is learned and doesn't depend on all parameters. With an integer
         `random_state`, a grid search over `epsilon` and `n_supports` learns anchors once
@@ -98,11 +135,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results don't depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the draw of elements, and K-means. See :term:`Glossary <random_state>`.
+        Decides the draw of elements and sets, and K-means. See
+        :term:`Glossary <random_state>`.
 
     Attributes
     ----------
-    anchors_ : ndarray of shape (n_components, n_features) or None
+    anchors_ : ndarray of shape (n_components, filter_size * n_features) or None
         Anchors of the kernel; None for the linear kernel.
     normalization_ : ndarray of shape (n_components, n_components) or None
         The matrix D that makes kernel values with the anchors into features; None for the
@@ -112,7 +150,13 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     gamma_ : float or None
         Bandwidth used; None for the linear kernel.
     n_iter_ : int
-        Iterations of reference learning; 1 for a single reference.
+        Iterations of reference learning; 1 where there is nothing to iterate.
+    objective_history_ : ndarray of shape (n_iter_,) or (0,)
+        What Wasserstein K-means and barycentres had reached at each iteration: the mean
+        over sets of their similarity `<P, S>` to the nearest reference; with "barycenter",
+        `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`), which doesn't
+        fall beyond `tol`. The references are those of the largest value. Empty where
+        nothing was iterated.
     n_features_in_ : int
         Number of features of an element seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -121,6 +165,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     See Also
     --------
     ElementTransformer : Scales or otherwise transforms the elements of sets.
+    ConvolutionalKernelLayer : Features of windows, to be stacked in front.
     SetCollection : Sets packed into one array, with weights.
     sklearn.kernel_approximation.Nystroem : The features, for single vectors.
 
@@ -155,14 +200,20 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     _parameter_constraints: dict = {
         "n_supports": [Interval(Integral, 1, None, closed="left")],
+        "n_references": [Interval(Integral, 1, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "kernel": [StrOptions({"rbf", "homogeneous", "linear"})],
         "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "damping": [Interval(Real, 0, None, closed="neither")],
+        "filter_size": [Interval(Integral, 1, None, closed="left")],
+        "padding": [StrOptions({"valid", "same"})],
+        "position": [StrOptions({"gaussian", "hard"}), None],
+        "position_sigma": [Interval(Real, 0, None, closed="neither")],
         "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
-        "references": [StrOptions({"kmeans", "random"}), "array-like"],
+        "references": [StrOptions({"kmeans", "barycenter", "random"}), "array-like"],
         "solver": [StrOptions({"sinkhorn", "emd", "softmax"})],
+        "relaxation": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_elements": [Interval(Integral, 1, None, closed="left")],
@@ -179,14 +230,20 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self,
         n_supports=50,
         *,
+        n_references=1,
         epsilon=0.05,
         kernel="rbf",
         gamma="median",
         n_components=64,
         damping=1e-2,
+        filter_size=1,
+        padding="valid",
+        position=None,
+        position_sigma=0.1,
         anchors="kmeans",
         references="kmeans",
         solver="sinkhorn",
+        relaxation=None,
         max_iter=100,
         tol=1e-2,
         max_elements=300_000,
@@ -195,14 +252,20 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         random_state=None,
     ):
         self.n_supports = n_supports
+        self.n_references = n_references
         self.epsilon = epsilon
         self.kernel = kernel
         self.gamma = gamma
         self.n_components = n_components
         self.damping = damping
+        self.filter_size = filter_size
+        self.padding = padding
+        self.position = position
+        self.position_sigma = position_sigma
         self.anchors = anchors
         self.references = references
         self.solver = solver
+        self.relaxation = relaxation
         self.max_iter = max_iter
         self.tol = tol
         self.max_elements = max_elements
@@ -212,7 +275,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn anchors and the reference.
+        """Learn anchors and references.
 
         Parameters
         ----------
@@ -238,7 +301,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
-        """Learn anchors and the reference, and embed the same sets.
+        """Learn anchors and references, and embed the same sets.
 
         Parameters
         ----------
@@ -317,18 +380,19 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         list of ndarray of shape (n_references, n_elements_i, n_supports)
             Columns sum to `1 / n_supports`. Rows sum to the masses of the elements: up to
-            `tol` with Sinkhorn, exactly with "emd", not at all with "softmax".
+            `tol` with Sinkhorn, exactly with "emd", not at all with "softmax" or
+            `relaxation`. With `position`, the filter has been applied to such a plan. With
+            `filter_size`, elements are windows.
         """
-        sets = as_fitted_sets(self, X)
-        matching = self._matching()
+        windows, matching = self._matching(as_fitted_sets(self, X))
 
         def plans_of(chunk):
-            plans = matching.plans(sets[chunk])
-            starts = sets.offsets[chunk] - sets.offsets[chunk.start]
+            plans = matching.plans(windows[chunk])
+            starts = windows.offsets[chunk] - windows.offsets[chunk.start]
             by_set = np.split(plans.plan, starts[1:])
             return plans.residual, [p.transpose(1, 0, 2).copy() for p in by_set]
 
-        residuals, plans = zip(*self._map_chunks(plans_of, sets, matching))
+        residuals, plans = zip(*matching.map(plans_of, windows))
         self._warn_unconverged(np.concatenate(residuals))
         return [plan for chunk_plans in plans for plan in chunk_plans]
 
@@ -347,18 +411,18 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
             - n_iter, ndarray of int of shape (n_sets, n_references);
             - residual, ndarray of float of shape (n_sets, n_references): the errors
-              `sum_i |sum_j P_ij - a_i|` that `tol` bounds.
+              `sum_i |sum_j P_ij - a_i|` that `tol` bounds (with `relaxation`, the changes
+              of `sum_j P_ij` in the last iteration).
 
             All are 0 with the other solvers.
         """
-        sets = as_fitted_sets(self, X)
-        matching = self._matching()
+        windows, matching = self._matching(as_fitted_sets(self, X))
 
         def diagnose(chunk):
-            plans = matching.plans(sets[chunk])
+            plans = matching.plans(windows[chunk])
             return plans.n_iter, plans.residual
 
-        n_iter, residual = zip(*self._map_chunks(diagnose, sets, matching))
+        n_iter, residual = zip(*matching.map(diagnose, windows))
         return Bunch(n_iter=np.concatenate(n_iter), residual=np.concatenate(residual))
 
     @property
@@ -372,135 +436,127 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
     def _fit(self, X, sets):
+        self._transport()  # complain about parameters before anything is learned
+        references = self._check_references()
         check_finite(sets)
+        if self.position is not None:
+            n_supports = self.n_supports if references is None else references.shape[1]
+            check_positions(sets, n_supports, n_axes_of(sets))
         # All seeds are drawn at once: a cache hit then changes no later draw.
         random = check_random_state(self.random_state)
-        seeds = [int(seed) for seed in random.randint(2**31 - 1, size=4)]
-        sample_seed, gamma_seed, anchors_seed, references_seed = seeds
+        seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
         memory = check_memory(self.memory)
-        elements, masses = sample_elements(sets, self.max_elements, sample_seed)
+        history = np.empty(0)
+        windows = windows_of(sets, self.filter_size, self.padding)
+        positions = positions_of(windows, self.position)
+        elements = sample_elements(windows, positions, self.max_elements, seeds[0])
         # K-means would amplify the last digit, and threads add up in an order of their own.
         with single_threaded(), np.errstate(all="ignore"):
             if self.kernel != "rbf":  # features are learned from directions
-                elements, masses = unit_elements(elements, masses)
-            feature_map = self._learn_feature_map(
-                elements, masses, memory, gamma_seed, anchors_seed
+                elements = unit_elements(elements)
+            feature_map = learn_feature_map(
+                elements,
+                kernel=self.kernel,
+                gamma=self.gamma,
+                n_components=self.n_components,
+                anchors=self.anchors,
+                damping=self.damping,
+                memory=memory,
+                seeds=seeds[1:3],
             )
-            references = self._learn_references(
-                feature_map, elements, masses, memory, references_seed
-            )
+            n_components = feature_map.n_components or elements.rows.shape[1]
+            if references is None:
+                references, history = self._learn_references(
+                    feature_map, elements, windows, positions, memory, seeds[3:]
+                )
+            elif references.shape[2] != n_components:
+                raise ValueError(
+                    f"references has shape {references.shape}; expected (n_references, "
+                    f"n_supports, {n_components})."
+                )
         record_fit_input(self, X, sets)
         self.anchors_ = feature_map.anchors
         self.normalization_ = feature_map.normalization
         self.gamma_ = feature_map.gamma
         self.references_ = references
-        self.n_iter_ = 1
-        self._kernel = self.kernel
+        self.objective_history_ = history
+        self.n_iter_ = max(1, len(history))
+        self._kernel, self._filter_size = self.kernel, self.filter_size
+        self._n_axes = n_axes_of(sets)
 
-    def _learn_feature_map(self, elements, masses, memory, gamma_seed, anchors_seed):
-        if self.kernel == "linear":
-            return FeatureMap("linear")
-        gamma = self.gamma
-        if isinstance(gamma, str):
-            gamma = median_gamma(elements, masses, gamma_seed)
-        if isinstance(self.anchors, str):
-            anchors = memory.cache(learn_anchors)(
-                elements, masses, self.n_components, self.anchors, anchors_seed
+    def _learn_references(self, feature_map, elements, windows, positions, memory, seeds):
+        """Return the references, and the history of what they were iterated for."""
+        shape = (self.n_references, self.n_supports)
+        method, (seed, sample_seed) = self.references, seeds
+        if method == "random" or (method == "kmeans" and self.n_references == 1):
+            learn = memory.cache(learn_from_elements)
+            return learn(feature_map, elements, *shape, method, seed), np.empty(0)
+        if len(windows) < self.n_references:
+            raise ValueError(
+                f"X has {len(windows)} sets; expected at least as many as references "
+                f"(n_references={self.n_references})."
             )
-            if len(anchors) < self.n_components:
-                warnings.warn(
-                    f"n_components={self.n_components} is more than the {len(anchors)} "
-                    "distinct elements to learn from; there are that many anchors.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-        else:
-            anchors = self._check_anchors(elements)
-        if self.kernel == "homogeneous":
-            anchors, _ = unit_rows(anchors)
-        return make_feature_map(self.kernel, float(gamma), anchors, self.damping)
-
-    def _learn_references(self, feature_map, elements, masses, memory, seed):
-        if not isinstance(self.references, str):
-            n_components = elements.shape[1]
-            if feature_map.anchors is not None:
-                n_components = len(feature_map.anchors)
-            return self._check_references(n_components)
-        reference = memory.cache(learn_reference)(
-            feature_map, elements, masses, self.n_supports, self.references, seed
+        sets = sample_sets(
+            windows, positions, self.max_elements, self.n_references, sample_seed
         )
-        return reference[np.newaxis]
-
-    def _check_anchors(self, elements):
-        anchors = self._check_parameter_array("anchors")
-        if anchors.ndim != 2 or anchors.shape[1] != elements.shape[1]:
-            raise ValueError(
-                f"anchors has shape {anchors.shape}; expected (n_components, "
-                f"{elements.shape[1]}), with the features of the elements of X."
-            )
-        zero = np.flatnonzero(~anchors.any(axis=1))
-        if self.kernel == "homogeneous" and len(zero):
-            raise ValueError(
-                f"anchors has a row of zeros, {zero[0]}; expected anchors with a direction "
-                "for the homogeneous kernel."
-            )
-        return anchors
-
-    def _check_parameter_array(self, name):
-        try:
-            return check_array(
-                getattr(self, name),
-                dtype=[np.float64, np.float32],
-                copy=True,
-                ensure_2d=False,
-                allow_nd=True,
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} is no array of finite numbers: {error}") from error
-
-    def _check_references(self, n_components):
-        references = self._check_parameter_array("references")
-        if references.ndim != 3 or references.shape[2] != n_components:
-            raise ValueError(
-                f"references has shape {references.shape}; expected (n_references, "
-                f"n_supports, {n_components})."
-            )
-        if not references.size:
-            raise ValueError(f"references has shape {references.shape}; it is empty.")
-        return references
-
-    def _matching(self):
-        """What is needed to match sets."""
-        self._validate_params()  # those of the plan may be set anew after fit
-        feature_map = FeatureMap(
-            self._kernel, self.gamma_, self.anchors_, self.normalization_
-        )
-        # In float64, whatever the sets: D has large entries that cancel.
-        supports = feature_map.whiten(self.references_.astype(np.float64))
-        # Plain numbers: NumPy's would decide the precision of float32 arrays.
-        transport = {
-            "solver": self.solver,
-            "epsilon": float(self.epsilon),
-            "max_iter": int(self.max_iter),
-            "tol": float(self.tol),
-        }
-        # Per element: its values, features, similarities and plan, in float64 at most.
-        n_references, n_supports, n_components = supports.shape
-        row_bytes = 8 * (self.n_features_in_ + n_components + 2 * n_references * n_supports)
-        max_rows = rows_in_memory(row_bytes, self.n_jobs)
-        return Matching(feature_map, supports, transport, max_rows)
-
-    def _map_chunks(self, function, sets, matching):
-        """Call `function` with slices that together cover the sets, in threads."""
-        check_finite(sets)
-        n_references, n_supports, _ = self.references_.shape
-        return map_chunks(
-            function,
-            sets.lengths,
-            rows_per_set=n_references * n_supports,
-            max_rows=matching.max_rows,
+        learn = memory.cache(learn_from_sets, ignore=["n_jobs"])
+        return learn(
+            feature_map,
+            sets,
+            *shape,
+            method,
+            self._transport(),
+            self._position_filter(self.n_supports),
+            seed,
             n_jobs=self.n_jobs,
         )
+
+    def _check_references(self):
+        """Return the references if they were given, or None."""
+        if isinstance(self.references, str):
+            return None
+        references = check_parameter_array(self.references, "references")
+        if references.ndim != 3 or not references.size:
+            raise ValueError(
+                f"references has shape {references.shape}; expected (n_references, "
+                "n_supports, n_components), none of them 0."
+            )
+        return references
+
+    def _transport(self):
+        if self.relaxation is not None and self.solver != "sinkhorn":
+            raise ValueError(
+                f"relaxation={self.relaxation} is given with solver={self.solver!r}; "
+                "expected solver='sinkhorn', or relaxation=None."
+            )
+        # Plain numbers: NumPy's would decide the precision of float32 arrays.
+        return Transport(
+            solver=self.solver,
+            epsilon=float(self.epsilon),
+            relaxation=None if self.relaxation is None else float(self.relaxation),
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
+        )
+
+    def _position_filter(self, n_supports):
+        if self.position is None:
+            return None
+        return PositionFilter(self.position, float(self.position_sigma), n_supports)
+
+    def _matching(self, sets):
+        """Return the windows of the sets, and what is needed to match them."""
+        self._validate_params()  # those of the plan may be set anew after fit
+        check_finite(sets)
+        if self.position is not None:
+            check_positions(sets, self.references_.shape[1], self._n_axes)
+        matching = Matching(
+            FeatureMap(self._kernel, self.gamma_, self.anchors_, self.normalization_),
+            self.references_,
+            self._transport(),
+            self._position_filter(self.references_.shape[1]),
+            self.n_jobs,
+        )
+        return windows_of(sets, self._filter_size, self.padding), matching
 
     def _transform(self, sets):
         out, residual = self._embed(sets)
@@ -509,21 +565,14 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _embed(self, sets):
         """Return the embeddings, and what Sinkhorn left of errors."""
-        matching = self._matching()
+        windows, matching = self._matching(sets)
         out = np.empty((len(sets), self.references_.size), sets.dtype)
 
         def embed(chunk):
-            return matching.embed(sets[chunk], out[chunk]).residual
+            return matching.embed(windows[chunk], out[chunk]).residual
 
-        residuals = self._map_chunks(embed, sets, matching)
-        try:
-            assert_all_finite(out)
-        except ValueError:
-            i = np.argmin(np.isfinite(out).all(axis=1))
-            raise ValueError(
-                f"The embedding of set {i} of X leaves the range of {out.dtype}; expected "
-                "elements on a smaller scale (see ElementTransformer)."
-            ) from None
+        residuals = matching.map(embed, windows)
+        check_finite_output(out, np.arange(len(sets) + 1), "embedding")
         return out, np.concatenate(residuals)
 
     def _warn_unconverged(self, residual):

@@ -5,6 +5,7 @@ With anchors `w_1..w_k`, an element x has the features `psi(x) = D kappa_W(x)`, 
 to what has been pooled: elements themselves only ever meet `kappa_W`.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
-from otk_sklearn._clustering import draw_rows, kmeans_centers, merge_equal_rows
+from otk_sklearn._clustering import draw_rows, kmeans_centers
 from otk_sklearn._parallel import CHUNK_ROWS
+from otk_sklearn._validation import check_parameter_array
 
 # Largest error of an exponent, and so largest relative error of a kernel value.
 _MAX_ROUNDING = 1e-6
@@ -42,6 +44,16 @@ class FeatureMap:
     anchors: np.ndarray | None = None
     normalization: np.ndarray | None = None
 
+    @property
+    def n_features(self):
+        """Length of an element; None if any."""
+        return None if self.anchors is None else self.anchors.shape[1]
+
+    @property
+    def n_components(self):
+        """Number of features; None if as many as an element has."""
+        return None if self.anchors is None else self.anchors.shape[0]
+
     def kappa(self, elements):
         """Kernel between elements and anchors, of shape (n_elements, n_components)."""
         if self.kernel == "rbf":
@@ -64,6 +76,60 @@ class FeatureMap:
         for rows in gen_batches(len(elements), CHUNK_ROWS):
             features[rows] = self.whiten(self.kappa(elements[rows]))
         return features
+
+
+def learn_feature_map(
+    elements, *, kernel, gamma, n_components, anchors, damping, memory, seeds
+):
+    """Learn what of the parameters is to be learned, and return the `FeatureMap`.
+
+    Parameters
+    ----------
+    elements : Elements
+        Distinct; unit-norm, unless the kernel is rbf.
+    kernel, gamma, n_components, anchors, damping
+        As in `OTKEmbedding`.
+    memory : joblib.Memory
+    seeds : pair of int
+    """
+    if kernel == "linear":
+        return FeatureMap("linear")
+    gamma_seed, anchors_seed = seeds
+    if isinstance(gamma, str):
+        gamma = median_gamma(elements.rows, elements.masses, gamma_seed)
+    if isinstance(anchors, str):
+        anchors = memory.cache(learn_anchors)(
+            elements.rows, elements.masses, n_components, anchors, anchors_seed
+        )
+        if len(anchors) < n_components:
+            warnings.warn(
+                f"n_components={n_components} is more than the {len(anchors)} distinct "
+                "elements to learn from; there are that many anchors.",
+                UserWarning,
+                stacklevel=2,
+            )
+    else:
+        anchors = _check_anchors(anchors, kernel, elements.rows.shape[1])
+    if kernel == "homogeneous":
+        anchors, _ = unit_rows(anchors)
+    return make_feature_map(kernel, float(gamma), anchors, damping)
+
+
+def _check_anchors(anchors, kernel, n_features):
+    anchors = check_parameter_array(anchors, "anchors")
+    if anchors.ndim != 2 or anchors.shape[1] != n_features:
+        raise ValueError(
+            f"anchors has shape {anchors.shape}; expected (n_components, {n_features}), "
+            "with the features of the elements of X (of a window of them, row by row, if "
+            "filter_size > 1)."
+        )
+    zero = np.flatnonzero(~anchors.any(axis=1))
+    if kernel == "homogeneous" and len(zero):
+        raise ValueError(
+            f"anchors has a row of zeros, {zero[0]}; expected anchors with a direction for "
+            "the homogeneous kernel."
+        )
+    return anchors
 
 
 def make_feature_map(kernel, gamma, anchors, damping):
@@ -107,7 +173,8 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     # K-means squares its input. Scaling by a power of two is exact.
     _, exponent = np.frexp(np.abs(elements).max())
     scaled = np.ldexp(elements, -exponent)
-    return np.ldexp(kmeans_centers(scaled, masses, n_components, random_state), exponent)
+    centers, _ = kmeans_centers(scaled, masses, n_components, random_state)
+    return np.ldexp(centers, exponent)
 
 
 def median_gamma(elements, masses, random_state):
@@ -137,13 +204,12 @@ def median_gamma(elements, masses, random_state):
     return gamma if 0.0 < gamma < np.inf else 1.0
 
 
-def unit_elements(elements, masses):
+def unit_elements(elements):
     """Make elements unit-norm, without those that are 0, and merge what becomes equal."""
-    unit, norms = unit_rows(elements)
-    unit, masses = unit[norms > 0], masses[norms > 0]
-    if not len(unit):  # nothing has a direction: any will do
-        return unit_rows(np.ones_like(elements[:1]))[0], np.ones(1)
-    return merge_equal_rows(unit, masses)
+    unit, norms = unit_rows(elements.rows)
+    if not norms.any():  # nothing has a direction: any will do
+        unit[:], norms[:] = unit_rows(np.ones_like(unit[:1]))[0], 1
+    return replace(elements, rows=unit)[norms > 0].merge_equal()
 
 
 def unit_rows(rows):

@@ -30,7 +30,9 @@ def _jit(function):
 
 
 @_jit
-def _scale(gibbs, reference, start, stop, masses, max_iter, tol, smallest, u, w):
+def _scale(
+    gibbs, reference, start, stop, masses, lift, power, max_iter, tol, smallest, u, w
+):
     """Scale one set's Gibbs kernel to its marginals, in place.
 
     Each iteration reads the kernel once: a row gives its `u_i`, which is at once spent on
@@ -43,6 +45,10 @@ def _scale(gibbs, reference, start, stop, masses, max_iter, tol, smallest, u, w)
     n_supports = gibbs.shape[2]
     support_mass = 1.0 / n_supports
     largest = 1.0 / smallest
+    # What the plan's row sums are compared with: masses, or the row sums of the iteration
+    # before, of which there is none at first.
+    goal = masses[start:stop].copy()
+    u[: stop - start] = 0.0
     column = np.empty(n_supports, gibbs.dtype)
     column_total = np.empty(n_supports, np.float64)
     w[:] = support_mass  # w_j = v_j b_j
@@ -59,8 +65,13 @@ def _scale(gibbs, reference, start, stop, masses, max_iter, tol, smallest, u, w)
                     row += gibbs[i, reference, j] * w[j]
                 if not smallest <= row <= largest:
                     return -1, np.inf
-                error += masses[i] * abs(u[i - start] * row - 1.0)
-                u[i - start] = 1.0 / row
+                row_sum = masses[i] * u[i - start] * row
+                error += abs(row_sum - goal[i - start])
+                if power == 1.0:
+                    u[i - start] = 1.0 / row
+                else:
+                    u[i - start] = lift[i, reference] * row**-power
+                    goal[i - start] = row_sum
                 share = masses[i] * u[i - start]
                 for j in range(n_supports):
                     column[j] += gibbs[i, reference, j] * share
@@ -79,13 +90,13 @@ def _scale(gibbs, reference, start, stop, masses, max_iter, tol, smallest, u, w)
         for j in range(n_supports):
             gibbs[i, reference, j] *= masses[i] * u[i - start] * w[j]
             row_sum += gibbs[i, reference, j]
-        error += abs(row_sum - masses[i])
+        error += abs(row_sum - goal[i - start])
     return n_iter, error
 
 
 @_jit
 def sinkhorn_scaling(
-    gibbs, offsets, masses, max_iter, tol, smallest, solved, n_iter, residual
+    gibbs, offsets, masses, lift, power, max_iter, tol, smallest, solved, n_iter, residual
 ):
     """Turn Gibbs kernels into plans by Sinkhorn's matrix scaling, set by set, in place.
 
@@ -95,18 +106,23 @@ def sinkhorn_scaling(
         On entry `exp((S_ij - max_j S_ij) / epsilon)`, on exit the plans.
     offsets : ndarray of shape (n_sets + 1,)
     masses : ndarray of shape (n_elements,)
+    lift : ndarray of shape (n_elements, n_references)
+        The element side is `u_i = lift_i (K b v)_i ^ -power`. Not read if `power` is 1.
+    power : float
+        1 for balanced transport, less for relaxed.
     smallest : float
         Scalings are kept between this and one over it.
     solved : ndarray of bool of shape (n_sets, n_references)
         Only plans marked True are computed; those whose scalings leave the range become
         False and keep their Gibbs kernel.
     n_iter, residual : ndarray of shape (n_sets, n_references)
-        Filled with the iterations done and the L1 error of the element marginal.
+        Filled with the iterations done, and the L1 error of the element marginal; relaxed,
+        with its L1 change in the last iteration.
     """
     longest = 0
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
-    u = np.zeros(longest, gibbs.dtype)
+    u = np.empty(longest, gibbs.dtype)
     w = np.empty(gibbs.shape[2], gibbs.dtype)
     for s in range(len(offsets) - 1):
         for r in range(gibbs.shape[1]):
@@ -117,6 +133,8 @@ def sinkhorn_scaling(
                     offsets[s],
                     offsets[s + 1],
                     masses,
+                    lift,
+                    power,
                     max_iter,
                     tol,
                     smallest,
@@ -127,7 +145,7 @@ def sinkhorn_scaling(
 
 
 @_jit
-def sinkhorn_log(exponents, masses, max_iter, tol, plan):
+def sinkhorn_log(exponents, masses, log_lift, power, max_iter, tol, plan):
     """Write one set's plan, computed in the log domain, into `plan`.
 
     Slower than `sinkhorn_scaling` (two exponentials per element, support and iteration)
@@ -138,18 +156,23 @@ def sinkhorn_log(exponents, masses, max_iter, tol, plan):
     exponents : ndarray of shape (n_elements, n_supports)
         `(S_ij - max_j S_ij) / epsilon`.
     masses : ndarray of shape (n_elements,)
+    log_lift : ndarray of shape (n_elements,)
+        The element side is `log u_i = log_lift_i - power log (K b v)_i`.
+    power : float
+        1 for balanced transport, less for relaxed.
     plan : ndarray of shape (n_elements, n_supports)
 
     Returns
     -------
     n_iter : int
     residual : float
-        L1 error of the element marginal.
+        As `sinkhorn_scaling`.
     """
     n_elements, n_supports = exponents.shape
     log_support_mass = -np.log(n_supports)
-    f = np.zeros(n_elements)  # log a_i u_i
+    f = np.full(n_elements, -np.inf)  # log a_i u_i
     g = np.full(n_supports, log_support_mass)  # log b_j v_j
+    goal = masses.copy()  # as in `_scale`
     highest = np.empty(n_supports)
     total = np.empty(n_supports)
     error = np.inf
@@ -165,8 +188,11 @@ def sinkhorn_log(exponents, masses, max_iter, tol, plan):
             for j in range(n_supports):
                 row += np.exp(exponents[i, j] + g[j] - row_highest)
             log_row = row_highest + np.log(row)
-            error += abs(np.exp(f[i] + log_row) - masses[i])
-            f[i] = np.log(masses[i]) - log_row
+            row_sum = np.exp(f[i] + log_row)
+            error += abs(row_sum - goal[i])
+            if power != 1.0:
+                goal[i] = row_sum
+            f[i] = np.log(masses[i]) + log_lift[i] - power * log_row
             for j in range(n_supports):
                 highest[j] = max(highest[j], exponents[i, j] + f[i])
         total[:] = 0.0
@@ -180,11 +206,11 @@ def sinkhorn_log(exponents, masses, max_iter, tol, plan):
         n_iter += 1
     error = 0.0
     for i in range(n_elements):
-        row = 0.0
+        row_sum = 0.0
         for j in range(n_supports):
             plan[i, j] = np.exp(exponents[i, j] + f[i] + g[j])
-            row += plan[i, j]
-        error += abs(row - masses[i])
+            row_sum += plan[i, j]
+        error += abs(row_sum - goal[i])
     return n_iter, error
 
 

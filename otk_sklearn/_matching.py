@@ -1,4 +1,4 @@
-"""Matching the sets of one chunk to the references, and pooling them by the plan."""
+"""Matching sets to references chunk by chunk, and pooling them by the plan."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,58 @@ from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
 from otk_sklearn._features import FeatureMap
-from otk_sklearn._transport import solve_plans
+from otk_sklearn._parallel import map_chunks, rows_in_memory
+from otk_sklearn._transport import plan_values, solve_plans
 
 
-@dataclass(frozen=True)
 class Matching:
-    """What is needed to match sets. It computes in the precision of the sets.
+    """Matches sets to references. It computes in the precision of the sets.
 
     Parameters
     ----------
     feature_map : FeatureMap
-    supports : ndarray of float64 of shape (n_references, n_supports, n_components)
-        The whitened supports `D z_j`: `<psi(x), z_j> = <kappa(x), D z_j>`, so that no
-        element needs whitening.
-    transport : dict
-        Keyword arguments of `solve_plans`.
-    max_rows : int
-        Rows of features held at a time. Those of a longer set are computed twice, piece by
-        piece, rather than kept.
+    references : ndarray of shape (n_references, n_supports, n_components)
+    transport : Transport
+    position_filter : PositionFilter or None
+    n_jobs : int or None
+    objective : {"similarity", "regularized"}, default=None
+        What `Plans.value` is to hold: `<P, S>`, or what the plan maximises.
     """
 
-    feature_map: FeatureMap
-    supports: np.ndarray
-    transport: dict
-    max_rows: int
+    def __init__(
+        self,
+        feature_map,
+        references,
+        transport,
+        position_filter=None,
+        n_jobs=None,
+        objective=None,
+    ):
+        self.feature_map = feature_map
+        self.transport = transport
+        self.position_filter = position_filter
+        self.n_jobs = n_jobs
+        self.objective = objective
+        # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
+        # needs whitening. In float64, whatever the sets: D has large entries that cancel.
+        self.supports = feature_map.whiten(references.astype(np.float64))
+        n_references, n_supports, n_components = self.supports.shape
+        # Per element: its values, features, similarities and plan, in float64 at most. A
+        # set with more rows has its features computed twice, rather than kept.
+        n_features = feature_map.n_features or n_components
+        row_bytes = 8 * (n_features + 2 * n_components + 2 * n_references * n_supports)
+        self.max_rows = rows_in_memory(row_bytes, n_jobs)
+
+    def map(self, function, sets):
+        """Call `function` with slices that together cover the sets, in threads."""
+        n_references, n_supports, _ = self.supports.shape
+        return map_chunks(
+            function,
+            sets.lengths,
+            rows_per_set=n_references * n_supports,
+            max_rows=self.max_rows,
+            n_jobs=self.n_jobs,
+        )
 
     def plans(self, sets):
         """Return the `Plans` between the sets and the references."""
@@ -42,7 +70,7 @@ class Matching:
 
         Parameters
         ----------
-        sets : SetCollection
+        sets : SetCollection or WindowedSets
         out : ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
         blocks = self._feature_blocks(sets)
@@ -60,6 +88,31 @@ class Matching:
         return plans
 
     def _plans(self, sets, blocks):
+        if sets.dtype == np.float32 and self.transport.needs_float64:
+            plans = self.plans(sets.astype(np.float64))
+            return plans._replace(plan=plans.plan.astype(np.float32))
+        masses = sets.masses
+        similarities, rounding = self._similarities(sets, blocks)
+        held = None if self.position_filter is None else self.position_filter(sets)
+        if held is not None:
+            similarities *= held[:, np.newaxis]
+        if self.transport.relaxation is not None:
+            similarities -= self._half_squared_norms(sets, blocks)[
+                :, np.newaxis, np.newaxis
+            ]
+        plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
+        if self.objective is not None:
+            transport = self.transport if self.objective == "regularized" else None
+            value = plan_values(similarities, plans.plan, sets.offsets, masses, transport)
+            plans = plans._replace(value=value)
+        if held is not None:
+            np.multiply(plans.plan, held[:, np.newaxis], out=plans.plan)
+        if not plans.solved.all():
+            self._solve_in_float64(sets, plans)
+        return plans
+
+    def _similarities(self, sets, blocks):
+        """Return `<psi(x_i), z_j>`, and their rounding errors, set by set."""
         n_references, n_supports, n_components = self.supports.shape
         supports = self.supports.reshape(-1, n_components).astype(sets.dtype)
         similarities = np.empty((len(sets.values), len(supports)), sets.dtype)
@@ -70,16 +123,15 @@ class Matching:
         # Rounding is that of the terms of the products, which whitening makes cancel.
         largest = np.maximum.reduceat(norms, sets.offsets[:-1])
         rounding = np.finfo(sets.dtype).eps * row_norms(supports).max() * largest
-        plans = solve_plans(
-            similarities.reshape(-1, n_references, n_supports),
-            rounding,
-            sets.offsets,
-            sets.masses,
-            **self.transport,
-        )
-        if not plans.solved.all():
-            self._solve_in_float64(sets, plans)
-        return plans
+        return similarities.reshape(-1, n_references, n_supports), rounding
+
+    def _half_squared_norms(self, sets, blocks):
+        """`||psi(x_i)||^2 / 2`: taken off similarities, it makes them transport costs."""
+        norms = np.empty(len(sets.values), sets.dtype)
+        for rows, kappa in blocks:
+            norms[rows] = row_norms(self.feature_map.whiten(kappa), squared=True)
+        # Infinite ones would leave differences undefined.
+        return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
 
     def _solve_in_float64(self, sets, plans):
         """Replace the plans that float32 could not solve, features and all."""
@@ -88,11 +140,14 @@ class Matching:
         plans.plan[np.repeat(unsolved, sets.lengths)] = again.plan
         plans.n_iter[unsolved] = again.n_iter
         plans.residual[unsolved] = again.residual
+        if self.objective is not None:
+            plans.value[unsolved] = again.value
 
     def _feature_blocks(self, sets):
         """Return an iterable of (rows, kappa), to be gone through more than once."""
         if len(sets.values) <= self.max_rows:
-            return [(slice(0, len(sets.values)), self.feature_map.kappa(sets.values))]
+            rows = slice(0, len(sets.values))
+            return [(rows, self.feature_map.kappa(sets.values[rows]))]
         return _FeatureBlocks(self.feature_map, sets.values, self.max_rows)
 
 

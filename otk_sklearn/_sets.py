@@ -259,13 +259,7 @@ weights)
     @property
     def masses(self):
         """Masses of the elements: weights made to sum to 1 in each set."""
-        starts, lengths = self._offsets[:-1], self.lengths
-        if self._weights is None:
-            return np.repeat(1.0 / lengths, lengths)
-        # By the largest first: neither tiny nor huge weights leave the range of floats.
-        heaviest = np.maximum.reduceat(self._weights, starts)
-        masses = self._weights / np.repeat(heaviest, lengths)
-        return masses / np.repeat(np.add.reduceat(masses, starts), lengths)
+        return masses_of(self._weights, self._offsets)
 
     def astype(self, dtype):
         """Return this collection with its values as float32 or float64."""
@@ -357,6 +351,17 @@ def _rebuild(values, offsets, weights, positions):
 def offsets_of(lengths):
     """Offsets of sets of these lengths, one after the other."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def masses_of(weights, offsets):
+    """Weights (None: equal ones) made to sum to 1 in each set."""
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    if weights is None:
+        return np.repeat(1.0 / lengths, lengths)
+    # By the largest first: neither tiny nor huge weights leave the range of floats.
+    heaviest = np.maximum.reduceat(weights, starts)
+    masses = weights / np.repeat(heaviest, lengths)
+    return masses / np.repeat(np.add.reduceat(masses, starts), lengths)
 
 
 def locate(row, offsets):

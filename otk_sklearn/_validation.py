@@ -56,6 +56,32 @@ def check_finite(sets):
         ) from None
 
 
+def check_finite_output(out, offsets, name):
+    """Raise an error that names the first set whose rows of `out` are not all finite."""
+    try:
+        assert_all_finite(out)
+    except ValueError:
+        i, _ = locate(np.argmin(np.isfinite(out).all(axis=1)), offsets)
+        raise ValueError(
+            f"The {name} of set {i} of X leaves the range of {out.dtype}; expected "
+            "elements on a smaller scale (see ElementTransformer)."
+        ) from None
+
+
+def check_parameter_array(array, name):
+    """Return a copy of an array that was given as a parameter, as floats."""
+    try:
+        return check_array(
+            array,
+            dtype=[np.float64, np.float32],
+            copy=True,
+            ensure_2d=False,
+            allow_nd=True,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of finite numbers: {error}") from error
+
+
 def record_fit_input(estimator, X, sets):
     """Keep in the estimator what later input is compared with."""
     validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn._clustering import merge_equal_rows
+from otk_sklearn._clustering import Elements
 from otk_sklearn._features import FeatureMap, make_feature_map, unit_rows
 
 RNG = np.random.default_rng(0)
@@ -115,10 +115,20 @@ def test_unit_rows_over_the_range_of_floats(dtype):
 def test_merging_equal_rows():
     rows = np.array([[0.0, 1.7e18, 1], [-0.0, 1.7e18, 1], [0, 1.7e18, 2], [5, 0, 0]])
     masses = np.array([1.0, 2.0, 4.0, 8.0])
+    positions = np.array([[0.0], [3.0], [0.0], [1.0]])
     for order in [[0, 1, 2, 3], [3, 2, 1, 0]]:
-        distinct, merged = merge_equal_rows(rows[order], masses[order])
-        found = {tuple(row): mass for row, mass in zip(distinct.tolist(), merged)}
-        assert found == {(0, 1.7e18, 1): 3, (0, 1.7e18, 2): 4, (5, 0, 0): 8}
+        merged = Elements(rows, masses, positions)[order].merge_equal()
+        found = {
+            tuple(row): (mass, *position)
+            for row, mass, position in zip(
+                merged.rows.tolist(), merged.masses, merged.positions.tolist()
+            )
+        }
+        assert found == {
+            (0, 1.7e18, 1): (3, 2.0),
+            (0, 1.7e18, 2): (4, 0.0),
+            (5, 0, 0): (8, 1.0),
+        }
 
 
 def test_anchors_of_the_homogeneous_kernel_are_unit_norm():
