@@ -2,9 +2,15 @@
 
 from importlib.metadata import version as _version
 
+from otk_sklearn._convolution import ConvolutionalKernelLayer
 from otk_sklearn._elements import ElementTransformer
 from otk_sklearn._embedding import OTKEmbedding
 from otk_sklearn._sets import SetCollection
 
-__all__ = ["ElementTransformer", "OTKEmbedding", "SetCollection"]
+__all__ = [
+    "ConvolutionalKernelLayer",
+    "ElementTransformer",
+    "OTKEmbedding",
+    "SetCollection",
+]
 __version__ = _version("otk-sklearn")

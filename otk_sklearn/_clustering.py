@@ -138,7 +138,7 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
     return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
 
 
-def kmeans_centers(rows, masses, n_clusters, random_state, init="k-means++"):
+def kmeans_centers(rows, masses, n_clusters, random_state):
     """Weighted K-means centres, or the rows where there are no more than asked for.
 
     Parameters
@@ -148,7 +148,6 @@ def kmeans_centers(rows, masses, n_clusters, random_state, init="k-means++"):
     masses : ndarray of shape (n_rows,)
     n_clusters : int
     random_state : int
-    init : "k-means++" or ndarray of shape (n_clusters, n_features)
 
     Returns
     -------
@@ -159,9 +158,9 @@ def kmeans_centers(rows, masses, n_clusters, random_state, init="k-means++"):
     if len(rows) <= n_clusters:
         return rows, np.arange(len(rows))
     if len(rows) > _MINI_BATCH_ROWS:
-        kmeans = MiniBatchKMeans(n_clusters, init=init, n_init=1, batch_size=4096)
+        kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
     else:
-        kmeans = KMeans(n_clusters, init=init, n_init=1)
+        kmeans = KMeans(n_clusters, n_init=1)
     kmeans.set_params(random_state=random_state)
     with warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.

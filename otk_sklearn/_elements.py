@@ -5,11 +5,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from otk_sklearn._base import SetsOutMixin
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
@@ -18,7 +19,7 @@ from otk_sklearn._validation import (
 )
 
 
-class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Apply a scikit-learn transformer to the elements of sets.
 
     The transformer is fitted on the elements of all sets stacked into one table, and
@@ -150,22 +151,8 @@ class ElementTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=
             input_features = getattr(self, "feature_names_in_", None)
         return self.transformer_.get_feature_names_out(input_features)
 
-    def set_output(self, *, transform=None):
-        """Do nothing: sets have no table for an output container.
-
-        Parameters
-        ----------
-        transform : ignored
-
-        Returns
-        -------
-        self : object
-        """
-        return self
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
         return tags
 

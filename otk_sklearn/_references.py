@@ -1,6 +1,7 @@
 """Learning of references: one of all elements, or several by Wasserstein K-means."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.extmath import row_norms
@@ -10,15 +11,20 @@ from otk_sklearn._features import FeatureMap, unit_rows
 from otk_sklearn._matching import Matching
 from otk_sklearn._positions import order_supports
 
-# Iterations of Wasserstein K-means, at most in all, and without a better state.
+# Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
+# one reference that are tried in a row without a better state.
 _MAX_ITER = 50
 _PATIENCE = 5
+_MAX_MISSES = 2
+
+# Even a set at no cost may be drawn, next to one at the highest cost.
+_MIN_CHANCE = 1e-9
 
 # Barycentres have settled once an iteration gains no more than this part of all gains.
 _MIN_GAIN = 1e-3
 
 
-def learn_reference(elements, n_supports, method, random_state, init="k-means++"):
+def learn_reference(elements, n_supports, method, random_state):
     """Learn one reference from elements, whichever sets they belong to.
 
     Parameters
@@ -28,8 +34,6 @@ def learn_reference(elements, n_supports, method, random_state, init="k-means++"
     n_supports : int
     method : {"kmeans", "random"}
     random_state : int
-    init : "k-means++" or ndarray of shape (n_supports, n_components)
-        Where K-means starts.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def learn_reference(elements, n_supports, method, random_state, init="k-means++"
         drawn = elements[draw_rows(len(rows), masses, n_supports, random_state)]
         supports, positions = drawn.rows, drawn.positions
     else:
-        centers, label = kmeans_centers(rows, masses, n_supports, random_state, init)
+        centers, label = kmeans_centers(rows, masses, n_supports, random_state)
         supports, _ = unit_rows(centers)
         masses, positions = elements.of_groups(label, len(supports))
         positions[masses == 0] = 0.5  # of centres that others have taken all elements from
@@ -136,22 +140,25 @@ class SetsOfFeatures:
         self._transport, self._position_filter = transport, position_filter
         self._regularized, self._n_jobs = regularized, n_jobs
 
-    def reference_of(self, chosen, n_supports, random_state, init="k-means++"):
+    def __len__(self):
+        return len(self.sets)
+
+    def reference_of(self, chosen, n_supports, random_state):
         """Learn a reference by K-means of the elements of the sets with these indices."""
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
         kinds, label = np.unique(self._label[rows], return_inverse=True)
         elements = Elements(self._unit[kinds], self._masses[rows], self._positions[rows])
         merged = Elements(self._unit[kinds], *elements.of_groups(label, len(kinds)))
-        return learn_reference(merged, n_supports, "kmeans", random_state, init)
+        return learn_reference(merged, n_supports, "kmeans", random_state)
 
-    def match(self, references):
+    def match(self, references, pool=False):
         """Match all sets to all references.
 
         Returns
         -------
         values : ndarray of shape (n_sets, n_references)
-        sums : ndarray of shape (n_references, n_supports, n_components)
-            Sums of the embeddings of each reference's own sets; 0 unless `regularized`.
+        sums : ndarray of shape (n_references, n_supports, n_components) or None
+            Sums of the embeddings of each reference's own sets, if they are to be pooled.
         """
         matching = Matching(
             FeatureMap("linear"),
@@ -164,15 +171,15 @@ class SetsOfFeatures:
 
         def match(chunk):
             sets = self.sets[chunk]
-            if not self._regularized:
-                return matching.plans(sets).value, 0.0
+            if not pool:
+                return matching.plans(sets).value, None
             embeddings = np.empty((len(sets), *references.shape), sets.dtype)
             values = matching.embed(sets, embeddings).value
             own = values.argmax(axis=1)[:, np.newaxis] == np.arange(len(references))
             return values, np.einsum("sr,srjk->rjk", own, embeddings, dtype=np.float64)
 
         values, sums = zip(*matching.map(match, self.sets))
-        return np.concatenate(values), sum(sums)
+        return np.concatenate(values), sum(sums) if pool else None
 
     def costs(self, values):
         """Transport costs `||psi(x_i) - z_j||^2` of plans of these values."""
@@ -186,9 +193,10 @@ class SetsOfFeatures:
 def wasserstein_kmeans(sets, n_references, n_supports, method, random_state):
     """Learn references such that each set resembles one of them.
 
-    A set belongs to the reference whose plan has the largest value. "kmeans" learns a
-    reference from its sets by K-means of their elements; "barycenter" moves its supports to
-    the mean embedding of its sets, made unit-norm: the best there are for these plans.
+    A set belongs to the reference whose plan has the largest value. In turns with that,
+    each reference is learned from its sets by K-means of their elements. With
+    "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
+    in turns with the same: these are best for the plans at hand, so values only grow.
 
     Parameters
     ----------
@@ -202,33 +210,52 @@ def wasserstein_kmeans(sets, n_references, n_supports, method, random_state):
     Returns
     -------
     references : ndarray of shape (n_references, n_supports, n_components)
-        Those of the largest objective seen.
     history : ndarray of shape (n_iter,)
-        The objective in each iteration: the mean over sets of the value of their plans.
+        The objective, which is the mean over sets of their largest value, in each
+        iteration. The references are those of its maximum.
     """
     random = np.random.RandomState(random_state)
-    references = _initial_references(sets, n_references, n_supports, random)
     seed = random.randint(2**31 - 1)
+    if n_references == 1:
+        references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
+    else:
+        references = _spread_references(sets, n_references, n_supports, random)
+        run = _alternate(sets, references, "kmeans", seed)
+        misses = 0
+        while misses < _MAX_MISSES:
+            references = _swap_reference(sets, run, random)
+            other = _alternate(sets, references, "kmeans", seed)
+            misses = 0 if other.objective > run.objective else misses + 1
+            run = max(run, other, key=lambda run: run.objective)
+        references = run.references
+    if method == "barycenter":
+        run = _alternate(sets, references, "barycenter", seed)
+    return run.references, np.array(run.history)
+
+
+class _Run(NamedTuple):
+    """The best state that alternating came to, and the objective on the way."""
+
+    references: np.ndarray
+    values: np.ndarray
+    history: list
+
+    @property
+    def objective(self):
+        return max(self.history)
+
+
+def _alternate(sets, references, method, seed):
+    """Assign sets to references and learn references from their sets, in turns."""
     history, labels = [], []
     while len(history) < _MAX_ITER and not _has_settled(history, labels, method):
-        values, sums = sets.match(references)
+        values, sums = sets.match(references, pool=method == "barycenter")
         labels.append(values.argmax(axis=1))
         history.append(values.max(axis=1).mean())
         if history[-1] == max(history):
-            best = references
-        worst_first = iter(np.argsort(-sets.costs(values.max(axis=1)), kind="stable"))
-        relearned = np.empty_like(references)
-        for r, reference in enumerate(references):
-            own = np.flatnonzero(labels[-1] == r)
-            if not len(own):  # nobody's: start again from the set that is matched worst
-                relearned[r] = sets.reference_of([next(worst_first)], n_supports, seed)
-            elif method == "kmeans":
-                relearned[r] = sets.reference_of(own, n_supports, seed, init=reference)
-            else:
-                moved, norms = unit_rows(sums[r])
-                relearned[r] = np.where(norms[:, np.newaxis] > 0, moved, reference)
-        references = relearned
-    return best, np.array(history)
+            best = references, values
+        references = _learn_from_own(sets, references, values, sums, seed)
+    return _Run(*best, history)
 
 
 def _has_settled(history, labels, method):
@@ -241,34 +268,55 @@ def _has_settled(history, labels, method):
     return same or np.argmax(history) < len(history) - _PATIENCE
 
 
-def _initial_references(sets, n_references, n_supports, random):
-    """Greedy k-means++ over sets; then K-means of the sets nearest to each one chosen."""
-    n_sets = len(sets.sets)
-    seed = random.randint(2**31 - 1)
-    if n_references == 1:
-        return sets.reference_of(np.arange(n_sets), n_supports, seed)[np.newaxis]
+def _learn_from_own(sets, references, values, sums, seed):
+    """Learn each reference from its own sets: by K-means, or from their embeddings' sum."""
+    label = values.argmax(axis=1)
+    worst_first = iter(np.argsort(-sets.costs(values.max(axis=1)), kind="stable"))
+    learned = np.empty_like(references)
+    for r, reference in enumerate(references):
+        own = np.flatnonzero(label == r)
+        if not len(own):  # nobody's: from the set that is matched worst
+            learned[r] = sets.reference_of([next(worst_first)], len(reference), seed)
+        elif sums is None:
+            learned[r] = sets.reference_of(own, len(reference), seed)
+        else:
+            moved, norms = unit_rows(sums[r])
+            learned[r] = np.where(norms[:, np.newaxis] > 0, moved, reference)
+    return learned
+
+
+def _spread_references(sets, n_references, n_supports, random):
+    """References of single sets, drawn as greedy k-means++ draws centres."""
     n_trials = 2 + int(math.log(n_references))
-    left = np.ones(n_sets, bool)  # sets not chosen yet
-    costs = np.full(n_sets, np.inf)  # of each set, to the nearest of those chosen
-    seeds, values = [], []
+    costs = np.full(len(sets), np.inf)  # of each set, to the nearest reference
+    references = []
     for _ in range(n_references):
-        chances = left / left.sum() if np.isinf(costs).all() else left * (costs + 1e-9)
-        candidates = random.choice(
-            n_sets, min(n_trials, left.sum()), replace=False, p=chances / chances.sum()
-        )
-        references = [sets.reference_of([s], n_supports, seed) for s in candidates]
-        candidate_values, _ = sets.match(np.stack(references))
-        candidate_costs = np.minimum(sets.costs(candidate_values), costs[:, np.newaxis])
-        best = candidate_costs.sum(axis=0).argmin()
-        costs = candidate_costs[:, best]
-        left[candidates[best]] = False
-        seeds.append(references[best])
-        values.append(candidate_values[:, best])
-    label = np.argmax(values, axis=0)
-    owns = [np.flatnonzero(label == r) for r in range(n_references)]
-    return np.stack(
-        [
-            sets.reference_of(own, n_supports, seed) if len(own) else seeds[r]
-            for r, own in enumerate(owns)
-        ]
-    )
+        reference, costs = _draw_reference(sets, costs, n_supports, n_trials, random)
+        references.append(reference)
+    return np.stack(references)
+
+
+def _draw_reference(sets, costs, n_supports, n_trials, random):
+    """Return the reference of a set that lowers the costs most, and what they become."""
+    highest = costs.max()
+    chances = costs / highest + _MIN_CHANCE if 0 < highest < np.inf else np.ones(len(sets))
+    n_trials = min(n_trials, len(sets))
+    drawn = random.choice(len(sets), n_trials, replace=False, p=chances / chances.sum())
+    seed = random.randint(2**31 - 1)
+    references = np.stack([sets.reference_of([s], n_supports, seed) for s in drawn])
+    values, _ = sets.match(references)
+    lowered = np.minimum(sets.costs(values), costs[:, np.newaxis])
+    best = lowered.sum(axis=0).argmin()
+    return references[best], lowered[:, best]
+
+
+def _swap_reference(sets, run, random):
+    """Move the reference that would be missed least to where one is needed most."""
+    second, first = np.sort(run.values, axis=1)[:, -2:].T
+    missed = np.bincount(run.values.argmax(axis=1), first - second, len(run.references))
+    r = missed.argmin()
+    rest = np.delete(run.values, r, axis=1).max(axis=1)
+    references = run.references.copy()
+    n_supports, n_trials = references.shape[1], 2 + int(math.log(len(references)))
+    references[r], _ = _draw_reference(sets, sets.costs(rest), n_supports, n_trials, random)
+    return references

@@ -1,5 +1,6 @@
 """Windows of consecutive rows of each set: what a convolution sees of it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,30 @@ def windows_of(sets, filter_size, padding):
     SetCollection or WindowedSets
     """
     return sets if filter_size == 1 else WindowedSets(sets, filter_size, padding)
+
+
+def subsampling_windows(offsets, subsampling):
+    """Return the rows that subsampling averages, and the Gaussian filter it does so with.
+
+    Parameters
+    ----------
+    offsets : ndarray of int of shape (n_sets + 1,)
+    subsampling : int
+        One in so many rows is kept.
+
+    Returns
+    -------
+    windows : Windows
+    taps : ndarray of shape (2 * subsampling - 1,)
+    """
+    reach = subsampling - 1
+    taps = np.ones(1)
+    if reach:
+        deviation = reach / math.sqrt(2)
+        taps = np.exp(-((np.arange(-reach, reach + 1) / deviation) ** 2) / 2)
+    kept = offsets_of(-(-np.diff(offsets) // subsampling))
+    windows = Windows(offsets, kept, len(taps), front=reach, stride=subsampling)
+    return windows, taps / taps.sum()
 
 
 @dataclass(frozen=True)

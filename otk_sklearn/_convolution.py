@@ -1,0 +1,280 @@
+"""`ConvolutionalKernelLayer`: features of windows, from sets to sets."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_memory
+
+from otk_sklearn._base import SetsOutMixin
+from otk_sklearn._clustering import sample_elements
+from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
+from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
+from otk_sklearn._positions import positions_of
+from otk_sklearn._sets import SetCollection, masses_of
+from otk_sklearn._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+    record_fit_input,
+)
+from otk_sklearn._windows import subsampling_windows, windows_of
+
+
+class ConvolutionalKernelLayer(
+    ClassNamePrefixFeaturesOutMixin,
+    SetsOutMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
+):
+    """Replace the elements of ordered sets by kernel features of their windows.
+
+    A layer of a convolutional kernel network: each window of consecutive elements gets the
+    Nyström features of the homogeneous kernel, `||x|| exp(2 gamma (cos(x, w) - 1))`. Sets
+    go in and sets come out, so that layers can be stacked, in front of an `OTKEmbedding`.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Number of anchors, and so of features of an element of the result. Ignored if
+        `anchors` is an array. With fewer distinct windows, there are that many.
+    filter_size : int, default=5
+        Number of consecutive elements in a window.
+    gamma : float or "median", default="median"
+        Bandwidth of the kernel. "median" is one over the median squared distance between
+        sampled distinct unit-norm windows, or 1 where there is none. A bandwidth sigma of
+        the literature is `gamma = 1 / (2 sigma^2)`.
+    subsampling : int, default=1
+        Keep one in so many windows, after averaging neighbours by a Gaussian filter of
+        `2 subsampling - 1` taps. 1 keeps all as they are.
+    damping : float, default=1e-2
+        Added to the square roots of the eigenvalues of the kernel between anchors before
+        they are inverted.
+    padding : {"valid", "same"}, default="valid"
+        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
+        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
+        there are as many windows as elements.
+    anchors : {"kmeans", "random"} or array-like of shape \
+            (n_components, filter_size * n_features), default="kmeans"
+        How anchors are learned: K-means centres of sampled unit-norm windows, windows
+        drawn at random, or given, row by row. They are made unit-norm.
+    max_elements : int, default=300_000
+        Number of windows that anchors are learned from, drawn without replacement if there
+        are more.
+    memory : str or object with the joblib.Memory interface, default=None
+        Caches the anchors.
+    n_jobs : int, default=None
+        Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
+        -1 means all processors. Results don't depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Decides the draw of windows, and K-means. See :term:`Glossary <random_state>`.
+
+    Attributes
+    ----------
+    anchors_ : ndarray of shape (n_components, filter_size * n_features)
+        Anchors of the kernel, unit-norm.
+    normalization_ : ndarray of shape (n_components, n_components)
+        The matrix D that makes kernel values with the anchors into features.
+    gamma_ : float
+        Bandwidth used.
+    n_features_in_ : int
+        Number of features of an element seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Only if X was a DataFrame.
+
+    See Also
+    --------
+    OTKEmbedding : Embeds the sets that come out. For one layer, its own `filter_size` does
+        the same without storing features.
+
+    Notes
+    -----
+    A window's weight and given position are the means over its elements, and so are, by the
+    Gaussian filter, those of what subsampling keeps. Sets without positions have none
+    afterwards: an `OTKEmbedding` with `position` counts them afresh.
+
+    `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
+    `set_output` reaches the last step.
+
+    References
+    ----------
+    .. [1] J. Mairal, "End-to-End Kernel Learning with Supervised Convolutional Kernel
+           Networks", NeurIPS 2016. https://arxiv.org/abs/1605.06265
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from otk_sklearn import ConvolutionalKernelLayer, OTKEmbedding
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50)]
+    >>> layer = ConvolutionalKernelLayer(8, filter_size=4, subsampling=2, random_state=0)
+    >>> layer.fit_transform(X).lengths
+    array([ 9, 16, 24])
+    >>> network = make_pipeline(layer, OTKEmbedding(5, kernel="linear", random_state=0))
+    >>> network.fit_transform(X).shape
+    (3, 40)
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "filter_size": [Interval(Integral, 1, None, closed="left")],
+        "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
+        "subsampling": [Interval(Integral, 1, None, closed="left")],
+        "damping": [Interval(Real, 0, None, closed="neither")],
+        "padding": [StrOptions({"valid", "same"})],
+        "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
+        "max_elements": [Interval(Integral, 1, None, closed="left")],
+        "memory": [None, str, HasMethods(["cache"])],
+        "n_jobs": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+        ],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=64,
+        *,
+        filter_size=5,
+        gamma="median",
+        subsampling=1,
+        damping=1e-2,
+        padding="valid",
+        anchors="kmeans",
+        max_elements=300_000,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.filter_size = filter_size
+        self.gamma = gamma
+        self.subsampling = subsampling
+        self.damping = damping
+        self.padding = padding
+        self.anchors = anchors
+        self.max_elements = max_elements
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn anchors.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+        y : ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or X is not what is expected. The message
+            names the set. The estimator stays as it was.
+        """
+        sets = as_sets(X)
+        check_finite(sets)
+        random = check_random_state(self.random_state)
+        sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
+        windows = windows_of(sets, self.filter_size, self.padding)
+        unplaced = positions_of(windows, None)
+        with single_threaded(), np.errstate(all="ignore"):
+            elements = sample_elements(windows, unplaced, self.max_elements, sample_seed)
+            feature_map = learn_feature_map(
+                unit_elements(elements),
+                kernel="homogeneous",
+                gamma=self.gamma,
+                n_components=self.n_components,
+                anchors=self.anchors,
+                damping=self.damping,
+                memory=check_memory(self.memory),
+                seeds=seeds,
+            )
+        record_fit_input(self, X, sets)
+        self.anchors_ = feature_map.anchors
+        self.normalization_ = feature_map.normalization
+        self.gamma_ = feature_map.gamma
+        self._filter_size = self.filter_size
+        return self
+
+    def transform(self, X):
+        """Replace elements by features of windows.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+
+        Returns
+        -------
+        SetCollection
+            In the precision of X. Weights and positions follow the windows.
+        """
+        sets = as_fitted_sets(self, X)
+        self._validate_params()
+        check_finite(sets)
+        windows = windows_of(sets, self._filter_size, self.padding)
+        kept, taps = subsampling_windows(windows.offsets, self.subsampling)
+        feature_map = FeatureMap(
+            "homogeneous", self.gamma_, self.anchors_, self.normalization_
+        )
+        n_components, n_window = self.anchors_.shape
+        values = np.empty((kept.offsets[-1], n_components), sets.dtype)
+        # Of each row kept: the windows that it averages, their features, and its own.
+        row_bytes = 8 * self.subsampling * (n_window + 3 * n_components)
+        max_rows = rows_in_memory(row_bytes, self.n_jobs)
+
+        def write_features(chunk):
+            part = windows[chunk]
+            kept_of_part, _ = subsampling_windows(part.offsets, self.subsampling)
+            out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
+            for rows in gen_batches(len(out), max_rows):
+                used, real = kept_of_part.rows(np.arange(rows.start, rows.stop))
+                first, last = used[real].min(), used[real].max()
+                kappa = feature_map.kappa(part.values[first : last + 1])
+                out[rows] = feature_map.whiten(_average(kappa, used - first, real, taps))
+
+        map_chunks(
+            write_features,
+            windows.lengths,
+            rows_per_set=0,
+            max_rows=max_rows,
+            n_jobs=self.n_jobs,
+        )
+        check_finite_output(values, kept.offsets, "feature")
+        weights, positions = None, windows.positions
+        if sets.weights is not None:
+            means = kept.means(windows.masses[:, np.newaxis], taps)
+            weights = masses_of(means[:, 0], kept.offsets)
+        if positions is not None:
+            positions = kept.means(positions, taps)
+        return SetCollection(values, kept.offsets, weights=weights, positions=positions)
+
+    @property
+    def _n_features_out(self):
+        return len(self.anchors_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _average(kappa, rows, real, taps):
+    """Sums of rows of `kappa` weighted by the taps; 0 stands for rows that are not real."""
+    averages = np.zeros((len(rows), kappa.shape[1]), kappa.dtype)
+    for row, is_real, tap in zip(rows.T, real.T, taps.astype(kappa.dtype)):
+        averages[is_real] += tap * kappa[row[is_real]]
+    return averages
