@@ -5,6 +5,7 @@ doesn't depend on the order of sets or elements, on repeating all elements of a 
 the scale of weights, as long as the sets fit into the sample whole.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -14,11 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from otk_sklearn._sets import SetCollection, offsets_of
 
-# Above this many rows, Lloyd's iterations take minutes where mini-batches take seconds.
-_MINI_BATCH_ROWS = 50_000
-
-# This many elements, drawn from a larger set, still tell how the set is matched.
-_LONG_SET = 1000
+# Multiplications of one of Lloyd's iterations. Above, they take minutes where mini-batches
+# take seconds, for centres that are a little worse.
+_MAX_PRODUCTS = 2_000_000_000
+_MAX_ITER = 100
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state):
     lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
     chosen = np.arange(len(sets))
     if lengths.sum() > max_elements:
-        longest = max(_LONG_SET, max_elements // len(sets))
+        # Neither few sets nor few elements of each: as many of the one as of the other.
+        longest = max(max_elements // len(sets), math.isqrt(max_elements))
         lengths = np.minimum(lengths, max(1, min(longest, max_elements // min_sets)))
         order = random.permutation(len(sets))
         n_chosen = np.searchsorted(np.cumsum(lengths[order]), max_elements, side="right")
@@ -157,10 +158,10 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     """
     if len(rows) <= n_clusters:
         return rows, np.arange(len(rows))
-    if len(rows) > _MINI_BATCH_ROWS:
+    if rows.size * n_clusters > _MAX_PRODUCTS:
         kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
     else:
-        kmeans = KMeans(n_clusters, n_init=1)
+        kmeans = KMeans(n_clusters, n_init=1, max_iter=_MAX_ITER)
     kmeans.set_params(random_state=random_state)
     with warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.

@@ -23,32 +23,79 @@ def plain_kernel(kernel, gamma, x, w):
     return norm * np.exp(2 * gamma * (x @ w / norm / np.linalg.norm(w) - 1))
 
 
+def plain_kappa(kernel, gamma, anchors, elements):
+    """Kernel between elements and anchors, one value at a time."""
+    return np.array(
+        [[plain_kernel(kernel, gamma, x, w) for w in anchors] for x in elements]
+    )
+
+
+def plain_normalization(kernel, gamma, anchors, damping):
+    """The matrix D."""
+    eigenvalues, U = eigh(plain_kappa(kernel, gamma, anchors, anchors))
+    scale = 1 / (np.sqrt(np.clip(eigenvalues, 0, None)) + damping)
+    return U * scale @ U.T
+
+
 def plain_features(kernel, gamma, anchors, damping, elements):
-    """Nyström features of elements, one kernel value at a time."""
+    """Nyström features of elements."""
     if kernel == "linear":
         return elements
-    gram = [[plain_kernel(kernel, gamma, v, w) for w in anchors] for v in anchors]
-    eigenvalues, U = eigh(np.array(gram))
-    scale = 1 / (np.sqrt(np.clip(eigenvalues, 0, None)) + damping)
-    kappa = [[plain_kernel(kernel, gamma, x, w) for w in anchors] for x in elements]
-    return np.array(kappa) @ (U * scale @ U.T)
+    kappa = plain_kappa(kernel, gamma, anchors, elements)
+    return kappa @ plain_normalization(kernel, gamma, anchors, damping)
 
 
-def plain_embedding(model, elements, masses=None):
-    """What a fitted `OTKEmbedding` with `tol=0` should say of one set."""
+def plain_windows(rows, filter_size, padding):
+    """Windows of the rows of a set, and the real rows that each has."""
+    n, front = len(rows), 0
+    n_windows = max(n - filter_size + 1, 1)
+    if padding == "same":
+        n_windows, front = n, (filter_size - 1) // 2
+    windows, real = [], []
+    for i in range(n_windows):
+        taken = range(i - front, i - front + filter_size)
+        zero = np.zeros(rows.shape[1])
+        windows.append(np.concatenate([rows[t] if 0 <= t < n else zero for t in taken]))
+        real.append([t for t in taken if 0 <= t < n])
+    return np.array(windows), real
+
+
+def plain_filter(kind, sigma, positions, supports):
+    """The position filter, one value at a time."""
+    held = np.ones((len(positions), len(supports)))
+    for i, s in enumerate(positions):
+        for j, t in enumerate(supports):
+            for a, b in zip(s, t):
+                near = abs(a - b) < sigma
+                held[i, j] *= near if kind == "hard" else np.exp(-(((a - b) / sigma) ** 2))
+    return held
+
+
+def plain_embedding(model, elements, masses=None, positions=None, supports=None):
+    """What a fitted `OTKEmbedding` with `tol=0` should say of one set.
+
+    With `position`, positions of elements and supports are needed.
+    """
     if masses is None:
         masses = np.full(len(elements), 1 / len(elements))
     psi = plain_features(
         model.kernel, model.gamma_, model.anchors_, model.damping, elements
     )
+    held = 1.0
+    if model.position is not None:
+        held = plain_filter(model.position, model.position_sigma, positions, supports)
     blocks = []
     for reference in model.references_:
+        similarities = held * (psi @ reference.T)
+        if model.relaxation is not None:
+            similarities -= np.sum(psi**2, axis=1, keepdims=True) / 2
         plan = plain_plan(
-            psi @ reference.T,
+            similarities,
             masses,
             solver=model.solver,
             epsilon=model.epsilon,
+            relaxation=model.relaxation,
             max_iter=model.max_iter,
         )
-        blocks.append(len(reference) * plan.T @ psi)
+        blocks.append(len(reference) * (held * plan).T @ psi)
     return np.ravel(blocks)
