@@ -78,9 +78,7 @@ def make_embeddings(seed):
 
 def classifier():
     """A logistic regression that chooses its C by cross-validation."""
-    return GridSearchCV(
-        LogisticRegression(max_iter=2000), {"C": np.logspace(-3, 0, 7)}
-    )
+    return GridSearchCV(LogisticRegression(max_iter=2000), {"C": np.logspace(-3, 0, 7)})
 
 
 def main():

@@ -493,8 +493,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return learn(feature_map, elements, *shape, method, seed), np.empty(0)
         if len(windows) < self.n_references:
             raise ValueError(
-                f"X has {len(windows)} sets; expected at least as many as references "
-                f"(n_references={self.n_references})."
+                f"X has n_samples={len(windows)} sets; expected at least as many as "
+                f"references, n_references={self.n_references}."
             )
         sets = sample_sets(
             windows, positions, self.max_elements, self.n_references, sample_seed

@@ -233,7 +233,7 @@ def _sinkhorn_log(similarities, masses, log_lift, power, transport):
     exponents = similarities - similarities.max(axis=1, keepdims=True)
     exponents /= transport.epsilon
     # Beyond, potentials of the size of exponents would have no digits left.
-    np.maximum(exponents, -1e14, out=exponents)
+    np.maximum(exponents, -1e13, out=exponents)
     plan = np.empty_like(exponents)
     return plan, *_kernels.sinkhorn_log(
         exponents,

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array, csr_array
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
-from otk_sklearn import ElementTransformer, OTKEmbedding
+from otk_sklearn import ConvolutionalKernelLayer, ElementTransformer, OTKEmbedding
 
 GOOD = make_sets(n_sets=4)
 
@@ -93,7 +93,13 @@ BAD_SETS = {
 
 @pytest.mark.parametrize("case", BAD_SETS)
 @pytest.mark.parametrize(
-    "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
+    "make",
+    [
+        OTKEmbedding,
+        lambda: OTKEmbedding(3, n_references=2, filter_size=2, position="hard"),
+        lambda: ElementTransformer(StandardScaler()),
+        ConvolutionalKernelLayer,
+    ],
 )
 @pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
 def test_bad_sets(make, case):
@@ -173,6 +179,13 @@ def test_data_frames_of_different_columns():
     [
         {"n_supports": 0},
         {"n_supports": 2.5},
+        {"n_references": 0},
+        {"filter_size": 0},
+        {"padding": "full"},
+        {"position": "line"},
+        {"position_sigma": 0},
+        {"relaxation": 0},
+        {"relaxation": np.inf},
         {"epsilon": 0},
         {"epsilon": -1},
         {"epsilon": np.inf},
@@ -202,7 +215,15 @@ def test_parameters_out_of_range(params):
 
 def test_parameters_out_of_range_after_fit():
     model = OTKEmbedding(n_components=8).fit(GOOD)
-    for params in [{"epsilon": 0}, {"solver": "x"}, {"max_iter": 0}, {"tol": -1}]:
+    for params in [
+        {"epsilon": 0},
+        {"solver": "x"},
+        {"max_iter": 0},
+        {"tol": -1},
+        {"relaxation": 0},
+        {"position": "x"},
+        {"position_sigma": 0},
+    ]:
         (name,) = params
         with pytest.raises(ValueError, match=f"The '{name}' parameter"):
             clone_fitted(model).set_params(**params).transform(GOOD)
@@ -273,6 +294,28 @@ def test_arrays_that_do_not_fit(params, message):
         model.set_params(**params).fit(GOOD)
     after = pickle.dumps({k: v for k, v in vars(model).items() if k.endswith("_")})
     assert after == before
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"n_components": 0},
+        {"filter_size": 0},
+        {"gamma": -1},
+        {"subsampling": 0},
+        {"damping": 0},
+        {"padding": "full"},
+        {"anchors": "best"},
+        {"max_elements": 0},
+        {"memory": 3},
+        {"n_jobs": 0},
+        {"random_state": "seed"},
+    ],
+)
+def test_convolutional_kernel_layer_parameters(params):
+    (name,) = params
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of Convolutional"):
+        ConvolutionalKernelLayer(**params).fit(GOOD)
 
 
 def test_element_transformer_parameters():

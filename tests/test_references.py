@@ -33,7 +33,7 @@ def make_model(**params):
 
 
 def nearest_reference(model, X):
-    """The reference of largest `<P, S>`, from what a user has: embeddings and references."""
+    """The reference of largest `<P, S>`, from what a user has."""
     embeddings = model.transform(X).reshape(len(X), *model.references_.shape)
     return (embeddings * model.references_).sum(axis=(2, 3)).argmax(axis=1)
 
@@ -210,7 +210,7 @@ def test_degenerate_sets(case, references, kernel, solver):
 @pytest.mark.parametrize("references", METHODS)
 def test_fewer_sets_than_references(references, sets):
     model = make_model(n_references=13, references=references)
-    message = r"X has 12 sets; expected at least .* references \(n_references=13\)"
+    message = "X has n_samples=12 sets; expected at least .* references, n_references=13"
     with pytest.raises(ValueError, match=message):
         model.fit(sets)
     assert not hasattr(model, "references_")
