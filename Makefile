@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test format docs defaults accuracy test-lowest clean
+.PHONY: demo test format docs defaults accuracy parts test-lowest clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -22,6 +22,9 @@ docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 
 accuracy: $(VENV)/benchmarks.installed  ## Accuracy on real data, defaults, nothing tuned
 	$(BIN)/python benchmarks/accuracy.py
+
+parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on real data
+	$(BIN)/python benchmarks/parts.py
 
 defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
 	$(BIN)/python benchmarks/choose_defaults.py

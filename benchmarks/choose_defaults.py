@@ -11,6 +11,7 @@ import argparse
 import time
 
 import numpy as np
+import problems
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     RepeatedStratifiedKFold,
@@ -23,7 +24,6 @@ from sklearn.preprocessing import StandardScaler
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
 from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
 
-RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 START = {"n_supports": 50, "n_components": 64, "epsilon": 0.05, "tol": 1e-2}
 GRID = {
     "n_supports": [10, 20, 30, 50, 100],
@@ -57,16 +57,8 @@ def basic_motions():
 
 def peptides():
     """Training part (70 %) of AMPvsUniProt, residues as indicator vectors."""
-    from modlamp.datasets import load_AMPvsUniProt
-
-    data = load_AMPvsUniProt()
-    one_hot = np.eye(len(RESIDUES))
-    X = SetCollection.from_sets(
-        [one_hot[[RESIDUES.index(r) for r in s]] for s in data.sequences]
-    )
-    X, _, y, _ = train_test_split(
-        X, data.target, train_size=0.7, random_state=0, stratify=data.target
-    )
+    X, y = problems.peptides()
+    X, _, y, _ = train_test_split(X, y, train_size=0.7, random_state=0, stratify=y)
     return X, y
 
 
@@ -84,11 +76,11 @@ def accuracy(X, y, **params):
 
 def main():
     """Print a table for each problem."""
-    problems = [japanese_vowels, digits, basic_motions, peptides]
+    loaders = [japanese_vowels, digits, basic_motions, peptides]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", nargs="+", default=[p.__name__ for p in problems])
+    parser.add_argument("--problems", nargs="+", default=[p.__name__ for p in loaders])
     chosen = parser.parse_args().problems
-    for problem in problems:
+    for problem in loaders:
         if problem.__name__ not in chosen:
             continue
         X, y = problem()

@@ -1,4 +1,4 @@
-"""Fixed-size vectors from sets of vectors, by optimal transport to a learned reference."""
+"""Fixed-size vectors from sets of vectors, by optimal transport to learned references."""
 
 from importlib.metadata import version as _version
 
