@@ -1,8 +1,9 @@
 """What windows, positions, several references and relaxation add, on three problems.
 
-Peptides of AMPvsUniProt (antimicrobial or not, residues as indicator vectors) and the digits'
-point sets on random 70/30 splits, JapaneseVowels on its own. What comes out is scaled; a
-logistic regression follows, with its C chosen by cross-validation in the training part.
+Peptides of AMPvsUniProt (antimicrobial or not, residues as indicator vectors) and the
+digits' point sets on random 70/30 splits, JapaneseVowels on its own. What comes out is
+scaled; a logistic regression follows, with its C chosen by cross-validation in the training
+part.
 
     python benchmarks/parts.py [--problems NAME ...] [--rows NAME ...] [--seeds N ...]
 """
@@ -75,7 +76,10 @@ def peptide_embeddings(seed):
         gamma=PEPTIDES["gamma"],
         random_state=seed,
     )
-    windows = {"no windows": {"filter_size": 1}, "valid": {"padding": "valid"}}
+    windows = {
+        "no windows": {"filter_size": 1, "n_components": 20},
+        "valid": {"padding": "valid"},
+    }
     halves = {"2 references of 15": {"n_references": 2, "n_supports": 15}}
     rows = embeddings_of(PEPTIDES, {**windows, **COMMON, **halves, **ORDERED}, seed)
     second = OTKEmbedding(**{**PEPTIDES, "filter_size": 3}, random_state=seed)
@@ -86,21 +90,22 @@ def peptide_embeddings(seed):
     }
 
 
-def peptide_splits(seeds):
-    """Five random 70/30 splits."""
-    X, y = peptides()
-    X = X.astype(np.float32)
+def random_splits(X, y, seeds):
+    """Stratified 70/30 splits."""
     return [
         train_test_split(X, y, test_size=0.3, random_state=s, stratify=y) for s in seeds
     ]
+
+
+def peptide_splits(seeds):
+    """Random splits of the peptides, in float32."""
+    X, y = peptides()
+    return random_splits(X.astype(np.float32), y, seeds)
 
 
 def digit_splits(seeds):
-    """Random 70/30 splits."""
-    X, y = load_digit_points()
-    return [
-        train_test_split(X, y, test_size=0.3, random_state=s, stratify=y) for s in seeds
-    ]
+    """Random splits of the digits."""
+    return random_splits(*load_digit_points(), seeds)
 
 
 def vowel_splits(seeds):
@@ -116,17 +121,15 @@ def vowel_embeddings(seed):
     return embeddings_of({}, {**COMMON, **windows, **ORDERED}, seed)
 
 
+def digit_embeddings(seed):
+    """Return what stands before the classifier, by name."""
+    return embeddings_of({}, COMMON, seed)
+
+
+SCALER = ElementTransformer(StandardScaler())
 PROBLEMS = {
-    "JapaneseVowels": (
-        vowel_splits,
-        vowel_embeddings,
-        ElementTransformer(StandardScaler()),
-    ),
-    "digits": (
-        digit_splits,
-        lambda seed: embeddings_of({}, COMMON, seed),
-        ElementTransformer(StandardScaler()),
-    ),
+    "JapaneseVowels": (vowel_splits, vowel_embeddings, SCALER),
+    "digits": (digit_splits, digit_embeddings, SCALER),
     "peptides": (peptide_splits, peptide_embeddings, "passthrough"),
 }
 
