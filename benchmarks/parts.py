@@ -76,16 +76,17 @@ def peptide_embeddings(seed):
         gamma=PEPTIDES["gamma"],
         random_state=seed,
     )
-    windows = {
+    variations = {
         "no windows": {"filter_size": 1, "n_components": 20},
         "valid": {"padding": "valid"},
+        **COMMON,
+        "2 references of 15": {"n_references": 2, "n_supports": 15},
+        **ORDERED,
     }
-    halves = {"2 references of 15": {"n_references": 2, "n_supports": 15}}
-    rows = embeddings_of(PEPTIDES, {**windows, **COMMON, **halves, **ORDERED}, seed)
     second = OTKEmbedding(**{**PEPTIDES, "filter_size": 3}, random_state=seed)
     return {
         "mean and deviation": FunctionTransformer(mean_and_deviation_of_windows),
-        **rows,
+        **embeddings_of(PEPTIDES, variations, seed),
         "two layers": make_pipeline(layer, second),
     }
 

@@ -43,13 +43,8 @@ class Elements:
     def merge_equal(self):
         """Return the distinct elements, in an order of their own, at mean positions."""
         first, label = group_equal_rows(self.rows)
-        return Elements(self.rows[first], *self.of_groups(label, len(first)))
-
-    def of_groups(self, label, n_groups):
-        """Return the mass of each group of elements, and its mean position by mass."""
-        masses = np.bincount(label, self.masses, n_groups)
-        sums = [np.bincount(label, self.masses * s, n_groups) for s in self.positions.T]
-        return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
+        merged = sum_groups(label, len(first), self.masses, self.positions)
+        return Elements(self.rows[first], *merged)
 
 
 def group_equal_rows(rows):
@@ -58,6 +53,13 @@ def group_equal_rows(rows):
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
     return first, label
+
+
+def sum_groups(label, n_groups, masses, positions):
+    """Return the mass of each group of elements, and its mean position by mass."""
+    sums = [np.bincount(label, masses * s, n_groups) for s in positions.T]
+    masses = np.bincount(label, masses, n_groups)
+    return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
 
 
 def sample_elements(sets, positions, max_elements, random_state):

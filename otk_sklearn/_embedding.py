@@ -26,7 +26,7 @@ from otk_sklearn._positions import (
     n_axes_of,
     positions_of,
 )
-from otk_sklearn._references import learn_from_elements, learn_from_sets
+from otk_sklearn._references import learn_from_elements, wasserstein_kmeans
 from otk_sklearn._transport import Transport
 from otk_sklearn._validation import (
     as_fitted_sets,
@@ -499,7 +499,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         sets = sample_sets(
             windows, positions, self.max_elements, self.n_references, sample_seed
         )
-        learn = memory.cache(learn_from_sets, ignore=["n_jobs"])
+        learn = memory.cache(wasserstein_kmeans, ignore=["n_jobs"])
         return learn(
             feature_map,
             sets,

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.extmath import row_norms
 
-from otk_sklearn._clustering import Elements, draw_rows, group_equal_rows, kmeans_centers
+from otk_sklearn._clustering import (
+    Elements,
+    draw_rows,
+    group_equal_rows,
+    kmeans_centers,
+    sum_groups,
+)
 from otk_sklearn._features import FeatureMap, unit_rows
 from otk_sklearn._matching import Matching
 from otk_sklearn._positions import order_supports
@@ -51,7 +57,7 @@ def learn_reference(elements, n_supports, method, random_state):
     else:
         centers, label = kmeans_centers(rows, masses, n_supports, random_state)
         supports, _ = unit_rows(centers)
-        masses, positions = elements.of_groups(label, len(supports))
+        masses, positions = sum_groups(label, len(supports), masses, elements.positions)
         positions[masses == 0] = 0.5  # of centres that others have taken all elements from
     cyclic = np.arange(n_supports) % len(supports)
     return supports[cyclic[order_supports(positions[cyclic])]]
@@ -84,7 +90,7 @@ def learn_from_elements(
     return np.stack(references)
 
 
-def learn_from_sets(
+def wasserstein_kmeans(
     feature_map,
     sets,
     n_references,
@@ -95,25 +101,58 @@ def learn_from_sets(
     random_state,
     n_jobs=None,
 ):
-    """Learn references from sets, as `wasserstein_kmeans` does.
+    """Learn references such that each set resembles one of them.
+
+    A set belongs to the reference whose plan has the largest value. In turns with that,
+    each reference is learned from its sets by K-means of their elements. With
+    "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
+    in turns with the same: these are best for the plans at hand, so values only grow.
 
     Parameters
     ----------
     feature_map : FeatureMap
     sets : SetCollection
         Of elements or windows.
-    n_references, n_supports, method, random_state
-        As in `wasserstein_kmeans`.
-    transport, position_filter, n_jobs
+    n_references : int
+        No more than there are sets.
+    n_supports : int
+    method : {"kmeans", "barycenter"}
+    transport, position_filter
         As in `Matching`.
+    random_state : int
+    n_jobs : int or None
+
+    Returns
+    -------
+    references : ndarray of shape (n_references, n_supports, n_components)
+    history : ndarray of shape (n_iter,)
+        The objective, which is the mean over sets of their largest value, in each
+        iteration. The references are those of its maximum.
     """
-    features = SetsOfFeatures(
-        feature_map, sets, transport, position_filter, method == "barycenter", n_jobs
+    regularized = method == "barycenter"
+    sets = _SetsOfFeatures(
+        feature_map, sets, transport, position_filter, regularized, n_jobs
     )
-    return wasserstein_kmeans(features, n_references, n_supports, method, random_state)
+    random = np.random.RandomState(random_state)
+    seed = random.randint(2**31 - 1)
+    if n_references == 1:
+        references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
+    else:
+        references = _spread_references(sets, n_references, n_supports, random)
+        run = _alternate(sets, references, "kmeans", seed)
+        misses = 0
+        while misses < _MAX_MISSES:
+            references = _swap_reference(sets, run, random)
+            other = _alternate(sets, references, "kmeans", seed)
+            misses = 0 if other.objective > run.objective else misses + 1
+            run = max(run, other, key=lambda run: run.objective)
+        references = run.references
+    if method == "barycenter":
+        run = _alternate(sets, references, "barycenter", seed)
+    return run.references, np.array(run.history)
 
 
-class SetsOfFeatures:
+class _SetsOfFeatures:
     """Sets that several references are learned from, and how they are matched.
 
     Parameters
@@ -147,9 +186,9 @@ class SetsOfFeatures:
         """Learn a reference by K-means of the elements of the sets with these indices."""
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
         kinds, label = np.unique(self._label[rows], return_inverse=True)
-        elements = Elements(self._unit[kinds], self._masses[rows], self._positions[rows])
-        merged = Elements(self._unit[kinds], *elements.of_groups(label, len(kinds)))
-        return learn_reference(merged, n_supports, "kmeans", random_state)
+        merged = sum_groups(label, len(kinds), self._masses[rows], self._positions[rows])
+        elements = Elements(self._unit[kinds], *merged)
+        return learn_reference(elements, n_supports, "kmeans", random_state)
 
     def match(self, references, pool=False):
         """Match all sets to all references.
@@ -187,50 +226,7 @@ class SetsOfFeatures:
             return np.maximum(1 - 2 * values, 0)
         norms = self._masses * row_norms(self.sets.values, squared=True)
         means = np.add.reduceat(norms, self.sets.offsets[:-1])
-        return np.maximum(means.reshape(-1, *[1] * (values.ndim - 1)) + 1 - 2 * values, 0)
-
-
-def wasserstein_kmeans(sets, n_references, n_supports, method, random_state):
-    """Learn references such that each set resembles one of them.
-
-    A set belongs to the reference whose plan has the largest value. In turns with that,
-    each reference is learned from its sets by K-means of their elements. With
-    "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
-    in turns with the same: these are best for the plans at hand, so values only grow.
-
-    Parameters
-    ----------
-    sets : SetsOfFeatures
-    n_references : int
-        No more than there are sets.
-    n_supports : int
-    method : {"kmeans", "barycenter"}
-    random_state : int
-
-    Returns
-    -------
-    references : ndarray of shape (n_references, n_supports, n_components)
-    history : ndarray of shape (n_iter,)
-        The objective, which is the mean over sets of their largest value, in each
-        iteration. The references are those of its maximum.
-    """
-    random = np.random.RandomState(random_state)
-    seed = random.randint(2**31 - 1)
-    if n_references == 1:
-        references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
-    else:
-        references = _spread_references(sets, n_references, n_supports, random)
-        run = _alternate(sets, references, "kmeans", seed)
-        misses = 0
-        while misses < _MAX_MISSES:
-            references = _swap_reference(sets, run, random)
-            other = _alternate(sets, references, "kmeans", seed)
-            misses = 0 if other.objective > run.objective else misses + 1
-            run = max(run, other, key=lambda run: run.objective)
-        references = run.references
-    if method == "barycenter":
-        run = _alternate(sets, references, "barycenter", seed)
-    return run.references, np.array(run.history)
+        return np.maximum((means - 2 * values.T).T + 1, 0)
 
 
 class _Run(NamedTuple):
