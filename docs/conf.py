@@ -14,5 +14,8 @@ numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 default_role = "code"
 html_theme = "alabaster"
-html_theme_options = {"description": "Sets of vectors in scikit-learn"}
+html_theme_options = {
+    "description": "Sets of vectors in scikit-learn",
+    "page_width": "1200px",
+}
 suppress_warnings = ["ref.term", "ref.class"]

@@ -151,7 +151,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Bandwidth used; None for the linear kernel.
     n_iter_ : int
         Iterations of reference learning; 1 where there is nothing to iterate.
-    objective_history_ : ndarray of shape (n_iter_,) or (0,)
+    objective_history_ : ndarray of shape (`n_iter_`,) or (0,)
         What Wasserstein K-means and barycentres had reached at each iteration: the mean
         over sets of their similarity `<P, S>` to the nearest reference; with "barycenter",
         `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`), which doesn't
