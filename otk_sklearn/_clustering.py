@@ -18,7 +18,6 @@ from otk_sklearn._sets import SetCollection, offsets_of
 # Multiplications of one of Lloyd's iterations. Above, they take minutes where mini-batches
 # take seconds, for centres that are a little worse.
 _MAX_PRODUCTS = 2_000_000_000
-_MAX_ITER = 100
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
     return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
 
 
-def kmeans_centers(rows, masses, n_clusters, random_state):
+def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
     """Weighted K-means centres, or the rows where there are no more than asked for.
 
     Parameters
@@ -151,6 +150,8 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     masses : ndarray of shape (n_rows,)
     n_clusters : int
     random_state : int
+    max_iter : int, default=100
+        Most of Lloyd's iterations.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def kmeans_centers(rows, masses, n_clusters, random_state):
     if rows.size * n_clusters > _MAX_PRODUCTS:
         kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
     else:
-        kmeans = KMeans(n_clusters, n_init=1, max_iter=_MAX_ITER)
+        kmeans = KMeans(n_clusters, n_init=1, max_iter=max_iter)
     kmeans.set_params(random_state=random_state)
     with warnings.catch_warnings():
         # Rows that differ by rounding alone may give fewer distinct centres: no harm.

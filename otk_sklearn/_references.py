@@ -23,6 +23,9 @@ _MAX_ITER = 50
 _PATIENCE = 5
 _MAX_MISSES = 2
 
+# Iterations of K-means within one of Wasserstein K-means: more take time and gain nothing.
+_MAX_KMEANS_ITER = 10
+
 # Even a set at no cost may be drawn, next to one at the highest cost.
 _MIN_CHANCE = 1e-9
 
@@ -30,7 +33,7 @@ _MIN_CHANCE = 1e-9
 _MIN_GAIN = 1e-3
 
 
-def learn_reference(elements, n_supports, method, random_state):
+def learn_reference(elements, n_supports, method, random_state, max_iter=100):
     """Learn one reference from elements, whichever sets they belong to.
 
     Parameters
@@ -40,6 +43,8 @@ def learn_reference(elements, n_supports, method, random_state):
     n_supports : int
     method : {"kmeans", "random"}
     random_state : int
+    max_iter : int, default=100
+        Iterations of K-means.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def learn_reference(elements, n_supports, method, random_state):
         drawn = elements[draw_rows(len(rows), masses, n_supports, random_state)]
         supports, positions = drawn.rows, drawn.positions
     else:
-        centers, label = kmeans_centers(rows, masses, n_supports, random_state)
+        centers, label = kmeans_centers(rows, masses, n_supports, random_state, max_iter)
         supports, _ = unit_rows(centers)
         masses, positions = sum_groups(label, len(supports), masses, elements.positions)
         positions[masses == 0] = 0.5  # of centres that others have taken all elements from
@@ -188,7 +193,9 @@ class _SetsOfFeatures:
         kinds, label = np.unique(self._label[rows], return_inverse=True)
         merged = sum_groups(label, len(kinds), self._masses[rows], self._positions[rows])
         elements = Elements(self._unit[kinds], *merged)
-        return learn_reference(elements, n_supports, "kmeans", random_state)
+        return learn_reference(
+            elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
+        )
 
     def match(self, references, pool=False):
         """Match all sets to all references.
