@@ -1,6 +1,27 @@
-"""What transformers from sets to sets have in common."""
+"""What estimators have in common."""
+
+from numbers import Integral, Real
 
 from sklearn.base import TransformerMixin
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+# Parameters of estimators that learn features of elements or windows.
+FEATURE_CONSTRAINTS = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
+    "damping": [Interval(Real, 0, None, closed="neither")],
+    "filter_size": [Interval(Integral, 1, None, closed="left")],
+    "padding": [StrOptions({"valid", "same"})],
+    "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
+    "max_elements": [Interval(Integral, 1, None, closed="left")],
+    "memory": [None, str, HasMethods(["cache"])],
+    "n_jobs": [
+        None,
+        Interval(Integral, 1, None, closed="left"),
+        Interval(Integral, None, -1, closed="right"),
+    ],
+    "random_state": ["random_state"],
+}
 
 
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):

@@ -97,7 +97,7 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state):
     max_elements : int
         If there are more elements, sets are drawn that have about this many together.
     min_sets : int
-        At least this many sets are drawn, at most `max_elements`.
+        At least this many sets are drawn, of one element each if need be.
     random_state : int
 
     Returns

@@ -1,14 +1,14 @@
 """`ConvolutionalKernelLayer`: features of windows, from sets to sets."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_memory
 
-from otk_sklearn._base import SetsOutMixin
+from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
 from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
@@ -120,21 +120,8 @@ class ConvolutionalKernelLayer(
     """
 
     _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "filter_size": [Interval(Integral, 1, None, closed="left")],
-        "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
+        **FEATURE_CONSTRAINTS,
         "subsampling": [Interval(Integral, 1, None, closed="left")],
-        "damping": [Interval(Real, 0, None, closed="neither")],
-        "padding": [StrOptions({"valid", "same"})],
-        "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
-        "max_elements": [Interval(Integral, 1, None, closed="left")],
-        "memory": [None, str, HasMethods(["cache"])],
-        "n_jobs": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-        ],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -206,7 +193,7 @@ class ConvolutionalKernelLayer(
         self.anchors_ = feature_map.anchors
         self.normalization_ = feature_map.normalization
         self.gamma_ = feature_map.gamma
-        self._filter_size = self.filter_size
+        self._windows = {"filter_size": self.filter_size, "padding": self.padding}
         return self
 
     def transform(self, X):
@@ -225,7 +212,7 @@ class ConvolutionalKernelLayer(
         sets = as_fitted_sets(self, X)
         self._validate_params()
         check_finite(sets)
-        windows = windows_of(sets, self._filter_size, self.padding)
+        windows = windows_of(sets, **self._windows)
         kept, taps = subsampling_windows(windows.offsets, self.subsampling)
         feature_map = FeatureMap(
             "homogeneous", self.gamma_, self.anchors_, self.normalization_
@@ -234,7 +221,7 @@ class ConvolutionalKernelLayer(
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
         # Of each row kept: the windows that it averages, their features, and its own.
         row_bytes = 8 * self.subsampling * (n_window + 3 * n_components)
-        max_rows = rows_in_memory(row_bytes, self.n_jobs)
+        max_rows = rows_in_memory(row_bytes)
 
         def write_features(chunk):
             part = windows[chunk]

@@ -13,9 +13,10 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_memory
 
+from otk_sklearn._base import FEATURE_CONSTRAINTS
 from otk_sklearn._clustering import sample_elements, sample_sets
 from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
 from otk_sklearn._matching import Matching
@@ -76,20 +77,22 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Added to the square roots of the eigenvalues of the kernel between anchors before
         they are inverted.
     filter_size : int, default=1
-        Elements in the sense of all that follows are windows of this many consecutive
-        rows of a set, flattened row by row. For ordered sets. A window's weight and given
-        position are the means over its rows.
+        For ordered sets: elements, in all that follows, are windows of this many
+        consecutive rows of a set, flattened row by row. A window's weight and given
+        position are the means over its rows. An image is one sequence of pixels here:
+        its windows go on from the end of one row of pixels to the next.
     padding : {"valid", "same"}, default="valid"
         "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
         a shorter set with zeros to one window. "same" pads the ends with zeros, so that
         there are as many windows as rows.
-    position : {"gaussian", "hard"}, default=None
+    position : {"gaussian", "hard"} or None, default=None
         Hold together elements and supports that lie at the same place, by a filter
         `f_ij = exp(-((s_i - t_j) / position_sigma)^2)` or `|s_i - t_j| < position_sigma`
         (on 2 axes, the product of both) that similarities are multiplied by, and the plan
         afterwards. Positions s_i are those of a `SetCollection`, in [0, 1], or of the grid
         of 4-D input, or else `i / n_elements`. Supports lie on a line or, on 2 axes, on a
-        grid: `n_supports` must then be a square number.
+        grid: `n_supports` must then be a square number. Supports that no element is near
+        to are zeros in the embedding, and elements near no support are left out.
     position_sigma : float, default=0.1
         Width of the filter, as a part of the length of a set.
     anchors : {"kmeans", "random"} or array-like of shape \
@@ -111,13 +114,15 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "sinkhorn" is entropic optimal transport. "emd" is exact optimal transport, by
         POT. "softmax" is attention instead of transport: each support takes the mean of
         the elements with weights `exp(similarity / epsilon)`, whoever else takes them.
-    relaxation : float, default=None
+    relaxation : float or None, default=None
         Lets elements that fit no support, such as noise, give up their mass: the masses of
         elements are only held by a penalty `relaxation * KL(P 1 | a)`, and similarities
-        become transport costs, `S_ij - ||psi(x_i)||^2 / 2`. Small values relax most. None
-        holds masses. Only with `solver="sinkhorn"`.
+        become transport costs, `S_ij - ||psi(x_i)||^2 / 2` (with `position`, of the
+        filtered similarities). Small values relax most. None holds masses. Only with
+        `solver="sinkhorn"`.
     max_iter : int, default=100
-        Maximal number of Sinkhorn iterations of a set.
+        Maximal number of Sinkhorn iterations of a set; ten times as many while
+        barycentres are learned, whose plans have to be good.
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
         below; with `relaxation`, the change of `sum_j P_ij` in an iteration. 0 runs
@@ -155,8 +160,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         What Wasserstein K-means and barycentres had reached at each iteration: the mean
         over sets of their similarity `<P, S>` to the nearest reference; with "barycenter",
         `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`), which doesn't
-        fall beyond `tol`. The references are those of the largest value. Empty where
-        nothing was iterated.
+        fall but for what `tol` leaves open, or plans that miss it. The references are those
+        of the largest value. Empty where nothing was iterated.
     n_features_in_ : int
         Number of features of an element seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -199,31 +204,18 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     """
 
     _parameter_constraints: dict = {
+        **FEATURE_CONSTRAINTS,
         "n_supports": [Interval(Integral, 1, None, closed="left")],
         "n_references": [Interval(Integral, 1, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "kernel": [StrOptions({"rbf", "homogeneous", "linear"})],
-        "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "damping": [Interval(Real, 0, None, closed="neither")],
-        "filter_size": [Interval(Integral, 1, None, closed="left")],
-        "padding": [StrOptions({"valid", "same"})],
         "position": [StrOptions({"gaussian", "hard"}), None],
         "position_sigma": [Interval(Real, 0, None, closed="neither")],
-        "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
         "references": [StrOptions({"kmeans", "barycenter", "random"}), "array-like"],
         "solver": [StrOptions({"sinkhorn", "emd", "softmax"})],
         "relaxation": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "max_elements": [Interval(Integral, 1, None, closed="left")],
-        "memory": [None, str, HasMethods(["cache"])],
-        "n_jobs": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-        ],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -282,8 +274,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X : sets
             A list or tuple of arrays of shape (n_elements_i, n_features), a 1-D object
             array of them, a 3-D array (sets of equal length), a 4-D array (images of
-            vectors: each a set of its pixels) or a `SetCollection`. 2-D input (array,
-            nested list of numbers, DataFrame) means that each row is a set of one element.
+            vectors: each a set of its pixels, row by row) or a `SetCollection`. 2-D input
+            (array, nested list of numbers, DataFrame) means that each row is a set of one
+            element.
         y : ignored
 
         Returns
@@ -295,8 +288,14 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ValueError
             If a parameter is out of range, or X is not what is expected. The message
             names the set. The estimator stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If references were learned from sets of which some missed `tol`.
         """
-        self._fit(X, as_sets(X))
+        residual = self._fit(X, as_sets(X))
+        self._warn_unconverged(residual)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -436,6 +435,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
     def _fit(self, X, sets):
+        """Learn what is to be learned, and return what Sinkhorn left of errors."""
         self._transport()  # complain about parameters before anything is learned
         references = self._check_references()
         check_finite(sets)
@@ -446,7 +446,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
         memory = check_memory(self.memory)
-        history = np.empty(0)
+        history, residual = np.empty(0), np.empty((0, 1))
         windows = windows_of(sets, self.filter_size, self.padding)
         positions = positions_of(windows, self.position)
         elements = sample_elements(windows, positions, self.max_elements, seeds[0])
@@ -466,7 +466,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             )
             n_components = feature_map.n_components or elements.rows.shape[1]
             if references is None:
-                references, history = self._learn_references(
+                references, history, residual = self._learn_references(
                     feature_map, elements, windows, positions, memory, seeds[3:]
                 )
             elif references.shape[2] != n_components:
@@ -481,16 +481,20 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.references_ = references
         self.objective_history_ = history
         self.n_iter_ = max(1, len(history))
-        self._kernel, self._filter_size = self.kernel, self.filter_size
+        # What is learned is of use with these only, whatever the parameters become.
+        self._kernel = self.kernel
+        self._windows = {"filter_size": self.filter_size, "padding": self.padding}
         self._n_axes = n_axes_of(sets)
+        return residual
 
     def _learn_references(self, feature_map, elements, windows, positions, memory, seeds):
-        """Return the references, and the history of what they were iterated for."""
+        """Return the references, and of their learning, the history and residuals."""
         shape = (self.n_references, self.n_supports)
         method, (seed, sample_seed) = self.references, seeds
         if method == "random" or (method == "kmeans" and self.n_references == 1):
             learn = memory.cache(learn_from_elements)
-            return learn(feature_map, elements, *shape, method, seed), np.empty(0)
+            references = learn(feature_map, elements, *shape, method, seed)
+            return references, np.empty(0), np.empty((0, 1))
         if len(windows) < self.n_references:
             raise ValueError(
                 f"X has n_samples={len(windows)} sets; expected at least as many as "
@@ -556,7 +560,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self._position_filter(self.references_.shape[1]),
             self.n_jobs,
         )
-        return windows_of(sets, self._filter_size, self.padding), matching
+        return windows_of(sets, **self._windows), matching
 
     def _transform(self, sets):
         out, residual = self._embed(sets)

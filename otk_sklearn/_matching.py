@@ -48,7 +48,7 @@ class Matching:
         # set with more rows has its features computed twice, rather than kept.
         n_features = feature_map.n_features or n_components
         row_bytes = 8 * (n_features + 2 * n_components + 2 * n_references * n_supports)
-        self.max_rows = rows_in_memory(row_bytes, n_jobs)
+        self.max_rows = rows_in_memory(row_bytes)
 
     def map(self, function, sets):
         """Call `function` with slices that together cover the sets, in threads."""

@@ -4,9 +4,9 @@ import contextlib
 import functools
 import threading
 
+import joblib
 import numpy as np
 import sklearn
-from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
@@ -68,10 +68,14 @@ def _let_go():
         pass
 
 
-def rows_in_memory(row_bytes, n_jobs):
-    """Rows of so many bytes that each worker may hold under `working_memory`."""
+def rows_in_memory(row_bytes):
+    """Rows of so many bytes that each of as many workers as processors may hold.
+
+    All together, they then keep to `working_memory`. However many there really are, chunks
+    are the same: one that is cut elsewhere may differ in the last digit.
+    """
     budget = sklearn.get_config()["working_memory"] * 2**20
-    return max(1, int(budget / (row_bytes * effective_n_jobs(n_jobs))))
+    return max(1, int(budget / (row_bytes * joblib.cpu_count())))
 
 
 def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):

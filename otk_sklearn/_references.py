@@ -1,6 +1,7 @@
 """Learning of references: one of all elements, or several by Wasserstein K-means."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,10 @@ from otk_sklearn._matching import Matching
 from otk_sklearn._positions import order_supports
 
 # Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
-# one reference that are tried in a row without a better state.
+# one reference that are tried: at most, and at most in a row without a better state.
 _MAX_ITER = 50
 _PATIENCE = 5
+_MAX_SWAPS = 30
 _MAX_MISSES = 2
 
 # Iterations of K-means within one of Wasserstein K-means: more take time and gain nothing.
@@ -29,8 +31,12 @@ _MAX_KMEANS_ITER = 10
 # Even a set at no cost may be drawn, next to one at the highest cost.
 _MIN_CHANCE = 1e-9
 
-# Barycentres have settled once an iteration gains no more than this part of all gains.
+# Barycentres have settled once an iteration changes no more than this part of all gains.
 _MIN_GAIN = 1e-3
+
+# Plans that have not converged are worth too much, to Sinkhorn's mistake: objectives would
+# fall as they get better. For barycentres, they are given so many times the iterations.
+_MORE_SINKHORN_ITER = 10
 
 
 def learn_reference(elements, n_supports, method, random_state, max_iter=100):
@@ -133,11 +139,10 @@ def wasserstein_kmeans(
     history : ndarray of shape (n_iter,)
         The objective, which is the mean over sets of their largest value, in each
         iteration. The references are those of its maximum.
+    residual : ndarray of shape (n_sets, n_references)
+        What Sinkhorn left of errors in the plans of these references.
     """
-    regularized = method == "barycenter"
-    sets = _SetsOfFeatures(
-        feature_map, sets, transport, position_filter, regularized, n_jobs
-    )
+    sets = _SetsOfFeatures(feature_map, sets, transport, position_filter, n_jobs)
     random = np.random.RandomState(random_state)
     seed = random.randint(2**31 - 1)
     if n_references == 1:
@@ -146,15 +151,17 @@ def wasserstein_kmeans(
         references = _spread_references(sets, n_references, n_supports, random)
         run = _alternate(sets, references, "kmeans", seed)
         misses = 0
-        while misses < _MAX_MISSES:
+        for _ in range(_MAX_SWAPS):
             references = _swap_reference(sets, run, random)
             other = _alternate(sets, references, "kmeans", seed)
             misses = 0 if other.objective > run.objective else misses + 1
             run = max(run, other, key=lambda run: run.objective)
+            if misses == _MAX_MISSES:
+                break
         references = run.references
     if method == "barycenter":
         run = _alternate(sets, references, "barycenter", seed)
-    return run.references, np.array(run.history)
+    return run.references, np.array(run.history), run.matched.residual
 
 
 class _SetsOfFeatures:
@@ -167,12 +174,10 @@ class _SetsOfFeatures:
         Of elements or windows.
     transport : Transport
     position_filter : PositionFilter or None
-    regularized : bool
-        Whether the value of a plan is what it maximises, rather than `<P, S>` alone.
     n_jobs : int or None
     """
 
-    def __init__(self, feature_map, sets, transport, position_filter, regularized, n_jobs):
+    def __init__(self, feature_map, sets, transport, position_filter, n_jobs):
         first, self._label = group_equal_rows(sets.values)
         features = feature_map.features(sets.values[first])
         self.sets = sets.with_values(features[self._label])
@@ -182,7 +187,7 @@ class _SetsOfFeatures:
         if position_filter is None:
             self._positions = np.empty((len(self._masses), 0))
         self._transport, self._position_filter = transport, position_filter
-        self._regularized, self._n_jobs = regularized, n_jobs
+        self._n_jobs = n_jobs
 
     def __len__(self):
         return len(self.sets)
@@ -197,35 +202,36 @@ class _SetsOfFeatures:
             elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
         )
 
-    def match(self, references, pool=False):
-        """Match all sets to all references.
-
-        Returns
-        -------
-        values : ndarray of shape (n_sets, n_references)
-        sums : ndarray of shape (n_references, n_supports, n_components) or None
-            Sums of the embeddings of each reference's own sets, if they are to be pooled.
-        """
+    def match(self, references, method="kmeans"):
+        """Match all sets to all references, for K-means or for barycentres."""
+        transport, objective = self._transport, "similarity"
+        if method == "barycenter":
+            objective = "regularized"
+            if transport.tol > 0:
+                max_iter = _MORE_SINKHORN_ITER * transport.max_iter
+                transport = replace(transport, max_iter=max_iter)
         matching = Matching(
             FeatureMap("linear"),
             references,
-            self._transport,
+            transport,
             self._position_filter,
             self._n_jobs,
-            "regularized" if self._regularized else "similarity",
+            objective,
         )
 
         def match(chunk):
             sets = self.sets[chunk]
-            if not pool:
-                return matching.plans(sets).value, None
+            if method == "kmeans":
+                plans = matching.plans(sets)
+                return plans.value, plans.residual, 0.0
             embeddings = np.empty((len(sets), *references.shape), sets.dtype)
-            values = matching.embed(sets, embeddings).value
-            own = values.argmax(axis=1)[:, np.newaxis] == np.arange(len(references))
-            return values, np.einsum("sr,srjk->rjk", own, embeddings, dtype=np.float64)
+            plans = matching.embed(sets, embeddings)
+            own = plans.value.argmax(axis=1)[:, np.newaxis] == np.arange(len(references))
+            sums = np.einsum("sr,srjk->rjk", own, embeddings, dtype=np.float64)
+            return plans.value, plans.residual, sums
 
-        values, sums = zip(*matching.map(match, self.sets))
-        return np.concatenate(values), sum(sums) if pool else None
+        values, residual, sums = zip(*matching.map(match, self.sets))
+        return _Matched(np.concatenate(values), np.concatenate(residual), sum(sums))
 
     def costs(self, values):
         """Transport costs `||psi(x_i) - z_j||^2` of plans of these values."""
@@ -236,11 +242,28 @@ class _SetsOfFeatures:
         return np.maximum((means - 2 * values.T).T + 1, 0)
 
 
+class _Matched(NamedTuple):
+    """How sets match references.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_sets, n_references)
+    residual : ndarray of shape (n_sets, n_references)
+        As in `Plans`.
+    sums : ndarray of shape (n_references, n_supports, n_components) or 0
+        Sums of the embeddings of each reference's own sets, for barycentres.
+    """
+
+    values: np.ndarray
+    residual: np.ndarray
+    sums: np.ndarray | float
+
+
 class _Run(NamedTuple):
     """The best state that alternating came to, and the objective on the way."""
 
     references: np.ndarray
-    values: np.ndarray
+    matched: _Matched
     history: list
 
     @property
@@ -252,74 +275,79 @@ def _alternate(sets, references, method, seed):
     """Assign sets to references and learn references from their sets, in turns."""
     history, labels = [], []
     while len(history) < _MAX_ITER and not _has_settled(history, labels, method):
-        values, sums = sets.match(references, pool=method == "barycenter")
-        labels.append(values.argmax(axis=1))
-        history.append(values.max(axis=1).mean())
+        matched = sets.match(references, method)
+        labels.append(matched.values.argmax(axis=1))
+        history.append(matched.values.max(axis=1).mean())
         if history[-1] == max(history):
-            best = references, values
-        references = _learn_from_own(sets, references, values, sums, seed)
+            best = references, matched
+        if method == "barycenter":
+            references = _move_supports(references, matched.sums)
+        else:
+            references = _learn_from_own(sets, references, matched.values, labels, seed)
     return _Run(*best, history)
 
 
 def _has_settled(history, labels, method):
     if len(history) < 2:
         return False
+    if np.argmax(history) < len(history) - _PATIENCE:
+        return True
     same = np.array_equal(labels[-1], labels[-2])
     if method == "barycenter":
-        gain, gains = history[-1] - history[-2], history[-1] - history[0]
-        return same and gain <= _MIN_GAIN * gains
-    return same or np.argmax(history) < len(history) - _PATIENCE
+        change, gains = abs(history[-1] - history[-2]), max(history) - history[0]
+        return same and change <= _MIN_GAIN * gains
+    return same
 
 
-def _learn_from_own(sets, references, values, sums, seed):
-    """Learn each reference from its own sets: by K-means, or from their embeddings' sum."""
-    label = values.argmax(axis=1)
+def _move_supports(references, sums):
+    """Move supports to where their sets' embeddings point; without any, they stay."""
+    moved, norms = unit_rows(sums.reshape(-1, sums.shape[2]))
+    moved = np.where(norms[:, np.newaxis] > 0, moved, references.reshape(moved.shape))
+    return moved.reshape(references.shape).astype(references.dtype)
+
+
+def _learn_from_own(sets, references, values, labels, seed):
+    """Learn each reference from its own sets by K-means."""
     worst_first = iter(np.argsort(-sets.costs(values.max(axis=1)), kind="stable"))
-    learned = np.empty_like(references)
+    learned = references.copy()
     for r, reference in enumerate(references):
-        own = np.flatnonzero(label == r)
-        if not len(own):  # nobody's: from the set that is matched worst
+        own, own_before = labels[-1] == r, labels[-2:][0] == r
+        if not own.any():  # nobody's: from the set that is matched worst
             learned[r] = sets.reference_of([next(worst_first)], len(reference), seed)
-        elif sums is None:
-            learned[r] = sets.reference_of(own, len(reference), seed)
-        else:
-            moved, norms = unit_rows(sums[r])
-            learned[r] = np.where(norms[:, np.newaxis] > 0, moved, reference)
+        elif len(labels) == 1 or not np.array_equal(own, own_before):
+            learned[r] = sets.reference_of(np.flatnonzero(own), len(reference), seed)
     return learned
 
 
 def _spread_references(sets, n_references, n_supports, random):
     """References of single sets, drawn as greedy k-means++ draws centres."""
-    n_trials = 2 + int(math.log(n_references))
     costs = np.full(len(sets), np.inf)  # of each set, to the nearest reference
     references = []
     for _ in range(n_references):
-        reference, costs = _draw_reference(sets, costs, n_supports, n_trials, random)
+        reference, costs = _draw_reference(sets, costs, n_references, n_supports, random)
         references.append(reference)
     return np.stack(references)
 
 
-def _draw_reference(sets, costs, n_supports, n_trials, random):
+def _draw_reference(sets, costs, n_references, n_supports, random):
     """Return the reference of a set that lowers the costs most, and what they become."""
     highest = costs.max()
     chances = costs / highest + _MIN_CHANCE if 0 < highest < np.inf else np.ones(len(sets))
-    n_trials = min(n_trials, len(sets))
+    n_trials = min(2 + int(math.log(n_references)), len(sets))  # as in scikit-learn
     drawn = random.choice(len(sets), n_trials, replace=False, p=chances / chances.sum())
     seed = random.randint(2**31 - 1)
     references = np.stack([sets.reference_of([s], n_supports, seed) for s in drawn])
-    values, _ = sets.match(references)
-    lowered = np.minimum(sets.costs(values), costs[:, np.newaxis])
+    lowered = np.minimum(sets.costs(sets.match(references).values), costs[:, np.newaxis])
     best = lowered.sum(axis=0).argmin()
     return references[best], lowered[:, best]
 
 
 def _swap_reference(sets, run, random):
     """Move the reference that would be missed least to where one is needed most."""
-    second, first = np.sort(run.values, axis=1)[:, -2:].T
-    missed = np.bincount(run.values.argmax(axis=1), first - second, len(run.references))
+    values, references = run.matched.values, run.references.copy()
+    second, first = np.sort(values, axis=1)[:, -2:].T
+    missed = np.bincount(values.argmax(axis=1), first - second, len(references))
     r = missed.argmin()
-    rest = np.delete(run.values, r, axis=1).max(axis=1)
-    references = run.references.copy()
-    n_supports, n_trials = references.shape[1], 2 + int(math.log(len(references)))
-    references[r], _ = _draw_reference(sets, sets.costs(rest), n_supports, n_trials, random)
+    costs = sets.costs(np.delete(values, r, axis=1).max(axis=1))
+    references[r], _ = _draw_reference(sets, costs, *references.shape[:2], random)
     return references

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import gen_batches
 
-from otk_sklearn._parallel import CHUNK_ROWS
 from otk_sklearn._sets import masses_of, offsets_of
+
+# Rows that are taken at a time to average weights and positions of windows.
+_MAX_TAKEN = 2**17
 
 
 def windows_of(sets, filter_size, padding):
@@ -98,7 +100,7 @@ class Windows:
         ndarray of shape (n_windows, n_columns)
         """
         means = np.empty((self.offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(means), CHUNK_ROWS):
+        for batch in gen_batches(len(means), max(1, _MAX_TAKEN // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)

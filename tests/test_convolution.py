@@ -233,6 +233,21 @@ def test_windows_of_a_long_set_are_never_all_stored():
         assert peak < 25 * x.nbytes  # among them n x p similarities and plans
 
 
+def test_means_over_long_windows_take_little_memory():
+    x = np.random.default_rng(0).normal(size=(20_000, 2))
+    X = SetCollection(x, [0, 20_000], weights=np.arange(1.0, 20_001))
+    layer = ConvolutionalKernelLayer(2, filter_size=5000, anchors=np.eye(2, 10_000))
+    with config_context(working_memory=16):
+        layer.fit([x[:10]])
+        tracemalloc.start()
+        weights = layer.transform(X).weights
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 100e6
+    expected = np.convolve(X.weights, np.ones(5000), "valid")
+    assert_allclose(weights, expected / expected.sum())
+
+
 @pytest.mark.filterwarnings("ignore:n_components")
 def test_weights_of_zero_and_single_rows():
     sets = [np.ones((1, 2)), np.zeros((4, 2)), np.arange(12.0).reshape(6, 2)]
@@ -284,4 +299,5 @@ def test_errors(sets):
         layer.transform([sets[0], np.full((9, 4), 1e308)])
     model = make_model(filter_size=3).fit(sets)  # anchors have the size of its windows
     expected = model.transform(sets)
-    assert_array_equal(model.set_params(filter_size=2).transform(sets), expected)
+    model.set_params(filter_size=2, padding="same")
+    assert_array_equal(model.transform(sets), expected)

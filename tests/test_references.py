@@ -5,8 +5,10 @@ import ot
 import pytest
 from helpers import plain_features
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
@@ -108,6 +110,7 @@ def test_history_is_the_objective_of_the_best_state(references, kernel, sets):
     assert_allclose(np.linalg.norm(model.references_, axis=2), 1)
 
 
+@pytest.mark.filterwarnings("ignore:Sinkhorn missed")  # at the smallest epsilon
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("n_references", [1, 3])
 @pytest.mark.parametrize(
@@ -133,11 +136,27 @@ def test_barycentres_never_fall(params, n_references, kernel, sets):
     assert history[-1] > history[0]
 
 
-def test_barycentres_never_fall_beyond_a_loose_tolerance():
-    X, _ = make_groups(0)
+@pytest.mark.parametrize("n_references", [1, 3])
+@pytest.mark.parametrize("scale", [1, 10])
+def test_barycentres_never_fall_beyond_a_loose_tolerance(scale, n_references):
+    X = [scale * x for x in make_groups(0)[0]]
     for tol in [1e-1, 1e-2, 1e-3]:
-        model = make_model(references="barycenter", tol=tol, max_iter=1000).fit(X)
-        assert np.diff(model.objective_history_).min() >= -tol
+        model = OTKEmbedding(4, n_references=n_references, references="barycenter", tol=tol)
+        model.set_params(kernel="linear", max_iter=1000, epsilon=0.2, random_state=0)
+        history = model.fit(X).objective_history_
+        assert np.diff(history).min() >= -tol * scale
+        assert history[-1] > history[0]
+
+
+def test_plans_that_miss_the_tolerance_are_warned_of_once(sets):
+    for references in METHODS:
+        model = make_model(references=references, max_iter=1)
+        with pytest.warns(ConvergenceWarning, match="missed .* of 12 sets") as caught:
+            model.fit(sets)
+        assert len(caught) == 1
+        with pytest.warns(ConvergenceWarning, match="missed .* of 12 sets") as caught:
+            model.fit_transform(sets)
+        assert len(caught) == 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -231,6 +250,19 @@ def test_weights_and_repetitions(kernel, references, sets):
     permuted = [rng.permutation(x) for x in repeated]
     assert_allclose(clone(model).fit_transform(permuted), Xt, atol=1e-6)
     assert np.abs(clone(model).fit_transform(sets) - Xt).max() > 1e-3
+
+
+@pytest.mark.parametrize("references", METHODS)
+def test_threads_under_little_memory(references, sets):
+    """Chunks are small, and equal for any number of threads."""
+    X = sets * 4
+    model = make_model(references=references, tol=1e-3)
+    with config_context(working_memory=0.01):
+        one = clone(model).fit(X)
+        for n_jobs in [2, 5]:
+            several = clone(model).set_params(n_jobs=n_jobs).fit(X)
+            assert_array_equal(several.references_, one.references_)
+            assert_array_equal(several.transform(X), one.transform(X))
 
 
 @pytest.mark.parametrize("references", METHODS)
