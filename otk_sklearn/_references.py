@@ -274,17 +274,18 @@ class _Run(NamedTuple):
 def _alternate(sets, references, method, seed):
     """Assign sets to references and learn references from their sets, in turns."""
     history, labels = [], []
-    while len(history) < _MAX_ITER and not _has_settled(history, labels, method):
+    while True:
         matched = sets.match(references, method)
         labels.append(matched.values.argmax(axis=1))
         history.append(matched.values.max(axis=1).mean())
-        if history[-1] == max(history):
+        if np.argmax(history) == len(history) - 1:
             best = references, matched
+        if len(history) == _MAX_ITER or _has_settled(history, labels, method):
+            return _Run(*best, history)
         if method == "barycenter":
             references = _move_supports(references, matched.sums)
         else:
             references = _learn_from_own(sets, references, matched.values, labels, seed)
-    return _Run(*best, history)
 
 
 def _has_settled(history, labels, method):
@@ -307,15 +308,16 @@ def _move_supports(references, sums):
 
 
 def _learn_from_own(sets, references, values, labels, seed):
-    """Learn each reference from its own sets by K-means."""
+    """Learn each reference from its own sets by K-means, if they are others than before."""
     worst_first = iter(np.argsort(-sets.costs(values.max(axis=1)), kind="stable"))
+    n_references, n_supports, _ = references.shape
     learned = references.copy()
-    for r, reference in enumerate(references):
-        own, own_before = labels[-1] == r, labels[-2:][0] == r
-        if not own.any():  # nobody's: from the set that is matched worst
-            learned[r] = sets.reference_of([next(worst_first)], len(reference), seed)
-        elif len(labels) == 1 or not np.array_equal(own, own_before):
-            learned[r] = sets.reference_of(np.flatnonzero(own), len(reference), seed)
+    for r in range(n_references):
+        own, *before = (np.flatnonzero(label == r) for label in reversed(labels[-2:]))
+        if not len(own):  # nobody's: from the set that is matched worst
+            learned[r] = sets.reference_of([next(worst_first)], n_supports, seed)
+        elif not before or not np.array_equal(own, before[0]):
+            learned[r] = sets.reference_of(own, n_supports, seed)
     return learned
 
 
