@@ -92,9 +92,10 @@ class ConvolutionalKernelLayer(
 
     Notes
     -----
-    A window's weight and given position are the means over its elements, and so are, by the
-    Gaussian filter, those of what subsampling keeps. Sets without positions have none
-    afterwards: an `OTKEmbedding` with `position` counts them afresh.
+    A window's weight and given position are the means over its elements (not the zeros it
+    is padded with), and so are, by the Gaussian filter, those of what subsampling keeps.
+    Sets without positions have none afterwards: an `OTKEmbedding` with `position` counts
+    them afresh.
 
     `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
     `set_output` reaches the last step.

@@ -79,7 +79,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     filter_size : int, default=1
         For ordered sets: elements, in all that follows, are windows of this many
         consecutive rows of a set, flattened row by row. A window's weight and given
-        position are the means over its rows. An image is one sequence of pixels here:
+        position are the means over its real rows. An image is one sequence of pixels here:
         its windows go on from the end of one row of pixels to the next.
     padding : {"valid", "same"}, default="valid"
         "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
@@ -157,11 +157,13 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     n_iter_ : int
         Iterations of reference learning; 1 where there is nothing to iterate.
     objective_history_ : ndarray of shape (`n_iter_`,) or (0,)
-        What Wasserstein K-means and barycentres had reached at each iteration: the mean
-        over sets of their similarity `<P, S>` to the nearest reference; with "barycenter",
-        `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`), which doesn't
-        fall but for what `tol` leaves open, or plans that miss it. The references are those
-        of the largest value. Empty where nothing was iterated.
+        What Wasserstein K-means or barycentres had reached at each iteration: the mean
+        over sets of their similarity `<P, S>` to the nearest reference. It falls at times,
+        and whenever K-means starts again with one reference swapped for another. With
+        "barycenter", `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`),
+        after K-means. It never falls, but for what `tol` leaves open: about `tol` times the
+        range of similarities. The references are those of the largest value. Empty where
+        nothing was iterated.
     n_features_in_ : int
         Number of features of an element seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -295,7 +297,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If references were learned from sets of which some missed `tol`.
         """
         residual = self._fit(X, as_sets(X))
-        self._warn_unconverged(residual)
+        self._warn_unconverged(residual, " that references were learned from")
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -579,15 +581,15 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         check_finite_output(out, np.arange(len(sets) + 1), "embedding")
         return out, np.concatenate(residuals)
 
-    def _warn_unconverged(self, residual):
+    def _warn_unconverged(self, residual, of_which=""):
         if self.solver != "sinkhorn" or self.tol == 0:
             return
         missed = (residual > self.tol).any(axis=1)
         if missed.any():
             warnings.warn(
-                f"Sinkhorn missed tol={self.tol:g} within max_iter={self.max_iter} "
-                f"iterations for {missed.sum()} of {len(missed)} sets (largest error "
-                f"{residual.max():.2g}). Increase max_iter or epsilon.",
+                f"Sinkhorn missed tol={self.tol:g} for {missed.sum()} of {len(missed)} "
+                f"sets{of_which} (largest error {residual.max():.2g}). Increase "
+                f"max_iter={self.max_iter} or epsilon={self.epsilon:g}.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

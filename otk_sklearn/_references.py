@@ -119,6 +119,9 @@ def wasserstein_kmeans(
     "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
     in turns with the same: these are best for the plans at hand, so values only grow.
 
+    K-means starts from references of single sets, as k-means++ does, and starts again with
+    one reference swapped for another as long as that leads to a better state.
+
     Parameters
     ----------
     feature_map : FeatureMap
@@ -138,7 +141,8 @@ def wasserstein_kmeans(
     references : ndarray of shape (n_references, n_supports, n_components)
     history : ndarray of shape (n_iter,)
         The objective, which is the mean over sets of their largest value, in each
-        iteration. The references are those of its maximum.
+        iteration (with "barycenter", without the K-means that it starts from). The
+        references are those of its maximum.
     residual : ndarray of shape (n_sets, n_references)
         What Sinkhorn left of errors in the plans of these references.
     """
@@ -149,19 +153,21 @@ def wasserstein_kmeans(
         references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
     else:
         references = _spread_references(sets, n_references, n_supports, random)
-        run = _alternate(sets, references, "kmeans", seed)
-        misses = 0
+        best = _alternate(sets, references, "kmeans", seed)
+        history, misses = best.history, 0
         for _ in range(_MAX_SWAPS):
-            references = _swap_reference(sets, run, random)
-            other = _alternate(sets, references, "kmeans", seed)
-            misses = 0 if other.objective > run.objective else misses + 1
-            run = max(run, other, key=lambda run: run.objective)
+            references = _swap_reference(sets, best, random)
+            run = _alternate(sets, references, "kmeans", seed)
+            history = history + run.history
+            misses = 0 if run.objective > best.objective else misses + 1
+            best = max(best, run, key=lambda run: run.objective)
             if misses == _MAX_MISSES:
                 break
-        references = run.references
+        references = best.references
     if method == "barycenter":
-        run = _alternate(sets, references, "barycenter", seed)
-    return run.references, np.array(run.history), run.matched.residual
+        best = _alternate(sets, references, "barycenter", seed)
+        history = best.history
+    return best.references, np.array(history), best.matched.residual
 
 
 class _SetsOfFeatures:

@@ -340,7 +340,7 @@ def test_no_nan_at_any_epsilon(epsilon, solver, dtype, sets):
 
 def test_convergence_is_warned_of_once(sets):
     model = make_model(epsilon=1e-3, max_iter=3, tol=1e-6)
-    with pytest.warns(ConvergenceWarning, match=r"missed tol=1e-06 .* for \d+ of 12") as w:
+    with pytest.warns(ConvergenceWarning, match=r"missed tol=1e-06 for \d+ of 12") as w:
         model.fit_transform(sets)
     assert len(w) == 1
     found = model.sinkhorn_diagnostics(sets)

@@ -15,7 +15,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from otk_sklearn import OTKEmbedding, SetCollection
+from otk_sklearn import OTKEmbedding, SetCollection, _references
+from otk_sklearn._features import FeatureMap
+from otk_sklearn._transport import Transport
 
 METHODS = ["kmeans", "barycenter"]
 KERNELS = ["rbf", "homogeneous", "linear"]
@@ -86,6 +88,79 @@ def test_planted_mixtures(references, seed):
     assert adjusted_rand_score(y, nearest_reference(model, X)) >= 0.95
 
 
+@pytest.mark.parametrize("seed", [4, 5, 7])
+def test_many_groups(seed):
+    """Eight groups, of which two share a reference until swaps lead out of that state."""
+    rng = np.random.default_rng(seed)
+    kinds = 2 * rng.normal(size=(8, 4, 6))
+    y = rng.integers(0, 8, 200)
+    X = [kinds[group][rng.integers(0, 4, rng.integers(3, 40))] for group in y]
+    X = [x + rng.normal(size=x.shape) for x in X]
+    model = OTKEmbedding(8, n_references=8, n_components=32, max_iter=1000)
+    model.set_params(random_state=seed).fit(X)
+    assert adjusted_rand_score(y, nearest_reference(model, X)) >= 0.93
+
+
+def make_rare_groups():
+    """One group of many sets and three of a single set each, far from each other."""
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(60, int), 1, 2, 3]
+    return [np.eye(4)[g] + 0.05 * rng.normal(size=(10, 4)) for g in y], y
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_seeds_are_spread_out(seed, monkeypatch):
+    """Sets drawn evenly would hardly ever be those of the rare groups."""
+    X, y = make_rare_groups()
+    monkeypatch.setattr(_references, "_MAX_SWAPS", 0)
+    model = OTKEmbedding(2, n_references=4, kernel="linear", random_state=seed)
+    assert adjusted_rand_score(y, nearest_reference(model.fit(X), X)) == 1
+
+
+def make_features(X, **params):
+    """Sets as what Wasserstein K-means works on, with the linear kernel."""
+    transport = {"solver": "sinkhorn", "epsilon": 0.5, "relaxation": None}
+    transport |= {"max_iter": 10_000, "tol": 1e-9, **params}
+    return _references._SetsOfFeatures(
+        FeatureMap("linear"), SetCollection.from_sets(X), Transport(**transport), None, 1
+    )
+
+
+def test_a_reference_of_no_set_starts_again_from_the_worst_matched():
+    rng = np.random.default_rng(0)
+    X = [np.eye(3)[k] + 0.1 * rng.normal(size=(8, 3)) for k in [0] * 10 + [1] * 10]
+    references = np.array([[[1.0, 1.0, 0.0]], [[0.0, 0.0, -1.0]]])
+    references /= np.linalg.norm(references, axis=2, keepdims=True)
+    sets = make_features(X)
+    assert (sets.match(references).values.argmax(axis=1) == 0).all()
+    run = _references._alternate(sets, references, "kmeans", 0)
+    label = run.matched.values.argmax(axis=1)
+    assert len(set(label[:10])) == len(set(label[10:])) == 1
+    assert label[0] != label[10]
+
+
+def test_sets_go_to_the_reference_of_largest_value():
+    """Of `<P, S>` for K-means; of the regularised value, which differs, for barycentres."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 3)) for n in rng.integers(1, 20, 60)]
+    references = rng.normal(size=(3, 4, 3))
+    references[1] *= 0.6
+    sets = make_features(X)
+    model = OTKEmbedding(kernel="linear", references=references, epsilon=0.5, tol=1e-9)
+    model.set_params(max_iter=10_000).fit(X)
+    embeddings = model.transform(X).reshape(60, 3, 4, 3)
+    labels = []
+    for method in METHODS:
+        matched = sets.match(references, method)
+        values = plain_values(model, X, method == "barycenter")
+        assert_allclose(matched.values, values, rtol=1e-6, atol=1e-9)
+        labels.append(values.argmax(axis=1))
+    assert (labels[0] != labels[1]).any()
+    for r in range(3):
+        own = embeddings[labels[1] == r, r]
+        assert_allclose(matched.sums[r], own.sum(axis=0), rtol=1e-6, atol=1e-9)
+
+
 def plain_values(model, X, regularized):
     """Value of each set's plan to each reference, from plans and features."""
     values = np.empty((len(X), len(model.references_)))
@@ -148,13 +223,27 @@ def test_barycentres_never_fall_beyond_a_loose_tolerance(scale, n_references):
         assert history[-1] > history[0]
 
 
+@pytest.mark.filterwarnings("ignore:Sinkhorn missed")
+@pytest.mark.parametrize("kernel", ["linear", "homogeneous"])
+@pytest.mark.parametrize("seed", range(4))
+def test_barycentres_of_unscaled_elements_hardly_fall(seed, kernel):
+    """At the defaults. Plans of a hundred iterations would be too poor for that."""
+    rng = np.random.default_rng(seed)
+    X = [10 * rng.normal(size=(rng.integers(1, 25), 3)) for _ in range(8)]
+    model = OTKEmbedding(6, references="barycenter", kernel=kernel, n_components=8)
+    history = model.set_params(random_state=0).fit(X).objective_history_
+    assert np.diff(history).min() >= -model.tol
+    assert history[-1] > history[0]
+
+
 def test_plans_that_miss_the_tolerance_are_warned_of_once(sets):
     for references in METHODS:
         model = make_model(references=references, max_iter=1)
-        with pytest.warns(ConvergenceWarning, match="missed .* of 12 sets") as caught:
+        message = "missed .* of 12 sets that references were learned from"
+        with pytest.warns(ConvergenceWarning, match=message) as caught:
             model.fit(sets)
         assert len(caught) == 1
-        with pytest.warns(ConvergenceWarning, match="missed .* of 12 sets") as caught:
+        with pytest.warns(ConvergenceWarning, match=r"missed .* of 12 sets \(") as caught:
             model.fit_transform(sets)
         assert len(caught) == 1
 
