@@ -7,7 +7,15 @@ order, and the compiled kernels rely on it without looking again.
 import itertools
 
 import numpy as np
-from scipy.sparse import issparse
+
+from otk_sklearn._arrays import (
+    as_array,
+    as_elements,
+    as_floats,
+    as_rows,
+    as_unmasked,
+    check_elements,
+)
 
 
 class SetCollection:
@@ -61,7 +69,7 @@ class SetCollection:
     """
 
     def __init__(self, values, offsets, *, weights=None, positions=None):
-        self._values = _as_elements(values).view()
+        self._values = as_elements(values).view()
         self._values.flags.writeable = False  # the caller's own array stays writeable
         self._offsets = _check_offsets(offsets, len(self._values))
         self._weights = self._positions = None
@@ -150,7 +158,7 @@ weights)
         >>> SetCollection.from_padded(padded, lengths=[1, 3])
         SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
         """
-        X = _as_array(X, "X")
+        X = as_array(X, "X")
         if X.ndim != 3:
             raise ValueError(
                 f"X has shape {X.shape}; expected (n_sets, max_length, n_features)."
@@ -162,7 +170,7 @@ weights)
             mask = _mask_from_lengths(lengths, X.shape)
         elif mask is None:
             mask = ~np.isnan(X).all(axis=2)
-        mask = _as_unmasked(mask, "mask")
+        mask = as_unmasked(mask, "mask")
         if mask.shape != X.shape[:2] or mask.dtype != bool:
             raise ValueError(
                 f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
@@ -208,12 +216,12 @@ weights)
         >>> [elements.ravel().tolist() for elements in sets]
         [[1.0, 3.0], [2.0]]
         """
-        values = _as_elements(values)
+        values = as_elements(values)
         order, lengths = _group_rows(groups, len(values))
         if weights is not None:
-            weights = _as_rows(weights, len(values), "weights")[order]
+            weights = as_rows(weights, len(values), "weights")[order]
         if positions is not None:
-            positions = _as_rows(positions, len(values), "positions")[order]
+            positions = as_rows(positions, len(values), "positions")[order]
         return cls(values[order], offsets_of(lengths), weights=weights, positions=positions)
 
     @property
@@ -276,7 +284,7 @@ weights)
         -------
         SetCollection
         """
-        values = _as_elements(values)
+        values = as_elements(values)
         if len(values) != len(self._values):
             raise ValueError(
                 f"values has {len(values)} rows; expected one an element, "
@@ -382,7 +390,7 @@ def pack(sets, name):
     sets = list(sets)
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
-    arrays = [_check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
+    arrays = [check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
     for i, array in enumerate(arrays):
         if len(array) == 0:
             raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
@@ -413,76 +421,8 @@ def _read_only(array):
     return array
 
 
-def _as_array(x, name):
-    """Return `x` as an array, or raise an error that calls it by `name`."""
-    if issparse(x):
-        raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
-    try:
-        return np.asanyarray(x)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
-
-
-def _as_unmasked(x, name):
-    """Return `x` as a plain array; a mask would be lost."""
-    array = _as_array(x, name)
-    if np.ma.is_masked(array):
-        raise ValueError(f"{name} has masked values; expected none.")
-    return np.asarray(array)
-
-
-def _check_numbers(array, name):
-    """Return an array of real numbers (or of objects that may be), as it is."""
-    array = _as_unmasked(array, name)
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
-    if array.dtype.kind not in "fiubO":
-        raise ValueError(f"{name} is {array.dtype}; expected real numbers.")
-    return array
-
-
-def as_floats(array, name):
-    """Return `array` as float32 or float64, in C order, copied only if need be."""
-    array = _check_numbers(array, name)
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
-    try:
-        return np.ascontiguousarray(array, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must hold real numbers: {error}.") from error
-
-
-def _check_elements(elements, name):
-    """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
-    array = _as_array(elements, name)
-    if array.shape == (0,):
-        raise ValueError(f"{name} is empty; expected at least one element.")
-    if array.ndim != 2:
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected a 2-D array (n_elements, n_features)"
-            "; scalar elements need reshape(-1, 1)."
-        )
-    if array.shape[1] == 0:
-        raise ValueError(f"{name} has 0 features; expected at least 1.")
-    return _check_numbers(array, name)
-
-
-def _as_elements(values):
-    """Return the elements of all sets as a 2-D array of floats."""
-    return as_floats(_check_elements(values, "values"), "values")
-
-
-def _as_rows(array, n_rows, name):
-    """Return an array with a float, or a row of floats, for each of the rows."""
-    array = as_floats(array, name)
-    if array.ndim == 0 or len(array) != n_rows:
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
-        )
-    return array
-
-
 def _check_offsets(offsets, n_elements):
-    given = _as_unmasked(offsets, "offsets")
+    given = as_unmasked(offsets, "offsets")
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
         raise ValueError(
             f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
@@ -505,7 +445,7 @@ def _check_offsets(offsets, n_elements):
 
 
 def _check_weights(weights, offsets):
-    weights = np.array(_as_rows(weights, offsets[-1], "weights"), dtype=np.float64)
+    weights = np.array(as_rows(weights, offsets[-1], "weights"), dtype=np.float64)
     if weights.ndim != 1:
         raise ValueError(
             f"weights has shape {weights.shape}; expected ({offsets[-1]},): one an element."
@@ -528,7 +468,7 @@ def _check_weights(weights, offsets):
 
 def _check_positions(positions, offsets):
     n_elements = offsets[-1]
-    positions = np.array(_as_rows(positions, n_elements, "positions"), dtype=np.float64)
+    positions = np.array(as_rows(positions, n_elements, "positions"), dtype=np.float64)
     if positions.ndim == 1:
         positions = positions[:, np.newaxis]
     if positions.ndim != 2 or positions.shape[1] not in (1, 2):
@@ -552,9 +492,7 @@ def _join(parts, offsets, name):
     lengths = np.diff(offsets)
     if len(parts) != len(lengths):
         raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")
-    rows = [
-        _as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)
-    ]
+    rows = [as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)]
     for i, row in enumerate(rows):
         if row.shape[1:] != rows[0].shape[1:]:
             raise ValueError(
@@ -565,7 +503,7 @@ def _join(parts, offsets, name):
 
 
 def _mask_from_lengths(lengths, shape):
-    lengths = _as_unmasked(lengths, "lengths")
+    lengths = as_unmasked(lengths, "lengths")
     if lengths.shape != shape[:1] or lengths.dtype.kind not in "iu":
         raise ValueError(
             f"lengths is {lengths.dtype} of shape {lengths.shape}; expected integers of "
@@ -581,7 +519,7 @@ def _mask_from_lengths(lengths, shape):
 
 def _group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
-    groups = _as_unmasked(groups, "groups")
+    groups = as_unmasked(groups, "groups")
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."

@@ -7,7 +7,8 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from otk_sklearn._sets import SetCollection, as_floats, locate, offsets_of, pack
+from otk_sklearn._arrays import as_floats
+from otk_sklearn._sets import SetCollection, locate, offsets_of, pack
 
 
 def as_sets(X, *, explain_rows=True):

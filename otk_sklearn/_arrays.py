@@ -1,0 +1,72 @@
+"""Arrays that users hand over: into real numbers, or an error that calls them by name."""
+
+import numpy as np
+from scipy.sparse import issparse
+
+
+def as_array(x, name):
+    """Return `x` as an array, or raise an error that calls it by `name`."""
+    if issparse(x):
+        raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
+    try:
+        return np.asanyarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
+
+
+def as_unmasked(x, name):
+    """Return `x` as a plain array; a mask would be lost."""
+    array = as_array(x, name)
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} has masked values; expected none.")
+    return np.asarray(array)
+
+
+def check_numbers(array, name):
+    """Return an array of real numbers (or of objects that may be), as it is."""
+    array = as_unmasked(array, name)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
+    if array.dtype.kind not in "fiubO":
+        raise ValueError(f"{name} is {array.dtype}; expected real numbers.")
+    return array
+
+
+def as_floats(array, name):
+    """Return `array` as float32 or float64, in C order, copied only if need be."""
+    array = check_numbers(array, name)
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    try:
+        return np.ascontiguousarray(array, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold real numbers: {error}.") from error
+
+
+def check_elements(elements, name):
+    """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
+    array = as_array(elements, name)
+    if array.shape == (0,):
+        raise ValueError(f"{name} is empty; expected at least one element.")
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected a 2-D array (n_elements, n_features)"
+            "; scalar elements need reshape(-1, 1)."
+        )
+    if array.shape[1] == 0:
+        raise ValueError(f"{name} has 0 features; expected at least 1.")
+    return check_numbers(array, name)
+
+
+def as_elements(values):
+    """Return the elements of all sets as a 2-D array of floats."""
+    return as_floats(check_elements(values, "values"), "values")
+
+
+def as_rows(array, n_rows, name):
+    """Return an array with a float, or a row of floats, for each of the rows."""
+    array = as_floats(array, name)
+    if array.ndim == 0 or len(array) != n_rows:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
+        )
+    return array
