@@ -403,7 +403,23 @@ def test_kernel_matrix_grid_search_and_memory(references, sets, tmp_path):
     kernel, Xt = model.kernel_matrix(sets), model.transform(sets)
     assert_allclose(kernel, Xt @ Xt.T / 12, atol=1e-10)
     SVC(kernel="precomputed").fit(kernel, y)
+    assert_allclose(model.kernel_matrix(sets, sets[:3]), kernel[:, :3], atol=1e-10)
     assert_array_equal(clone(model).fit_transform(sets), Xt)  # from the cache
+    for params in [
+        {"epsilon": 0.4},
+        {"relaxation": 0.5},
+        {"position": "gaussian"},
+        {"position": "gaussian", "position_sigma": 0.4},
+        {"n_references": 2},
+        {"filter_size": 2},
+        {"max_elements": 50},
+    ]:  # all of which change what is learned
+        changed = clone(model).set_params(**params)
+        expected = clone(changed).set_params(memory=None).fit(sets)
+        assert_array_equal(changed.fit(sets).references_, expected.references_)
+        Xt_changed = changed.transform(sets)
+        kernel = Xt_changed @ Xt_changed.T / np.prod(changed.references_.shape[:2])
+        assert_allclose(changed.kernel_matrix(sets), kernel, atol=1e-10)
     plans = model.transport_plan(sets)
     assert [p.shape for p in plans] == [(3, len(x), 4) for x in sets]
     for plan in plans:
