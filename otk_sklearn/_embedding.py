@@ -107,7 +107,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
           learned by Wasserstein K-means: each set is assigned to the one that it is most
           similar to, and each is learned from its sets, in turns;
         - "barycenter": on from there, supports move to the mean embedding of their sets
-          until the regularised similarity no longer grows;
+          until the regularised similarity hardly grows, or 50 times;
         - "random": features of elements drawn at random;
         - an array is used as it is.
     solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
