@@ -31,7 +31,7 @@ def _jit(function):
 
 @_jit
 def _scale(
-    gibbs, reference, start, stop, masses, lift, power, max_iter, tol, smallest, u, w
+    gibbs, reference, start, stop, masses, log_lift, power, max_iter, tol, smallest, u, w
 ):
     """Scale one set's Gibbs kernel to its marginals, in place.
 
@@ -70,7 +70,7 @@ def _scale(
                 if power == 1.0:
                     u[i - start] = 1.0 / row
                 else:
-                    u[i - start] = lift[i, reference] * row**-power
+                    u[i - start] = np.exp(log_lift[i, reference] - power * np.log(row))
                     goal[i - start] = row_sum
                 share = masses[i] * u[i - start]
                 for j in range(n_supports):
@@ -96,7 +96,17 @@ def _scale(
 
 @_jit
 def sinkhorn_scaling(
-    gibbs, offsets, masses, lift, power, max_iter, tol, smallest, solved, n_iter, residual
+    gibbs,
+    offsets,
+    masses,
+    log_lift,
+    power,
+    max_iter,
+    tol,
+    smallest,
+    solved,
+    n_iter,
+    residual,
 ):
     """Turn Gibbs kernels into plans by Sinkhorn's matrix scaling, set by set, in place.
 
@@ -106,8 +116,9 @@ def sinkhorn_scaling(
         On entry `exp((S_ij - max_j S_ij) / epsilon)`, on exit the plans.
     offsets : ndarray of shape (n_sets + 1,)
     masses : ndarray of shape (n_elements,)
-    lift : ndarray of shape (n_elements, n_references)
-        The element side is `u_i = lift_i (K b v)_i ^ -power`. Not read if `power` is 1.
+    log_lift : ndarray of shape (n_elements, n_references)
+        The element side is `log u_i = log_lift_i - power log (K b v)_i`. Not read if
+        `power` is 1.
     power : float
         1 for balanced transport, less for relaxed.
     smallest : float
@@ -133,7 +144,7 @@ def sinkhorn_scaling(
                     offsets[s],
                     offsets[s + 1],
                     masses,
-                    lift,
+                    log_lift,
                     power,
                     max_iter,
                     tol,

@@ -97,9 +97,8 @@ class Matching:
         if held is not None:
             similarities *= held[:, np.newaxis]
         if self.transport.relaxation is not None:
-            similarities -= self._half_squared_norms(sets, blocks)[
-                :, np.newaxis, np.newaxis
-            ]
+            norms = self._half_squared_norms(sets, blocks)
+            similarities -= norms[:, np.newaxis, np.newaxis]
         plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
         if self.objective is not None:
             transport = self.transport if self.objective == "regularized" else None

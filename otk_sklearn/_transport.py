@@ -189,7 +189,7 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
         plans.plan,
         offsets,
         masses,
-        np.exp(log_lift),
+        log_lift,
         power,
         transport.max_iter,
         transport.tol,

@@ -151,18 +151,13 @@ class WindowedSets:
         return self._sets.dtype
 
     @property
-    def weights(self):
-        """Masses of the windows, or None where all rows of a set weigh the same."""
+    def masses(self):
+        """Masses of the windows, which sum to 1 in each set."""
         if self._sets.weights is None:
-            return None
+            return masses_of(None, self.offsets)
         masses = self._sets.masses[:, np.newaxis]
         means = self._windows.means(masses, self._taps)[:, 0]
         return masses_of(means, self.offsets)
-
-    @property
-    def masses(self):
-        """Masses of the windows, which sum to 1 in each set."""
-        return masses_of(self.weights, self.offsets)
 
     @property
     def positions(self):
