@@ -217,7 +217,8 @@ class ConvolutionalKernelLayer(
         kept, taps = subsampling_windows(windows.offsets, self.subsampling)
         feature_map = FeatureMap(
             "homogeneous", self.gamma_, self.anchors_, self.normalization_
-        )
+        ).astype(sets.dtype)
+        kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = self.anchors_.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
         # Of each row kept: the windows that it averages, their features, and its own.
@@ -231,7 +232,7 @@ class ConvolutionalKernelLayer(
             for rows in gen_batches(len(out), max_rows):
                 used, real = kept_of_part.rows(np.arange(rows.start, rows.stop))
                 first, last = used[real].min(), used[real].max()
-                kappa = feature_map.kappa(part.values[first : last + 1])
+                kappa, _ = kappa_of(part.values[first : last + 1])
                 out[rows] = feature_map.whiten(_average(kappa, used - first, real, taps))
 
         map_chunks(

@@ -390,8 +390,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         def plans_of(chunk):
             plans = matching.plans(windows[chunk])
             starts = windows.offsets[chunk] - windows.offsets[chunk.start]
-            by_set = np.split(plans.plan, starts[1:])
-            return plans.residual, [p.transpose(1, 0, 2).copy() for p in by_set]
+            by_set = np.split(plans.plan, starts[1:], axis=2)
+            return plans.residual, [p.transpose(0, 2, 1).copy() for p in by_set]
 
         residuals, plans = zip(*matching.map(plans_of, windows))
         self._warn_unconverged(np.concatenate(residuals))
@@ -559,6 +559,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             FeatureMap(self._kernel, self.gamma_, self.anchors_, self.normalization_),
             self.references_,
             self._transport(),
+            sets.dtype,
             self._position_filter(self.references_.shape[1]),
             self.n_jobs,
         )

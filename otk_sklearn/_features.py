@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
+from otk_sklearn import _kernels
 from otk_sklearn._clustering import draw_rows, kmeans_centers
 from otk_sklearn._parallel import CHUNK_ROWS
 from otk_sklearn._validation import check_parameter_array
@@ -54,16 +55,25 @@ class FeatureMap:
         """Number of features; None if as many as an element has."""
         return None if self.anchors is None else self.anchors.shape[0]
 
-    def kappa(self, elements):
-        """Kernel between elements and anchors, of shape (n_elements, n_components)."""
-        if self.kernel == "rbf":
-            return _rbf(elements, self.anchors, self.gamma)
-        if self.kernel == "homogeneous":
-            return _homogeneous(elements, self.anchors, self.gamma)
-        return elements
+    def astype(self, dtype):
+        """Return this map with its normalization in the precision of what it is for."""
+        if self.normalization is None:
+            return self
+        return replace(self, normalization=self.normalization.astype(dtype, copy=False))
+
+    def kappa_in(self, dtype):
+        """Return the function that maps elements of this precision to `kappa_W`.
+
+        It returns the kernel between elements and anchors, of shape (n_elements,
+        n_components), and the norms of its rows.
+        """
+        if self.kernel == "linear":
+            return lambda elements: (elements, row_norms(elements))
+        rbf = _Rbf(self.anchors, self.gamma, dtype)
+        return rbf if self.kernel == "rbf" else rbf.homogeneous
 
     def whiten(self, rows):
-        """Apply D to each of the rows: what `kappa` gave, or sums of it."""
+        """Apply D to each of the rows: what `kappa_in` gave, or sums of it."""
         if self.kernel == "linear":
             return rows
         return rows @ self.normalization.astype(rows.dtype, copy=False)
@@ -73,8 +83,9 @@ class FeatureMap:
         if self.kernel == "linear":
             return elements
         features = np.empty((len(elements), len(self.anchors)), elements.dtype)
+        kappa_of = self.kappa_in(elements.dtype)
         for rows in gen_batches(len(elements), CHUNK_ROWS):
-            features[rows] = self.whiten(self.kappa(elements[rows]))
+            features[rows] = self.whiten(kappa_of(elements[rows])[0])
         return features
 
 
@@ -145,7 +156,7 @@ def make_feature_map(kernel, gamma, anchors, damping):
         eigenvectors U of the kernel between the anchors.
     """
     exact = FeatureMap(kernel, gamma, anchors.astype(np.float64))
-    gram = exact.kappa(exact.anchors)
+    gram, _ = exact.kappa_in(np.float64)(exact.anchors)
     eigenvalues, U = eigh((gram + gram.T) / 2)
     scale = 1.0 / (np.sqrt(np.maximum(eigenvalues, 0.0)) + damping)
     normalization = ((U * scale) @ U.T).astype(anchors.dtype, copy=False)
@@ -214,51 +225,83 @@ def unit_elements(elements):
 
 def unit_rows(rows):
     """Return the rows divided by their norms (0 stays 0), and the norms."""
-    norms = row_norms(rows)
-    limits = np.finfo(rows.dtype)
-    low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
+    norms, extreme = _norms(rows)
     scale = np.ones_like(norms)
-    extreme = np.flatnonzero(~((norms > low) & (norms < high)))
     if len(extreme):  # the squares leave the range of floats: divide by the largest first
         largest = np.abs(rows[extreme]).max(axis=1)
         scale[extreme] = np.where(largest > 0, largest, 1)
         norms[extreme] = row_norms(rows[extreme] / scale[extreme, np.newaxis])
     unit = rows / scale[:, np.newaxis]
     unit /= np.where(norms > 0, norms, 1)[:, np.newaxis]
-    return unit, np.minimum(norms * scale, limits.max)
+    return unit, np.minimum(norms * scale, np.finfo(rows.dtype).max)
 
 
-def _rbf(elements, anchors, gamma):
-    """`exp(-gamma ||x - w||^2)`, by one matrix product."""
-    # Squared norms and products cancel: the smaller the vectors, the less is lost.
-    dtype = elements.dtype
-    anchors = anchors.astype(np.float64, copy=False)
-    center = anchors.mean(axis=0).astype(dtype, copy=False)
-    w = ((anchors - center) * np.sqrt(gamma)).astype(dtype, copy=False)
-    x = elements - center
-    x *= np.sqrt(gamma)
-    x_norms = row_norms(x, squared=True)
-    kappa = x @ w.T
-    kappa *= 2
-    kappa -= x_norms[:, np.newaxis]
-    w_norms = row_norms(w, squared=True)
-    kappa -= w_norms
-    np.minimum(kappa, 0, out=kappa)
-    np.exp(kappa, out=kappa)
-    # Elements too far out for this precision, or whose squares left the range of floats.
-    far = ~(x_norms <= _MAX_ROUNDING / np.finfo(dtype).eps)
-    far |= not np.isfinite(w_norms).all()
-    if far.any() and dtype == np.float32:
-        kappa[far] = _rbf(elements[far].astype(np.float64), anchors, gamma)
-    elif far.any():
-        kappa[far] = np.exp(-gamma * cdist(elements[far], anchors, "sqeuclidean"))
-    return kappa
+def _norms(rows):
+    """Norms of the rows, and which are 0 or had squares that left the range of floats."""
+    norms = row_norms(rows)
+    limits = np.finfo(rows.dtype)
+    low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
+    return norms, np.flatnonzero(~((norms > low) & (norms < high)))
 
 
-def _homogeneous(elements, anchors, gamma):
-    """`||x|| exp(2 gamma (cos(x, w) - 1))` for unit-norm anchors; 0 where x is 0."""
-    # For unit vectors 2 (cos - 1) = -||u - w||^2, which is safe from cancellation.
-    unit, norms = unit_rows(elements)
-    kappa = _rbf(unit, anchors, gamma)
-    kappa *= norms[:, np.newaxis]
-    return kappa
+class _Rbf:
+    """`exp(-gamma ||x - w||^2)` with the anchors w, by one matrix product.
+
+    Parameters
+    ----------
+    anchors : ndarray of shape (n_components, n_features)
+    gamma : float
+    dtype : dtype
+        Of the elements x, of the product and of the result.
+    """
+
+    def __init__(self, anchors, gamma, dtype):
+        self.anchors = anchors.astype(np.float64, copy=False)
+        self.gamma = gamma
+        # Squared norms and products cancel: the smaller the vectors, the less is lost. What
+        # leaves the range of this precision is looked after row by row.
+        with np.errstate(all="ignore"):
+            self.center = self.anchors.mean(axis=0).astype(dtype)
+            self.factor = np.sqrt(gamma).astype(dtype)
+            centered = (self.anchors - self.center) * np.sqrt(gamma)
+            centered = centered.astype(dtype, copy=False)
+            self.squares = row_norms(centered, squared=True)
+            self.twice_centered = 2 * centered
+
+    def __call__(self, elements):
+        """Return the kernel between the elements and the anchors, and its rows' norms."""
+        ones = np.ones(len(elements), elements.dtype)
+        return self._scaled_rows(elements, ones, ones)
+
+    def homogeneous(self, elements):
+        """Return `||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x is, and its rows' norms.
+
+        The anchors are unit-norm. For unit vectors `2 (cos - 1) = -||u - w||^2`, which is
+        safe from cancellation.
+        """
+        norms, extreme = _norms(elements)
+        if len(extreme):
+            unit, norms = unit_rows(elements)
+            return self._scaled_rows(unit, np.ones_like(norms), norms)
+        return self._scaled_rows(elements, norms, norms)
+
+    def _scaled_rows(self, rows, divisors, scales):
+        """The kernel between `rows / divisors` and the anchors, times `scales`."""
+        x, squares = np.empty_like(rows, order="C"), np.empty_like(divisors)
+        _kernels.center_rows(rows, divisors, self.center, self.factor, x, squares)
+        kappa = x @ self.twice_centered.T
+        norms = np.empty_like(scales)
+        _kernels.gaussian_rows(kappa, squares, self.squares, scales, norms)
+        # Rows too far out for this precision, or whose squares left the range of floats.
+        far = ~(squares <= _MAX_ROUNDING / np.finfo(rows.dtype).eps)
+        far |= not np.isfinite(self.squares).all()
+        if far.any():
+            exact = (rows[far] / divisors[far, np.newaxis]).astype(np.float64)
+            kappa[far] = self._exact_rows(exact) * scales[far, np.newaxis]
+            norms[far] = row_norms(kappa[far])
+        return kappa, norms
+
+    def _exact_rows(self, rows):
+        if self.center.dtype == np.float32:
+            return _Rbf(self.anchors, self.gamma, np.float64)(rows)[0]
+        return np.exp(-self.gamma * cdist(rows, self.anchors, "sqeuclidean"))

@@ -1,5 +1,7 @@
 """Matching sets to references chunk by chunk, and pooling them by the plan."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,19 +9,20 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
-from otk_sklearn._features import FeatureMap
 from otk_sklearn._parallel import map_chunks, rows_in_memory
 from otk_sklearn._transport import plan_values, solve_plans
 
 
 class Matching:
-    """Matches sets to references. It computes in the precision of the sets.
+    """Matches sets to references.
 
     Parameters
     ----------
     feature_map : FeatureMap
     references : ndarray of shape (n_references, n_supports, n_components)
     transport : Transport
+    dtype : dtype
+        Of the sets, and of all that is computed.
     position_filter : PositionFilter or None
     n_jobs : int or None
     objective : {"similarity", "regularized"}, default=None
@@ -31,18 +34,23 @@ class Matching:
         feature_map,
         references,
         transport,
+        dtype,
         position_filter=None,
         n_jobs=None,
         objective=None,
     ):
-        self.feature_map = feature_map
+        self.dtype = np.dtype(dtype)
+        self._given = feature_map, references
+        self.feature_map = feature_map.astype(self.dtype)
         self.transport = transport
         self.position_filter = position_filter
         self.n_jobs = n_jobs
         self.objective = objective
+        self._kappa_of = feature_map.kappa_in(self.dtype)
         # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
         # needs whitening. In float64, whatever the sets: D has large entries that cancel.
-        self.supports = feature_map.whiten(references.astype(np.float64))
+        supports = feature_map.whiten(references.astype(np.float64))
+        self.supports = supports.astype(self.dtype)
         n_references, n_supports, n_components = self.supports.shape
         # Per element: its values, features, similarities and plan, in float64 at most. A
         # set with more rows has its features computed twice, rather than kept.
@@ -76,58 +84,61 @@ class Matching:
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
         n_references, n_supports, n_components = self.supports.shape
-        flat_plan = plans.plan.reshape(-1, n_references * n_supports)
-        pooled = np.zeros((len(sets), flat_plan.shape[1], n_components), sets.dtype)
-        for rows, kappa in blocks:
+        flat_plan = plans.plan.reshape(n_references * n_supports, -1)
+        pooled = np.zeros((len(sets), len(flat_plan), n_components), sets.dtype)
+        for rows, kappa, _ in blocks:
             offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
-            _kernels.add_pooled(flat_plan[rows], kappa, offsets, pooled)
-        # The plan's columns sum to 1 / n_supports: the factor makes sums into means.
+            _kernels.add_pooled(flat_plan[:, rows], kappa, offsets, pooled)
+        # Each support receives a mass of 1 / n_supports: the factor makes sums into means.
         pooled *= n_supports
         whitened = self.feature_map.whiten(pooled.reshape(-1, n_components))
         out[...] = whitened.reshape(out.shape)
         return plans
 
     def _plans(self, sets, blocks):
-        if sets.dtype == np.float32 and self.transport.needs_float64:
-            plans = self.plans(sets.astype(np.float64))
+        if self.dtype == np.float32 and self.transport.needs_float64:
+            plans = self._in_float64.plans(sets.astype(np.float64))
             return plans._replace(plan=plans.plan.astype(np.float32))
         masses = sets.masses
         similarities, rounding = self._similarities(sets, blocks)
-        held = None if self.position_filter is None else self.position_filter(sets)
+        held = None if self.position_filter is None else self.position_filter(sets).T
         if held is not None:
-            similarities *= held[:, np.newaxis]
+            similarities *= held
         if self.transport.relaxation is not None:
             norms = self._half_squared_norms(sets, blocks)
-            similarities -= norms[:, np.newaxis, np.newaxis]
+            similarities -= norms
+        kept = None if self.objective is None else similarities.copy()
         plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
         if self.objective is not None:
             transport = self.transport if self.objective == "regularized" else None
-            value = plan_values(similarities, plans.plan, sets.offsets, masses, transport)
+            value = plan_values(kept, plans.plan, sets.offsets, masses, transport)
             plans = plans._replace(value=value)
         if held is not None:
-            np.multiply(plans.plan, held[:, np.newaxis], out=plans.plan)
+            np.multiply(plans.plan, held, out=plans.plan)
         if not plans.solved.all():
             self._solve_in_float64(sets, plans)
         return plans
 
     def _similarities(self, sets, blocks):
-        """Return `<psi(x_i), z_j>`, and their rounding errors, set by set."""
+        """Return `<psi(x_i), z_j>`, and their rounding errors, set by set.
+
+        Similarities have the shape (n_references, n_supports, n_elements).
+        """
         n_references, n_supports, n_components = self.supports.shape
-        supports = self.supports.reshape(-1, n_components).astype(sets.dtype)
-        similarities = np.empty((len(sets.values), len(supports)), sets.dtype)
-        norms = np.empty(len(sets.values), sets.dtype)
-        for rows, kappa in blocks:
-            np.matmul(kappa, supports.T, out=similarities[rows])
-            norms[rows] = row_norms(kappa)
+        supports = self.supports.reshape(-1, n_components)
+        similarities = np.empty((len(supports), len(sets.values)), self.dtype)
+        norms = np.empty(len(sets.values), self.dtype)
+        for rows, kappa, norms[rows] in blocks:
+            np.matmul(supports, kappa.T, out=similarities[:, rows])
         # Rounding is that of the terms of the products, which whitening makes cancel.
         largest = np.maximum.reduceat(norms, sets.offsets[:-1])
-        rounding = np.finfo(sets.dtype).eps * row_norms(supports).max() * largest
-        return similarities.reshape(-1, n_references, n_supports), rounding
+        rounding = np.finfo(self.dtype).eps * row_norms(supports).max() * largest
+        return similarities.reshape(n_references, n_supports, -1), rounding
 
     def _half_squared_norms(self, sets, blocks):
         """`||psi(x_i)||^2 / 2`: taken off similarities, it makes them transport costs."""
         norms = np.empty(len(sets.values), sets.dtype)
-        for rows, kappa in blocks:
+        for rows, kappa, _ in blocks:
             norms[rows] = row_norms(self.feature_map.whiten(kappa), squared=True)
         # Infinite ones would leave differences undefined.
         return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
@@ -135,29 +146,39 @@ class Matching:
     def _solve_in_float64(self, sets, plans):
         """Replace the plans that float32 could not solve, features and all."""
         unsolved = ~plans.solved
-        again = self.plans(sets[unsolved].astype(np.float64))
-        plans.plan[np.repeat(unsolved, sets.lengths)] = again.plan
+        again = self._in_float64.plans(sets[unsolved].astype(np.float64))
+        plans.plan[:, :, np.repeat(unsolved, sets.lengths)] = again.plan
         plans.n_iter[unsolved] = again.n_iter
         plans.residual[unsolved] = again.residual
         if self.objective is not None:
             plans.value[unsolved] = again.value
 
+    @functools.cached_property
+    def _in_float64(self):
+        return Matching(
+            *self._given,
+            self.transport,
+            np.float64,
+            self.position_filter,
+            objective=self.objective,
+        )
+
     def _feature_blocks(self, sets):
-        """Return an iterable of (rows, kappa), to be gone through more than once."""
+        """Return an iterable of (rows, kappa, norms of kappa), to be run through twice."""
         if len(sets.values) <= self.max_rows:
             rows = slice(0, len(sets.values))
-            return [(rows, self.feature_map.kappa(sets.values[rows]))]
-        return _FeatureBlocks(self.feature_map, sets.values, self.max_rows)
+            return [(rows, *self._kappa_of(sets.values[rows]))]
+        return _FeatureBlocks(self._kappa_of, sets.values, self.max_rows)
 
 
 @dataclass(frozen=True)
 class _FeatureBlocks:
     """Features of a set too long to keep them, computed anew in each iteration."""
 
-    feature_map: FeatureMap
+    kappa_of: Callable
     values: np.ndarray
     max_rows: int
 
     def __iter__(self):
         for rows in gen_batches(len(self.values), self.max_rows):
-            yield rows, self.feature_map.kappa(self.values[rows])
+            yield rows, *self.kappa_of(self.values[rows])

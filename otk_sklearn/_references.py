@@ -35,8 +35,10 @@ _MIN_CHANCE = 1e-9
 _MIN_GAIN = 1e-3
 
 # Plans that have not converged are worth too much, to Sinkhorn's mistake: objectives would
-# fall as they get better. For barycentres, they are given so many times the iterations.
+# fall as they get better. For barycentres, they are given so many times the iterations, to
+# come to such a part of the tolerance.
 _MORE_SINKHORN_ITER = 10
+_PART_OF_TOL = 0.1
 
 
 def learn_reference(elements, n_supports, method, random_state, max_iter=100):
@@ -214,12 +216,16 @@ class _SetsOfFeatures:
         if method == "barycenter":
             objective = "regularized"
             if transport.tol > 0:
-                max_iter = _MORE_SINKHORN_ITER * transport.max_iter
-                transport = replace(transport, max_iter=max_iter)
+                transport = replace(
+                    transport,
+                    max_iter=_MORE_SINKHORN_ITER * transport.max_iter,
+                    tol=_PART_OF_TOL * transport.tol,
+                )
         matching = Matching(
             FeatureMap("linear"),
             references,
             transport,
+            self.sets.dtype,
             self._position_filter,
             self._n_jobs,
             objective,

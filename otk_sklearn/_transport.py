@@ -1,7 +1,8 @@
 """Transport plans between sets and references: choice of solver, and a plain version.
 
-Arrays have the axes (element, reference, support), with the elements of all sets one set
-after the other. Each column of a plan sums to `1 / n_supports`.
+Arrays have the axes (reference, support, element), with the elements of all sets one set
+after the other: elements are many, and loops over what lies side by side are fast. What a
+plan sends to each support sums to `1 / n_supports`.
 """
 
 import itertools
@@ -10,10 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp, rel_entr
-from sklearn.utils import gen_batches
 
 from otk_sklearn import _kernels
-from otk_sklearn._parallel import CHUNK_ROWS
 
 # float32 is trusted with similarities rounded by no more than this, relative to epsilon,
 # and with no smaller tolerance than this.
@@ -56,7 +55,7 @@ class Plans(NamedTuple):
 
     Parameters
     ----------
-    plan : ndarray of shape (n_elements, n_references, n_supports)
+    plan : ndarray of shape (n_references, n_supports, n_elements)
     n_iter : ndarray of int of shape (n_sets, n_references)
         Sinkhorn's iterations; 0 with the other solvers.
     residual : ndarray of float64 of shape (n_sets, n_references)
@@ -81,7 +80,8 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
 
     Parameters
     ----------
-    similarities : ndarray of shape (n_elements, n_references, n_supports)
+    similarities : ndarray of shape (n_references, n_supports, n_elements)
+        Overwritten.
     rounding : ndarray of shape (n_sets,)
         Error of each set's similarities, looked at in float32 only.
     offsets : ndarray of int of shape (n_sets + 1,)
@@ -117,7 +117,7 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
 
     Parameters
     ----------
-    similarities, plan : ndarray of shape (n_elements, n_references, n_supports)
+    similarities, plan : ndarray of shape (n_references, n_supports, n_elements)
     offsets : ndarray of int of shape (n_sets + 1,)
     masses : ndarray of shape (n_elements,)
     transport : Transport or None
@@ -126,14 +126,13 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
     -------
     values : ndarray of float64 of shape (n_sets, n_references)
     """
-    value = np.einsum("irj,irj->ir", plan, similarities, dtype=np.float64)
+    value = np.einsum("rji,rji->ri", plan, similarities, dtype=np.float64)
     if transport is not None and transport.solver != "emd":
-        masses = masses[:, np.newaxis]
-        independent = masses[:, np.newaxis] / plan.shape[2]
-        value -= transport.epsilon * rel_entr(plan, independent).sum(axis=2)
+        independent = masses / plan.shape[1]
+        value -= transport.epsilon * rel_entr(plan, independent).sum(axis=1)
         if transport.relaxation is not None:
-            value -= transport.relaxation * rel_entr(plan.sum(axis=2), masses)
-    return np.add.reduceat(value, offsets[:-1])
+            value -= transport.relaxation * rel_entr(plan.sum(axis=1), masses)
+    return np.add.reduceat(value, offsets[:-1], axis=1).T
 
 
 def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
@@ -171,41 +170,47 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
 
 def _plans(plan, n_sets):
     """Plans that no iteration was needed for."""
-    shape = (n_sets, plan.shape[1])
+    shape = (n_sets, len(plan))
     return Plans(plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool))
 
 
 def _sinkhorn(similarities, trusted, offsets, masses, transport):
-    dtype = similarities.dtype
-    limits = np.finfo(dtype)
-    exponents = similarities - similarities.max(axis=2, keepdims=True)
-    exponents /= transport.epsilon
-    # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
-    lowest = np.minimum.reduceat(exponents.min(axis=2), offsets[:-1])
-    solved = (lowest >= np.log(limits.tiny)) & trusted[:, np.newaxis]
+    """Solve by scaling, in place, and what leaves the range of float64 in logarithms."""
+    limits = np.finfo(similarities.dtype)
     log_lift, power = _relaxed_side(similarities, offsets, masses, transport)
-    plans = _plans(np.exp(exponents, out=exponents), len(offsets) - 1)
-    _kernels.sinkhorn_scaling(
-        plans.plan,
-        offsets,
+    plans = _plans(similarities, len(offsets) - 1)
+    inverse_epsilon = similarities.dtype.type(1 / transport.epsilon)
+    lowest = np.empty(plans.residual.shape)
+    _kernels.to_exponents(similarities, offsets, inverse_epsilon, lowest)
+    # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
+    solved = (lowest >= np.log(limits.tiny)) & trusted[:, np.newaxis]
+    in_float64 = similarities.dtype == np.float64
+    too_low = {
+        (s, r): similarities[r, :, offsets[s] : offsets[s + 1]].copy()
+        for s, r in np.argwhere(~solved & in_float64)
+    }
+    _kernels.exponentiate(similarities)
+    scaling = _kernels.Scaling(
+        similarities,
         masses,
         log_lift,
         power,
         transport.max_iter,
         transport.tol,
-        np.sqrt(limits.tiny),
-        solved,
-        plans.n_iter,
-        plans.residual,
+        smallest=float(np.sqrt(limits.tiny)),
+        in_logs=False,
     )
-    if dtype == np.float32:
+    _kernels.scale_to_marginals(scaling, offsets, solved, plans.n_iter, plans.residual)
+    if not in_float64:
         return plans._replace(solved=solved.all(axis=1))
     for s, r in np.argwhere(~solved):
         rows = slice(offsets[s], offsets[s + 1])
-        plan, plans.n_iter[s, r], plans.residual[s, r] = _sinkhorn_log(
-            similarities[rows, r], masses[rows], log_lift[rows, r], power, transport
-        )
-        plans.plan[rows, r] = plan
+        exponents = too_low.get((s, r))
+        if exponents is None:  # the kernel is as it was, and has all digits
+            exponents = np.log(similarities[r, :, rows])
+        part = scaling._replace(masses=masses[rows], log_lift=log_lift[r : r + 1, rows])
+        similarities[r, :, rows], n_iter, residual = _sinkhorn_in_logs(exponents, part)
+        plans.n_iter[s, r], plans.residual[s, r] = n_iter, residual
     return plans
 
 
@@ -214,70 +219,63 @@ def _relaxed_side(similarities, offsets, masses, transport):
 
     Returns
     -------
-    log_lift : ndarray of shape (n_elements, n_references)
+    log_lift : ndarray of shape (n_references, n_elements)
         What the shift of each row by its maximum has to be made up for with. In balanced
         transport, `u_i` does that by itself.
     power : float
     """
     if transport.relaxation is None:
-        return np.zeros(similarities.shape[:2], similarities.dtype), 1.0
-    highest = similarities.max(axis=2)
-    highest[masses == 0] = -np.inf
-    overall = np.maximum.reduceat(highest, offsets[:-1])
-    log_lift = highest - np.repeat(overall, np.diff(offsets), axis=0)
+        return np.zeros((len(similarities), len(masses)), similarities.dtype), 1.0
+    highest = similarities.max(axis=1)
+    highest[:, masses == 0] = -np.inf
+    overall = np.maximum.reduceat(highest, offsets[:-1], axis=1)
+    log_lift = highest - np.repeat(overall, np.diff(offsets), axis=1)
     log_lift /= transport.relaxation + transport.epsilon
     return log_lift, 1.0 / (1.0 + transport.epsilon / transport.relaxation)
 
 
-def _sinkhorn_log(similarities, masses, log_lift, power, transport):
-    exponents = similarities - similarities.max(axis=1, keepdims=True)
-    exponents /= transport.epsilon
+def _sinkhorn_in_logs(exponents, scaling):
+    """Solve for one set's plan to one reference, whatever epsilon."""
     # Beyond, potentials of the size of exponents would have no digits left.
-    np.maximum(exponents, -1e13, out=exponents)
-    plan = np.empty_like(exponents)
-    return plan, *_kernels.sinkhorn_log(
-        exponents,
-        masses,
-        np.ascontiguousarray(log_lift),
-        power,
-        transport.max_iter,
-        transport.tol,
-        plan,
+    plan = np.maximum(exponents, -1e13)[np.newaxis]
+    scaling = scaling._replace(
+        kernel=plan, log_lift=np.ascontiguousarray(scaling.log_lift), in_logs=True
     )
+    offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
+    n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
+    solved = np.ones(shape, bool)
+    _kernels.scale_to_marginals(scaling, offsets, solved, n_iter, residual)
+    return plan[0], n_iter[0, 0], residual[0, 0]
 
 
 def _softmax(similarities, offsets, masses, epsilon):
-    starts = offsets[:-1]
-    set_of_element = np.repeat(np.arange(len(starts)), np.diff(offsets))
-    batches = list(gen_batches(len(similarities), CHUNK_ROWS))  # small temporaries
-    plan = similarities.copy()
-    plan[masses == 0] = -np.inf
-    highest = np.maximum.reduceat(plan, starts)
-    for rows in batches:
-        plan[rows] -= highest[set_of_element[rows]]
-    plan /= epsilon
-    np.exp(plan, out=plan)
-    plan *= masses[:, np.newaxis, np.newaxis]
-    totals = np.add.reduceat(plan, starts) * plan.shape[2]
-    for rows in batches:
-        plan[rows] /= totals[set_of_element[rows]]
-    return _plans(plan, len(starts))
+    """Solve in place, one support after the other: no temporary is as large as a plan."""
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    n_references, n_supports, n_elements = similarities.shape
+    for row in similarities.reshape(-1, n_elements):
+        row[masses == 0] = -np.inf
+        row -= np.repeat(np.maximum.reduceat(row, starts), lengths)
+        row /= epsilon
+        np.exp(row, out=row)
+        row *= masses
+        row /= np.repeat(n_supports * np.add.reduceat(row, starts), lengths)
+    return _plans(similarities, len(starts))
 
 
 def _exact(similarities, offsets, masses):
     import ot  # POT imports every array library it finds: not before it is asked for
 
-    n_supports = similarities.shape[2]
+    n_supports = similarities.shape[1]
     supports = np.full(n_supports, 1.0 / n_supports)
     plan = np.empty_like(similarities)
     for start, stop in itertools.pairwise(offsets):
-        for r in range(similarities.shape[1]):
-            # Neither shifts of rows nor the scale change the plan, but POT's rounding.
-            cost = -similarities[start:stop, r]
+        for r in range(len(similarities)):
+            # Neither shifts of elements nor the scale change the plan, but POT's rounding.
+            cost = -similarities[r, :, start:stop].T
             cost -= cost.min(axis=1, keepdims=True)
             cost[masses[start:stop] == 0] = 0.0
             cost /= max(cost.max(), np.finfo(np.float64).tiny)
-            plan[start:stop, r] = ot.emd(
+            plan[r, :, start:stop] = ot.emd(
                 masses[start:stop], supports, cost, numItermax=10_000_000
-            )
+            ).T
     return _plans(plan, len(offsets) - 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import gen_batches
 
+from otk_sklearn import _kernels
 from otk_sklearn._sets import masses_of, offsets_of
 
 # Rows that are taken at a time to average weights and positions of windows.
@@ -77,11 +78,16 @@ class Windows:
     front: int
     stride: int = 1
 
-    def rows(self, windows):
-        """Rows of the windows, of shape (n_windows, size), and whether they are real."""
+    def bounds(self, windows):
+        """First row of each window, and where the rows of its set start and stop."""
         s = np.searchsorted(self.offsets, windows, side="right") - 1
         start, stop = self.row_offsets[s], self.row_offsets[s + 1]
         first = start + (windows - self.offsets[s]) * self.stride - self.front
+        return first, start, stop
+
+    def rows(self, windows):
+        """Rows of the windows, of shape (n_windows, size), and whether they are real."""
+        first, start, stop = self.bounds(windows)
         rows = first[:, np.newaxis] + np.arange(self.size)
         real = (rows >= start[:, np.newaxis]) & (rows < stop[:, np.newaxis])
         return rows, real
@@ -190,7 +196,7 @@ class _WindowValues:
     def __getitem__(self, index):
         if isinstance(index, slice):
             index = np.arange(*index.indices(len(self)))
-        rows, real = self._windows.rows(index)
-        taken = self._values.take(rows, axis=0, mode="clip")
-        taken[~real] = 0
+        shape = (len(index), self._windows.size, self._values.shape[1])
+        taken = np.empty(shape, self._values.dtype)
+        _kernels.copy_windows(self._values, *self._windows.bounds(index), taken)
         return taken.reshape(len(index), self.shape[1])
