@@ -16,7 +16,7 @@ from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
 from otk_sklearn._clustering import draw_rows, kmeans_centers
-from otk_sklearn._parallel import CHUNK_ROWS
+from otk_sklearn._parallel import CHUNK_ROWS, Buffers
 from otk_sklearn._validation import check_parameter_array
 
 # Largest error of an exponent, and so largest relative error of a kernel value.
@@ -65,7 +65,8 @@ class FeatureMap:
         """Return the function that maps elements of this precision to `kappa_W`.
 
         It returns the kernel between elements and anchors, of shape (n_elements,
-        n_components), and the norms of its rows.
+        n_components), and the norms of its rows. The next call in the same thread
+        overwrites the kernel.
         """
         if self.kernel == "linear":
             return lambda elements: (elements, row_norms(elements))
@@ -258,6 +259,7 @@ class _Rbf:
     def __init__(self, anchors, gamma, dtype):
         self.anchors = anchors.astype(np.float64, copy=False)
         self.gamma = gamma
+        self.buffers = Buffers()
         # Squared norms and products cancel: the smaller the vectors, the less is lost. What
         # leaves the range of this precision is looked after row by row.
         with np.errstate(all="ignore"):
@@ -287,10 +289,12 @@ class _Rbf:
 
     def _scaled_rows(self, rows, divisors, scales):
         """The kernel between `rows / divisors` and the anchors, times `scales`."""
-        x, squares = np.empty_like(rows, order="C"), np.empty_like(divisors)
+        x = self.buffers.empty("x", rows.shape, rows.dtype)
+        squares, norms = np.empty_like(divisors), np.empty_like(scales)
         _kernels.center_rows(rows, divisors, self.center, self.factor, x, squares)
-        kappa = x @ self.twice_centered.T
-        norms = np.empty_like(scales)
+        shape = len(rows), len(self.anchors)
+        kappa = self.buffers.empty("kappa", shape, rows.dtype)
+        np.matmul(x, self.twice_centered.T, out=kappa)
         _kernels.gaussian_rows(kappa, squares, self.squares, scales, norms)
         # Rows too far out for this precision, or whose squares left the range of floats.
         far = ~(squares <= _MAX_ROUNDING / np.finfo(rows.dtype).eps)

@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
-from otk_sklearn._parallel import map_chunks, rows_in_memory
+from otk_sklearn._parallel import Buffers, map_chunks, rows_in_memory
 from otk_sklearn._transport import plan_values, solve_plans
 
 
@@ -47,6 +47,7 @@ class Matching:
         self.n_jobs = n_jobs
         self.objective = objective
         self._kappa_of = feature_map.kappa_in(self.dtype)
+        self._buffers = Buffers()
         # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
         # needs whitening. In float64, whatever the sets: D has large entries that cancel.
         supports = feature_map.whiten(references.astype(np.float64))
@@ -85,7 +86,9 @@ class Matching:
         plans = self._plans(sets, blocks)
         n_references, n_supports, n_components = self.supports.shape
         flat_plan = plans.plan.reshape(n_references * n_supports, -1)
-        pooled = np.zeros((len(sets), len(flat_plan), n_components), sets.dtype)
+        shape = len(sets), len(flat_plan), n_components
+        pooled = self._buffers.empty("pooled", shape, self.dtype)
+        pooled[:] = 0
         for rows, kappa, _ in blocks:
             offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
             _kernels.add_pooled(flat_plan[:, rows], kappa, offsets, pooled)
@@ -126,7 +129,8 @@ class Matching:
         """
         n_references, n_supports, n_components = self.supports.shape
         supports = self.supports.reshape(-1, n_components)
-        similarities = np.empty((len(supports), len(sets.values)), self.dtype)
+        shape = len(supports), len(sets.values)
+        similarities = self._buffers.empty("similarities", shape, self.dtype)
         norms = np.empty(len(sets.values), self.dtype)
         for rows, kappa, norms[rows] in blocks:
             np.matmul(supports, kappa.T, out=similarities[:, rows])
@@ -165,20 +169,32 @@ class Matching:
 
     def _feature_blocks(self, sets):
         """Return an iterable of (rows, kappa, norms of kappa), to be run through twice."""
-        if len(sets.values) <= self.max_rows:
-            rows = slice(0, len(sets.values))
-            return [(rows, *self._kappa_of(sets.values[rows]))]
-        return _FeatureBlocks(self._kappa_of, sets.values, self.max_rows)
+
+        def features_of(rows):
+            values = sets.values
+            if not isinstance(values, np.ndarray):  # windows, which don't exist yet
+                windows = np.arange(rows.start, rows.stop)
+                shape = len(windows), values.shape[1]
+                out = self._buffers.empty("windows", shape, self.dtype)
+                values = values.take(windows, out)
+            else:
+                values = values[rows]
+            return rows, *self._kappa_of(values)
+
+        n_rows = len(sets.values)
+        if n_rows <= self.max_rows:
+            return [features_of(slice(0, n_rows))]
+        return _FeatureBlocks(features_of, n_rows, self.max_rows)
 
 
 @dataclass(frozen=True)
 class _FeatureBlocks:
     """Features of a set too long to keep them, computed anew in each iteration."""
 
-    kappa_of: Callable
-    values: np.ndarray
+    features_of: Callable
+    n_rows: int
     max_rows: int
 
     def __iter__(self):
-        for rows in gen_batches(len(self.values), self.max_rows):
-            yield rows, *self.kappa_of(self.values[rows])
+        for rows in gen_batches(self.n_rows, self.max_rows):
+            yield self.features_of(rows)

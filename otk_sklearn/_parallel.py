@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import math
 import threading
 
 import joblib
 import numpy as np
 import sklearn
+from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
@@ -68,6 +70,22 @@ def _let_go():
         pass
 
 
+class Buffers(threading.local):
+    """Arrays that a thread uses again for chunk after chunk.
+
+    Fresh memory of megabytes comes from the system page by page, which takes longer than
+    filling it, the more so with several threads.
+    """
+
+    def empty(self, name, shape, dtype):
+        """Return an array whose content is that of the array of this name before it."""
+        size = math.prod(shape)
+        held = vars(self).get(name)
+        if held is None or held.size < size or held.dtype != dtype:
+            held = vars(self)[name] = np.empty(size, dtype)
+        return held[:size].reshape(shape)
+
+
 def rows_in_memory(row_bytes):
     """Rows of so many bytes that each of as many workers as processors may hold.
 
@@ -99,16 +117,23 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
         What `function` returned, in the order of the sets.
     """
     chunks = _chunk_sets(lengths + rows_per_set, min(CHUNK_ROWS, max_rows))
+    results = [None] * len(chunks)
+    # Each worker takes chunk after chunk: to dispatch each of them would take longer than
+    # some of them do.
+    waiting = iter(range(len(chunks)))
+    n_workers = min(effective_n_jobs(n_jobs), len(chunks))
+
+    def work():
+        # Overflow and underflow at extremes are looked after where they can occur.
+        with np.errstate(all="ignore"):
+            for i in waiting:
+                results[i] = function(chunks[i])
+
     with single_threaded():
-        return Parallel(n_jobs=n_jobs, require="sharedmem")(
-            delayed(_call_quietly)(function, chunk) for chunk in chunks
+        Parallel(n_jobs=n_workers, require="sharedmem")(
+            delayed(work)() for _ in range(n_workers)
         )
-
-
-def _call_quietly(function, chunk):
-    # Overflow and underflow at extremes are looked after where they can occur.
-    with np.errstate(all="ignore"):
-        return function(chunk)
+    return results
 
 
 def _chunk_sets(rows, max_rows):

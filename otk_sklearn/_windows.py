@@ -196,7 +196,10 @@ class _WindowValues:
     def __getitem__(self, index):
         if isinstance(index, slice):
             index = np.arange(*index.indices(len(self)))
-        shape = (len(index), self._windows.size, self._values.shape[1])
-        taken = np.empty(shape, self._values.dtype)
-        _kernels.copy_windows(self._values, *self._windows.bounds(index), taken)
-        return taken.reshape(len(index), self.shape[1])
+        return self.take(index, np.empty((len(index), self.shape[1]), self._values.dtype))
+
+    def take(self, index, out):
+        """Write windows, in an array of their numbers, to `out`, which is returned."""
+        windows = out.reshape(len(out), self._windows.size, -1)
+        _kernels.copy_windows(self._values, *self._windows.bounds(index), windows)
+        return out
