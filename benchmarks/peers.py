@@ -89,7 +89,7 @@ def pot_batch(workload, max_iter=100, tol=None):
     return np.concatenate(out)
 
 
-def torch_padded(workload, max_iter=100, tol=None):
+def torch_padded(workload, max_iter=100, tol=None, batch_size=BATCH):
     """A network layer in PyTorch: batches padded to their longest set, and masks.
 
     Parameters
@@ -98,6 +98,7 @@ def torch_padded(workload, max_iter=100, tol=None):
     max_iter : int
     tol : float or None
         Stop a batch once the error of all of its sets is below. None never stops.
+    batch_size : int
     """
     import torch
 
@@ -106,8 +107,8 @@ def torch_padded(workload, max_iter=100, tol=None):
     f, d = embedding.filter_size, sets.values.shape[1]
     out = []
     with torch.inference_mode():
-        for start in range(0, len(sets), BATCH):
-            batch = sets[start : start + BATCH]
+        for start in range(0, len(sets), batch_size):
+            batch = sets[start : start + batch_size]
             lengths = torch.from_numpy(np.maximum(batch.lengths - f + 1, 1))
             padded = torch.zeros(len(batch), int(max(batch.lengths.max(), f)), d)
             for i, x in enumerate(batch):

@@ -48,6 +48,17 @@ class Elements:
 
 def group_equal_rows(rows):
     """Return the index of one row of each kind, and for each row, which kind it is."""
+    # Most often, the first bytes tell all rows apart, and in the same order as all bytes.
+    n_columns = min(rows.shape[1], -(-8 // rows.itemsize))
+    head = np.zeros((len(rows), 8), np.uint8)
+    start = np.ascontiguousarray(rows[:, :n_columns] + 0.0).view(np.uint8)
+    head[:, : start.shape[1]] = start[:, :8]
+    keys = head.view(">u8").ravel().astype(np.uint64)
+    order = np.argsort(keys, kind="stable")
+    if (np.diff(keys[order]) > 0).all():
+        label = np.empty_like(order)
+        label[order] = np.arange(len(order))
+        return order, label
     rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)

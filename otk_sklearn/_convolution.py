@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_memory
 from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
-from otk_sklearn._parallel import map_chunks, rows_in_memory, single_threaded
+from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
 from otk_sklearn._sets import SetCollection, masses_of
 from otk_sklearn._validation import (
@@ -239,7 +239,7 @@ class ConvolutionalKernelLayer(
             write_features,
             windows.lengths,
             rows_per_set=0,
-            max_rows=max_rows,
+            max_rows=min(max_rows, chunk_rows(n_components)),
             n_jobs=self.n_jobs,
         )
         check_finite_output(values, kept.offsets, "feature")

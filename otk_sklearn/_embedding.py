@@ -494,8 +494,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         shape = (self.n_references, self.n_supports)
         method, (seed, sample_seed) = self.references, seeds
         if method == "random" or (method == "kmeans" and self.n_references == 1):
-            learn = memory.cache(learn_from_elements)
-            references = learn(feature_map, elements, *shape, method, seed)
+            learn = memory.cache(learn_from_elements, ignore=["n_jobs"])
+            references = learn(
+                feature_map, elements, *shape, method, seed, n_jobs=self.n_jobs
+            )
             return references, np.empty(0), np.empty((0, 1))
         if len(windows) < self.n_references:
             raise ValueError(

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist, pdist
-from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
 from otk_sklearn._clustering import draw_rows, kmeans_centers
-from otk_sklearn._parallel import CHUNK_ROWS, Buffers
+from otk_sklearn._parallel import Buffers, chunk_rows, map_chunks
 from otk_sklearn._validation import check_parameter_array
 
 # Largest error of an exponent, and so largest relative error of a kernel value.
@@ -79,14 +78,23 @@ class FeatureMap:
             return rows
         return rows @ self.normalization.astype(rows.dtype, copy=False)
 
-    def features(self, elements):
+    def features(self, elements, n_jobs=None):
         """`psi` of the elements, of shape (n_elements, n_components)."""
         if self.kernel == "linear":
             return elements
         features = np.empty((len(elements), len(self.anchors)), elements.dtype)
         kappa_of = self.kappa_in(elements.dtype)
-        for rows in gen_batches(len(elements), CHUNK_ROWS):
+
+        def write_features(rows):
             features[rows] = self.whiten(kappa_of(elements[rows])[0])
+
+        map_chunks(
+            write_features,
+            np.ones(len(elements), np.int64),
+            rows_per_set=0,
+            max_rows=chunk_rows(len(self.anchors)),
+            n_jobs=n_jobs,
+        )
         return features
 
 
@@ -227,14 +235,17 @@ def unit_elements(elements):
 def unit_rows(rows):
     """Return the rows divided by their norms (0 stays 0), and the norms."""
     norms, extreme = _norms(rows)
-    scale = np.ones_like(norms)
-    if len(extreme):  # the squares leave the range of floats: divide by the largest first
-        largest = np.abs(rows[extreme]).max(axis=1)
-        scale[extreme] = np.where(largest > 0, largest, 1)
-        norms[extreme] = row_norms(rows[extreme] / scale[extreme, np.newaxis])
-    unit = rows / scale[:, np.newaxis]
-    unit /= np.where(norms > 0, norms, 1)[:, np.newaxis]
-    return unit, np.minimum(norms * scale, np.finfo(rows.dtype).max)
+    divisors = norms.copy()
+    divisors[extreme] = 1
+    unit = rows / divisors[:, np.newaxis]
+    if len(extreme):  # divide by the largest first
+        scaled = rows[extreme]
+        largest = np.abs(scaled).max(axis=1)
+        scaled /= np.where(largest > 0, largest, 1)[:, np.newaxis]
+        scaled_norms = row_norms(scaled)
+        unit[extreme] = scaled / np.where(scaled_norms > 0, scaled_norms, 1)[:, np.newaxis]
+        norms[extreme] = scaled_norms * largest
+    return unit, np.minimum(norms, np.finfo(rows.dtype).max)
 
 
 def _norms(rows):

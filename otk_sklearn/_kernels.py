@@ -31,6 +31,9 @@ _VECTOR = 16
 # Multiplications of a matrix product from which BLAS is worth its call.
 _BLAS_PRODUCTS = 50_000
 
+# The first iteration that extrapolates: where few are needed, plain ones are faster.
+_FIRST_EXTRAPOLATED = 4
+
 # The largest step that extrapolation may add to the logarithms of scalings, as a root mean
 # square.
 _MAX_STEP = 2.0
@@ -183,7 +186,7 @@ def gaussian_rows(products, squares, anchor_squares, scales, norms):
 
 
 @_jit
-def to_exponents(similarities, offsets, inverse_epsilon, lowest):
+def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest):
     """Turn similarities into exponents `(S_ij - max_j S_ij) / epsilon`, in place.
 
     Parameters
@@ -192,6 +195,8 @@ def to_exponents(similarities, offsets, inverse_epsilon, lowest):
     offsets : ndarray of shape (n_sets + 1,)
     inverse_epsilon : float
         In the dtype of the similarities.
+    exponentiating : bool
+        Go on to the exponentials of these.
     lowest : ndarray of shape (n_sets, n_references)
         Filled with the lowest exponent of each set; NaN if one is.
     """
@@ -212,6 +217,8 @@ def to_exponents(similarities, offsets, inverse_epsilon, lowest):
                 values = similarities[r, j, start:stop]
                 for i in range(len(values)):
                     values[i] = (values[i] - high[i]) * inverse_epsilon
+                if exponentiating:
+                    exponentiate(values)
             for i in range(len(low)):
                 low[i] = (low[i] - high[i]) * inverse_epsilon
         for s in range(len(offsets) - 1):
@@ -224,9 +231,8 @@ def to_exponents(similarities, offsets, inverse_epsilon, lowest):
 @_jit
 def exponentiate(values):
     """Replace the values, at most 0, by their exponentials."""
-    flat = values.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] = _exp(flat[i])
+    for i in range(len(values)):
+        values[i] = _exp(values[i])
 
 
 class Scaling(NamedTuple):
@@ -362,8 +368,8 @@ def _scale(scaling, r, start, stop, scratch):
 def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     """Sinkhorn's iterations for the elements from start to stop of a kernel.
 
-    From the second iteration on, steps of the support side are extrapolated. Those that
-    don't make the dual objective grow are taken back.
+    After the first few, steps of the support side are extrapolated. Those that don't make
+    the dual objective grow (by the trapezoidal rule) are taken back.
     """
     balanced, in_logs = scaling.power == 1.0, scaling.in_logs
     w, plain, columns, step = scratch.w, scratch.plain, scratch.columns, scratch.step
@@ -371,7 +377,7 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     _fill(w, np.log(mass) if in_logs else mass)
     _fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
     _copy(masses[start:stop], scratch.goal)
-    n_iter, n_steps, first_step, slope = 0, 0, 2, 0.0
+    n_iter, n_steps, first_step, slope = 0, 0, 5, 0.0
     while True:
         if in_logs:
             change = _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch)
@@ -418,7 +424,7 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
                 w[j] *= _exp(step[j])
 
 
-@_inlined
+@_jit
 def _pass(scaling, r, kernel, masses, start, stop, scratch):
     """One iteration's element side, and the column sums of the plan it leads to.
 
@@ -434,24 +440,40 @@ def _pass(scaling, r, kernel, masses, start, stop, scratch):
         rows = scratch.rows[: last - first]
         shares = scratch.shares[first - start : last - start]
         _add_rows(kernel, first, w, rows)
+        block_masses = masses[first:last]
         if scaling.power == 1.0:
-            block_masses = masses[first:last]
             for i in range(len(rows)):
                 n_bad += not smallest <= rows[i] <= largest
                 shares[i] = block_masses[i] / rows[i]
         else:
-            for i in range(len(rows)):
-                n_bad += not smallest <= rows[i] <= largest
-                row_sum = shares[i] * rows[i]
-                change += abs(row_sum - scratch.goal[first - start + i])
-                scratch.goal[first - start + i] = row_sum
-                log_u = scaling.log_lift[r, first + i] - scaling.power * np.log(rows[i])
-                shares[i] = masses[first + i] * np.exp(log_u)
+            goal = scratch.goal[first - start : last - start]
+            lift = scaling.log_lift[r, first:last]
+            block_change = _relaxed_shares(scaling, block_masses, lift, rows, goal, shares)
+            change += block_change
+            n_bad += not block_change < np.inf
         _add_columns(kernel, first, shares, columns)
     for j in range(len(w)):
         n_bad += not smallest <= columns[j] <= largest
         columns[j] *= w[j]
     return np.inf if n_bad else change
+
+
+@_jit
+def _relaxed_shares(scaling, masses, log_lift, rows, goal, shares):
+    """As what balanced transport does to a block of elements in `_pass`.
+
+    Apart, as compilers give up on the loops of functions that call exp and log.
+    """
+    change = 0.0
+    for i in range(len(rows)):
+        if not scaling.smallest <= rows[i] <= 1.0 / scaling.smallest:
+            return np.inf
+        row_sum = shares[i] * rows[i]
+        change += abs(row_sum - goal[i])
+        goal[i] = row_sum
+        log_u = log_lift[i] - scaling.power * np.log(rows[i])
+        shares[i] = masses[i] * np.exp(log_u)
+    return change
 
 
 @_jit
@@ -539,7 +561,7 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
     return change
 
 
-@_inlined
+@_jit
 def _extrapolate(scratch, n_steps):
     """Anderson acceleration: write the next step of `log w`.
 
@@ -649,15 +671,16 @@ def _write_plan(scaling, r, start, stop, scratch):
 
 
 @_jit
-def add_pooled(plan, features, offsets, pooled):
-    """Add each set's `P^T features` to its block of `pooled`.
+def pool(plan, features, offsets, adding, pooled):
+    """Write each set's `P^T features` to its block of `pooled`, or add it.
 
     Parameters
     ----------
     plan : ndarray of shape (n_supports, n_elements)
     features : ndarray of shape (n_elements, n_components)
     offsets : ndarray of shape (n_sets + 1,)
-        A set without elements here adds nothing.
+    adding : bool
+        Add to what is there.
     pooled : ndarray of shape (n_sets, n_supports, n_components)
     """
     _, n_supports, n_components = pooled.shape
@@ -665,9 +688,16 @@ def add_pooled(plan, features, offsets, pooled):
         start, stop = offsets[s], offsets[s + 1]
         if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
             shares = np.ascontiguousarray(plan[:, start:stop])
-            pooled[s] += np.dot(shares, features[start:stop])
+            if adding:
+                pooled[s] += np.dot(shares, features[start:stop])
+            else:
+                np.dot(shares, features[start:stop], pooled[s])
             continue
         for j in range(n_supports):
+            total = pooled[s, j]
+            if not adding:
+                _fill(total, 0)
             for i in range(start, stop):
+                share, row = plan[j, i], features[i]
                 for c in range(n_components):
-                    pooled[s, j, c] += plan[j, i] * features[i, c]
+                    total[c] += share * row[c]

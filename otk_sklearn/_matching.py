@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
-from otk_sklearn._parallel import Buffers, map_chunks, rows_in_memory
+from otk_sklearn._parallel import Buffers, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._transport import plan_values, solve_plans
 
 
@@ -41,7 +41,7 @@ class Matching:
     ):
         self.dtype = np.dtype(dtype)
         self._given = feature_map, references
-        self.feature_map = feature_map.astype(self.dtype)
+        self.feature_map = feature_map
         self.transport = transport
         self.position_filter = position_filter
         self.n_jobs = n_jobs
@@ -53,6 +53,11 @@ class Matching:
         supports = feature_map.whiten(references.astype(np.float64))
         self.supports = supports.astype(self.dtype)
         n_references, n_supports, n_components = self.supports.shape
+        # Each support receives a mass of 1 / n_supports: the factor makes sums into means.
+        self._means = None
+        if feature_map.normalization is not None:
+            means = n_supports * feature_map.normalization.astype(np.float64)
+            self._means = means.astype(self.dtype)
         # Per element: its values, features, similarities and plan, in float64 at most. A
         # set with more rows has its features computed twice, rather than kept.
         n_features = feature_map.n_features or n_components
@@ -61,12 +66,12 @@ class Matching:
 
     def map(self, function, sets):
         """Call `function` with slices that together cover the sets, in threads."""
-        n_references, n_supports, _ = self.supports.shape
+        n_references, n_supports, n_components = self.supports.shape
         return map_chunks(
             function,
             sets.lengths,
             rows_per_set=n_references * n_supports,
-            max_rows=self.max_rows,
+            max_rows=min(self.max_rows, chunk_rows(n_components)),
             n_jobs=self.n_jobs,
         )
 
@@ -88,14 +93,15 @@ class Matching:
         flat_plan = plans.plan.reshape(n_references * n_supports, -1)
         shape = len(sets), len(flat_plan), n_components
         pooled = self._buffers.empty("pooled", shape, self.dtype)
-        pooled[:] = 0
         for rows, kappa, _ in blocks:
             offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
-            _kernels.add_pooled(flat_plan[:, rows], kappa, offsets, pooled)
-        # Each support receives a mass of 1 / n_supports: the factor makes sums into means.
-        pooled *= n_supports
-        whitened = self.feature_map.whiten(pooled.reshape(-1, n_components))
-        out[...] = whitened.reshape(out.shape)
+            adding = rows.start > 0
+            _kernels.pool(flat_plan[:, rows], kappa, offsets, adding, pooled)
+        pooled, out = pooled.reshape(-1, n_components), out.reshape(-1, n_components)
+        if self._means is None:
+            np.multiply(pooled, n_supports, out=out)
+        else:
+            np.matmul(pooled, self._means, out=out)
         return plans
 
     def _plans(self, sets, blocks):
@@ -184,7 +190,8 @@ class Matching:
         n_rows = len(sets.values)
         if n_rows <= self.max_rows:
             return [features_of(slice(0, n_rows))]
-        return _FeatureBlocks(features_of, n_rows, self.max_rows)
+        block_rows = min(self.max_rows, chunk_rows(self.supports.shape[2]))
+        return _FeatureBlocks(features_of, n_rows, block_rows)
 
 
 @dataclass(frozen=True)
@@ -193,8 +200,8 @@ class _FeatureBlocks:
 
     features_of: Callable
     n_rows: int
-    max_rows: int
+    block_rows: int
 
     def __iter__(self):
-        for rows in gen_batches(self.n_rows, self.max_rows):
+        for rows in gen_batches(self.n_rows, self.block_rows):
             yield self.features_of(rows)

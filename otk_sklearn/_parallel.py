@@ -12,8 +12,13 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
-# Rows of features worked on at a time: few enough to stay in a core's cache.
-CHUNK_ROWS = 4096
+# Numbers in the features of a chunk, and the fewest and most rows that this comes to.
+_CHUNK_SIZE = 2**20
+_MIN_WIDE_ROWS = 2048
+_MAX_NARROW_ROWS = 8192
+
+# What is cut into smaller pieces than this takes longer to hand out than to do.
+_MIN_CHUNK_ROWS = 512
 
 _blas_lock = threading.Lock()
 _blas_users = 0
@@ -86,6 +91,15 @@ class Buffers(threading.local):
         return held[:size].reshape(shape)
 
 
+def chunk_rows(n_components):
+    """Rows of so many features to work on at a time.
+
+    Few enough that a core's cache holds what is gone through several times, and enough that
+    matrix products run at full rate, and longer than it takes to start on them.
+    """
+    return min(max(_CHUNK_SIZE // n_components, _MIN_WIDE_ROWS), _MAX_NARROW_ROWS)
+
+
 def rows_in_memory(row_bytes):
     """Rows of so many bytes that each of as many workers as processors may hold.
 
@@ -108,7 +122,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     rows_per_set : int
         Rows that each set needs besides, for what is pooled.
     max_rows : int
-        Largest number of rows in memory at a time, as `rows_in_memory` gives it.
+        Rows of a chunk, but for one of a single set: as `chunk_rows` gives it, or less.
     n_jobs : int or None
 
     Returns
@@ -116,7 +130,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     list
         What `function` returned, in the order of the sets.
     """
-    chunks = _chunk_sets(lengths + rows_per_set, min(CHUNK_ROWS, max_rows))
+    chunks = _chunk_sets(lengths + rows_per_set, max_rows)
     results = [None] * len(chunks)
     # Each worker takes chunk after chunk: to dispatch each of them would take longer than
     # some of them do.
@@ -137,12 +151,20 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
 
 
 def _chunk_sets(rows, max_rows):
-    """Cut the sets, in order, into slices of at most `max_rows` rows or of one set."""
+    """Cut the sets, in order, into slices of at most `max_rows` rows, or of one set.
+
+    Slices are of about as many rows each, and as many for each processor: none works on
+    the last one while the others wait.
+    """
     ends = np.cumsum(rows)
+    n_slices = -(-ends[-1] // max_rows)
+    n_slices += -n_slices % joblib.cpu_count()
     slices = []
     start, done = 0, 0
     while start < len(ends):
-        stop = int(np.searchsorted(ends, done + max_rows, side="right"))
+        even = (ends[-1] - done) / max(1, n_slices - len(slices))
+        stop = int(np.searchsorted(ends, done + max(even, _MIN_CHUNK_ROWS))) + 1
+        stop = min(stop, int(np.searchsorted(ends, done + max_rows, side="right")))
         stop = max(stop, start + 1)
         slices.append(slice(start, stop))
         start, done = stop, ends[stop - 1]

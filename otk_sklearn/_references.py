@@ -77,7 +77,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
 
 
 def learn_from_elements(
-    feature_map, elements, n_references, n_supports, method, random_state
+    feature_map, elements, n_references, n_supports, method, random_state, n_jobs=None
 ):
     """Learn references from elements alone.
 
@@ -89,12 +89,13 @@ def learn_from_elements(
     n_references, n_supports : int
     method : {"kmeans", "random"}
     random_state : int
+    n_jobs : int or None
 
     Returns
     -------
     references : ndarray of shape (n_references, n_supports, n_components)
     """
-    unit, _ = unit_rows(feature_map.features(elements.rows))
+    unit, _ = unit_rows(feature_map.features(elements.rows, n_jobs))
     features = Elements(unit, elements.masses, elements.positions)
     references = [
         learn_reference(features, n_supports, method, random_state + r)

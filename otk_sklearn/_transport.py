@@ -181,15 +181,16 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
     plans = _plans(similarities, len(offsets) - 1)
     inverse_epsilon = similarities.dtype.type(1 / transport.epsilon)
     lowest = np.empty(plans.residual.shape)
-    _kernels.to_exponents(similarities, offsets, inverse_epsilon, lowest)
+    in_float64 = similarities.dtype == np.float64
+    _kernels.to_exponents(similarities, offsets, inverse_epsilon, not in_float64, lowest)
     # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
     solved = (lowest >= np.log(limits.tiny)) & trusted[:, np.newaxis]
-    in_float64 = similarities.dtype == np.float64
-    too_low = {
-        (s, r): similarities[r, :, offsets[s] : offsets[s + 1]].copy()
-        for s, r in np.argwhere(~solved & in_float64)
-    }
-    _kernels.exponentiate(similarities)
+    if in_float64:
+        too_low = {
+            (s, r): similarities[r, :, offsets[s] : offsets[s + 1]].copy()
+            for s, r in np.argwhere(~solved)
+        }
+        _kernels.exponentiate(similarities.reshape(-1))
     scaling = _kernels.Scaling(
         similarities,
         masses,
