@@ -21,9 +21,11 @@ import peers
 import workloads
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
-from otk_sklearn import SetCollection
+from otk_sklearn import OTKEmbedding
 
 
 def seconds(function, *args, n_runs=7, **kwargs):
@@ -142,7 +144,9 @@ def cells():
         workload.embedding.set_params(n_jobs=n_jobs).transform(workload.sets)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peaks[n_jobs] = (after - before) / 2**20
-    print(f"cells-like: peak above input {sum(peaks.values()):.2f} GiB (one thread: ", end="")
+    print(
+        f"cells-like: peak above input {sum(peaks.values()):.2f} GiB (one thread: ", end=""
+    )
     print(f"{peaks[1]:.2f})")
     compare(workload, report(workload), batch_size=1, with_pot=False)
 
@@ -156,12 +160,14 @@ def sharp():
                 both = []
                 for mode in ["sharp-plain", "sharp-extrapolated"]:
                     case = [mode, problem, str(n_supports), str(epsilon)]
-                    both.append([float(x) for x in run(case).split()])
+                    with tempfile.TemporaryDirectory() as cache:
+                        found = run(case, NUMBA_CACHE_DIR=cache)
+                    both.append([float(x) for x in found.split()])
                 (plain, passes, most, missed), (ours, fewer, at_most, ours_missed) = both
                 gains.append(plain / ours)
                 print(
-                    f"{problem}, epsilon {epsilon}, {n_supports} supports: plain {plain:.4f}"
-                    f" s, {passes:.0f} passes (at most {most:.0f}, {missed:.0f} sets missed"
+                    f"{problem}, epsilon {epsilon}, {n_supports} supports: plain "
+                    f"{plain:.4f} s, {passes:.0f} passes (at most {most:.0f}, {missed:.0f} sets missed"
                     f" tol); extrapolated {ours:.4f} s, {fewer:.0f} passes (at most "
                     f"{at_most:.0f}, {ours_missed:.0f} missed); x {plain / ours:.2f}",
                     flush=True,
@@ -170,7 +176,7 @@ def sharp():
 
 
 def sharp_case(mode, problem, n_supports, epsilon):
-    """Print time, mean and largest number of passes, and sets that missed tol."""
+    """Print the time of the plans, mean and most passes, and how many sets missed tol."""
     from otk_sklearn import _kernels
     from otk_sklearn._transport import Transport, solve_plans
 
@@ -178,13 +184,8 @@ def sharp_case(mode, problem, n_supports, epsilon):
         _kernels._FIRST_EXTRAPOLATED = 10**9  # not yet compiled, and not to be cached
     workload = workloads.sharp(problem, int(n_supports), float(epsilon))
     sets, embedding = workload.sets.astype(np.float64), workload.embedding
-    # Features have unit norm but for damping; the plans alone are solved here.
-    kwargs = {"references": np.eye(100)[np.newaxis], "anchors": embedding.anchors_}
-    psi = SetCollection(
-        np.concatenate([peers.features(x, embedding) for x in sets]), sets.offsets
-    )
-    del kwargs
-    similarities = embedding.references_.astype(np.float64) @ psi.values.T
+    psi = np.concatenate([peers.features(x, embedding) for x in sets])
+    similarities = embedding.references_.astype(np.float64) @ psi.T
     transport = Transport("sinkhorn", float(epsilon), None, 100_000, 1e-4)
     offsets, masses = np.array(sets.offsets), sets.masses
 
@@ -196,3 +197,141 @@ def sharp_case(mode, problem, n_supports, epsilon):
     plans = solve()
     took = seconds(solve, n_runs=5)
     print(took, plans.n_iter.mean(), plans.n_iter.max(), (plans.residual > 1e-4).sum())
+
+
+def start():
+    """Import, and the first transform without and with compiled code."""
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ["nothing compiled", "compiled before"]:
+            added, first, again = run(["start-case"], NUMBA_CACHE_DIR=cache).split()
+            print(
+                f"start, {name}: import {added} s more than numba and scikit-learn, first "
+                f"transform {first} s, second {again} s",
+                flush=True,
+            )
+
+
+def start_case():
+    # Modules that this script has imported are in the way: a bare process is timed.
+    code = """
+import time
+import numba, sklearn.cluster, sklearn.kernel_approximation, scipy.linalg, numpy as np
+start = time.perf_counter()
+from otk_sklearn import OTKEmbedding
+added = time.perf_counter() - start
+random = np.random.default_rng(0)
+X = [random.normal(size=(20, 12)).astype(np.float32) for _ in range(100)]
+model = OTKEmbedding(5, anchors=X[0], references=np.ones((1, 5, 20), np.float32)).fit(X)
+times = []
+for _ in range(2):
+    start = time.perf_counter()
+    model.transform(X)
+    times.append(time.perf_counter() - start)
+print(f"{added:.2f} {times[0]:.2f} {times[1]:.4f}")
+"""
+    print(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout.decode())
+
+
+def fit():
+    """Fit on 300,000 windows; a grid with and without memory; nested parallelism."""
+    from otk_sklearn import _features, _references
+
+    times = []
+
+    def timed(*args, original=_features.kmeans_centers, **kwargs):
+        took, result = once(original, *args, **kwargs)
+        times.append(took)
+        return result
+
+    _features.kmeans_centers = _references.kmeans_centers = timed
+    lengths = workloads.protein_lengths(2048, np.random.default_rng(1))
+    sets = workloads.normal_sets(lengths, 45, np.random.default_rng(0))
+    model = OTKEmbedding(
+        100,
+        epsilon=0.5,
+        kernel="homogeneous",
+        gamma=1 / (2 * 0.6**2),
+        n_components=512,
+        filter_size=10,
+        n_jobs=-1,
+        random_state=0,
+    )
+    whole, _ = once(model.fit, sets)
+    print(
+        f"fit on 300,000 windows: {whole:.1f} s, K-means {sum(times):.1f} s, everything "
+        f"else {(whole - sum(times)) / sum(times):.0%} of that",
+        flush=True,
+    )
+    grid()
+    nested()
+
+
+def grid():
+    """Five epsilons times four numbers of supports."""
+    sets = workloads.protein_like().sets[:256]
+    cases = [(e, p) for e in [0.1, 0.2, 0.5, 1.0, 2.0] for p in [10, 20, 50, 100]]
+
+    def fit_all(memory):
+        for epsilon, n_supports in cases:
+            OTKEmbedding(
+                n_supports,
+                epsilon=epsilon,
+                n_components=256,
+                filter_size=10,
+                kernel="homogeneous",
+                memory=memory,
+                random_state=0,
+            ).fit(sets)
+
+    without, _ = once(fit_all, None)
+    with tempfile.TemporaryDirectory() as folder:
+        cached, _ = once(fit_all, folder)
+    print(
+        f"grid of 20 on {sets.lengths.sum():,} rows: {without:.1f} s, with memory "
+        f"{cached:.1f} s, {cached / without:.2f} of it",
+        flush=True,
+    )
+
+
+def nested():
+    """A grid search of two processes with all threads each, and of one."""
+    X = list(workloads.series_like(2_000).sets)
+    y = np.arange(len(X)) % 2
+    grid = {"otkembedding__epsilon": [0.05, 0.1, 0.2, 0.5]}
+    for n_jobs in [1, 2]:
+        pipeline = make_pipeline(OTKEmbedding(20, n_jobs=-1), RidgeClassifier())
+        search = GridSearchCV(pipeline, grid, cv=2, n_jobs=n_jobs)
+        took = seconds(search.fit, X, y, n_runs=3)
+        print(f"nested, grid search with n_jobs={n_jobs}: {took:.2f} s", flush=True)
+
+
+def run(args, **environment):
+    """Run a part in a process of its own, and return what it prints."""
+    found = subprocess.run(
+        [sys.executable, __file__, *args],
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return found.stdout
+
+
+PARTS = {f.__name__: f for f in [protein, sentence, series, cells, sharp, start, fit]}
+
+
+def main(args):
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    if args[:1] in (["sharp-plain"], ["sharp-extrapolated"]):
+        sharp_case(*args)
+    elif args == ["start-case"]:
+        start_case()
+    elif len(args) == 1:
+        PARTS[args[0]]()
+    else:
+        for name in args or PARTS:
+            subprocess.run([sys.executable, __file__, name], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

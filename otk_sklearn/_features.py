@@ -21,6 +21,9 @@ from otk_sklearn._validation import check_parameter_array
 # Largest error of an exponent, and so largest relative error of a kernel value.
 _MAX_ROUNDING = 1e-6
 
+# Powers of two whose squares are well within the range of float32.
+_MAX_EXPONENT = 30
+
 # Elements whose pairwise distances give the median: half a million pairs.
 _MEDIAN_ELEMENTS = 1000
 
@@ -190,9 +193,11 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     """
     if method == "random":
         return elements[draw_rows(len(elements), masses, n_components, random_state)]
-    # K-means squares its input. Scaling by a power of two is exact.
-    _, exponent = np.frexp(np.abs(elements).max())
-    scaled = np.ldexp(elements, -exponent)
+    # K-means squares its input: extreme ones are scaled by a power of two, which is exact.
+    _, exponent = np.frexp(max(elements.max(), -elements.min()))
+    if abs(exponent) < _MAX_EXPONENT:
+        exponent = 0
+    scaled = np.ldexp(elements, -exponent) if exponent else elements
     centers, _ = kmeans_centers(scaled, masses, n_components, random_state)
     return np.ldexp(centers, exponent)
 

@@ -207,7 +207,8 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
         for start in range(0, n_elements, _BLOCK):
             stop = min(start + _BLOCK, n_elements)
             low, high = least[start:stop], highest[: stop - start]
-            low[:] = high[:] = similarities[r, 0, start:stop]
+            _copy(similarities[r, 0, start:stop], low)
+            _copy(low, high)
             for j in range(1, n_supports):
                 values = similarities[r, j, start:stop]
                 for i in range(len(values)):
@@ -276,7 +277,7 @@ class _Scratch(NamedTuple):
     In the log domain, `shares`, `w` and `plain` hold logarithms.
     """
 
-    tile: np.ndarray  # (n_supports * _BLOCK,): the kernel of a short set
+    tile: np.ndarray  # (n_supports, _BLOCK + _VECTOR): the kernel of a short set
     masses: np.ndarray  # (_BLOCK,): its masses
     shares: np.ndarray  # (n_elements,): a_i u_i
     goal: np.ndarray  # (n_elements,): what the row sums of the plan are compared with
@@ -316,7 +317,7 @@ def scale_to_marginals(scaling, offsets, solved, n_iter, residual):
         longest = max(longest, offsets[s + 1] - offsets[s])
     dtype = scaling.kernel.dtype
     scratch = _Scratch(
-        tile=np.empty(n_supports * _BLOCK, dtype),
+        tile=np.empty((n_supports, _BLOCK + _VECTOR), dtype),
         masses=np.empty(_BLOCK, dtype),
         shares=np.empty(longest, dtype),
         goal=np.empty(longest, dtype),
@@ -353,14 +354,13 @@ def _scale(scaling, r, start, stop, scratch):
     if size <= _BLOCK and scaling.power == 1.0 and not scaling.in_logs:
         # A short set is worth a copy that is filled up, by elements without mass, to whole
         # vectors: loops over what is left of it would take longer.
-        n_supports, padded = len(kernel), -(-size // _VECTOR) * _VECTOR
-        tile = scratch.tile[: n_supports * padded].reshape(n_supports, padded)
-        for j in range(n_supports):
-            _copy(kernel[j, start:stop], tile[j])
-            _fill(tile[j, size:], 1)
+        padded = -(-size // _VECTOR) * _VECTOR
+        for j in range(len(kernel)):
+            _copy(kernel[j, start:stop], scratch.tile[j])
+            _fill(scratch.tile[j, size:padded], 1)
         _copy(masses[start:stop], scratch.masses)
         _fill(scratch.masses[size:padded], 0)
-        kernel, masses, start, stop = tile, scratch.masses, 0, padded
+        kernel, masses, start, stop = scratch.tile, scratch.masses, 0, padded
     return _iterate(scaling, r, kernel, masses, start, stop, scratch)
 
 
@@ -575,10 +575,11 @@ def _extrapolate(scratch, n_steps):
     changes, images, explained = scratch.changes, scratch.images, scratch.explained
     mass, newest = 1.0 / len(step), (n_steps - 1) % 3
     if n_steps == 0:
-        _fill(gram.reshape(-1), 0.0)
-        _fill(changes.reshape(-1), 0.0)
-        _fill(images.reshape(-1), 0.0)
         _fill(explained, 0.0)
+        for k in range(3):
+            _fill(gram[k], 0.0)
+            _fill(changes[k], 0.0)
+            _fill(images[k], 0.0)
     else:
         for j in range(len(step)):
             changes[newest, j] = missing[j] - scratch.last_missing[j]
@@ -687,11 +688,16 @@ def pool(plan, features, offsets, adding, pooled):
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
         if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
-            shares = np.ascontiguousarray(plan[:, start:stop])
-            if adding:
-                pooled[s] += np.dot(shares, features[start:stop])
-            else:
-                np.dot(shares, features[start:stop], pooled[s])
+            shares = np.empty((n_supports, stop - start), plan.dtype)
+            for j in range(n_supports):
+                _copy(plan[j, start:stop], shares[j])
+            product = np.dot(shares, features[start:stop])
+            for j in range(n_supports):
+                total = pooled[s, j]
+                if not adding:
+                    _fill(total, 0)
+                for c in range(n_components):
+                    total[c] += product[j, c]
             continue
         for j in range(n_supports):
             total = pooled[s, j]
