@@ -167,9 +167,11 @@ def sharp():
                 gains.append(plain / ours)
                 print(
                     f"{problem}, epsilon {epsilon}, {n_supports} supports: plain "
-                    f"{plain:.4f} s, {passes:.0f} passes (at most {most:.0f}, {missed:.0f} sets missed"
-                    f" tol); extrapolated {ours:.4f} s, {fewer:.0f} passes (at most "
-                    f"{at_most:.0f}, {ours_missed:.0f} missed); x {plain / ours:.2f}",
+                    f"{plain:.4f} s, {passes:.0f} passes (at most {most:.0f}, "
+                    f"{missed:.0f} sets missed tol); extrapolated {ours:.4f} s, "
+                    f"{fewer:.0f} passes (at most {at_most:.0f}, {ours_missed:.0f} "
+                    f"missed); "
+                    f"x {plain / ours:.2f}",
                     flush=True,
                 )
         print(f"epsilon {epsilon}: x {np.mean(gains):.2f} on average", flush=True)

@@ -1,15 +1,16 @@
 """Chunks of sets, threads, and the memory limit."""
 
+import collections
 import contextlib
 import functools
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
 import sklearn
 from joblib import effective_n_jobs
-from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
 # Numbers in the features of a chunk, and the fewest and most rows that this comes to.
@@ -132,10 +133,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     """
     chunks = _chunk_sets(lengths + rows_per_set, max_rows)
     results = [None] * len(chunks)
-    # Each worker takes chunk after chunk: to dispatch each of them would take longer than
-    # some of them do.
     waiting = iter(range(len(chunks)))
-    n_workers = min(effective_n_jobs(n_jobs), len(chunks))
 
     def work():
         # Overflow and underflow at extremes are looked after where they can occur.
@@ -143,10 +141,19 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
             for i in waiting:
                 results[i] = function(chunks[i])
 
+    n_workers = min(effective_n_jobs(n_jobs), len(chunks))
     with single_threaded():
-        Parallel(n_jobs=n_workers, require="sharedmem")(
-            delayed(work)() for _ in range(n_workers)
-        )
+        if n_workers == 1:
+            work()
+            return results
+        # Each worker takes chunk after chunk. joblib would hand them out one by one and look
+        # every hundredth of a second whether they are done.
+        with ThreadPoolExecutor(n_workers) as pool:
+            try:
+                for worker in [pool.submit(work) for _ in range(n_workers)]:
+                    worker.result()
+            finally:  # after an error or interrupt, nothing is left to be taken
+                collections.deque(waiting, maxlen=0)
     return results
 
 

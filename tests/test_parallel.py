@@ -2,6 +2,7 @@
 
 import threading
 
+import joblib
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -25,6 +26,32 @@ def test_chunks_cover_the_sets_in_order(max_rows, n_jobs):
     for chunk in chunks:
         rows = (lengths[chunk] + 2).sum()
         assert rows <= min(max_rows, 4096) or chunk.stop == chunk.start + 1
+
+
+def test_chunks_are_even():
+    """As many for each processor, and none left alone with a small rest."""
+    lengths = np.random.default_rng(0).integers(5, 31, 1000)
+    chunks = map_chunks(
+        lambda chunk: chunk, lengths, rows_per_set=0, max_rows=4096, n_jobs=1
+    )
+    rows = [lengths[chunk].sum() for chunk in chunks]
+    assert len(rows) % joblib.cpu_count() == 0
+    assert max(rows) - min(rows) <= 2 * 31
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_nothing_is_begun_after_an_error(n_jobs):
+    begun = []
+
+    def fail(chunk):
+        begun.append(chunk)
+        raise KeyError("chunk")
+
+    before = limits()
+    with pytest.raises(KeyError):
+        map_chunks(fail, np.ones(5000, int), rows_per_set=0, max_rows=1, n_jobs=n_jobs)
+    assert len(begun) <= 2 * n_jobs
+    assert limits() == before
 
 
 def test_limits_are_given_back():
