@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test format docs defaults accuracy parts test-lowest clean
+.PHONY: demo test format docs defaults accuracy parts bench bench-pieces test-lowest clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -26,6 +26,14 @@ accuracy: $(VENV)/benchmarks.installed  ## Accuracy on real data, defaults, noth
 parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on real data
 	$(BIN)/python benchmarks/parts.py
 
+bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
+	$(BIN)/python benchmarks/speed.py
+
+bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept in .asv
+	cd benchmarks && ../$(BIN)/asv machine --yes
+	cd benchmarks && ../$(BIN)/asv run --environment existing:../$(BIN)/python \
+		--set-commit-hash $$(git rev-parse HEAD) --show-stderr
+
 defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
 	$(BIN)/python benchmarks/choose_defaults.py
 
@@ -42,4 +50,4 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest docs/_build
+	rm -rf $(VENV) $(VENV)-lowest docs/_build .asv

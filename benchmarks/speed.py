@@ -151,54 +151,56 @@ def cells():
     compare(workload, report(workload), batch_size=1, with_pot=False)
 
 
+SHARP = [
+    (epsilon, problem, n_supports)
+    for epsilon in [0.01, 0.03, 0.1, 0.3]
+    for problem in ["digits", "vowels"]
+    for n_supports in [10, 30]
+]
+
+
 def sharp():
     """Small epsilon on real sets, with and without extrapolated steps."""
-    for epsilon in [0.01, 0.03, 0.1, 0.3]:
-        gains = []
-        for problem in ["digits", "vowels"]:
-            for n_supports in [10, 30]:
-                both = []
-                for mode in ["sharp-plain", "sharp-extrapolated"]:
-                    case = [mode, problem, str(n_supports), str(epsilon)]
-                    with tempfile.TemporaryDirectory() as cache:
-                        found = run(case, NUMBA_CACHE_DIR=cache)
-                    both.append([float(x) for x in found.split()])
-                (plain, passes, most, missed), (ours, fewer, at_most, ours_missed) = both
-                gains.append(plain / ours)
-                print(
-                    f"{problem}, epsilon {epsilon}, {n_supports} supports: plain "
-                    f"{plain:.4f} s, {passes:.0f} passes (at most {most:.0f}, "
-                    f"{missed:.0f} sets missed tol); extrapolated {ours:.4f} s, "
-                    f"{fewer:.0f} passes (at most {at_most:.0f}, {ours_missed:.0f} "
-                    f"missed); "
-                    f"x {plain / ours:.2f}",
-                    flush=True,
-                )
-        print(f"epsilon {epsilon}: x {np.mean(gains):.2f} on average", flush=True)
+    found = []
+    for mode in ["sharp-plain", "sharp-extrapolated"]:
+        with tempfile.TemporaryDirectory() as cache:
+            lines = run([mode], NUMBA_CACHE_DIR=cache).splitlines()
+        found.append([[float(x) for x in line.split()] for line in lines])
+    gains = {}
+    for (epsilon, problem, n_supports), plain, ours in zip(SHARP, *found):
+        gains.setdefault(epsilon, []).append(plain[0] / ours[0])
+        both = [
+            f"{took:.4f} s, {mean:.0f} passes, at most {most:.0f}, {missed:.0f} missed tol"
+            for took, mean, most, missed in [plain, ours]
+        ]
+        print(f"sharp, {problem}, epsilon {epsilon}, {n_supports} supports: ", end="")
+        print(f"plain {both[0]}; extrapolated {both[1]}; x {gains[epsilon][-1]:.2f}")
+    for epsilon, of_epsilon in gains.items():
+        print(f"sharp, epsilon {epsilon}: x {np.mean(of_epsilon):.2f} on average")
 
 
-def sharp_case(mode, problem, n_supports, epsilon):
+def sharp_cases(mode):
     """Print the time of the plans, mean and most passes, and how many sets missed tol."""
-    from otk_sklearn import _kernels
+    from otk_sklearn import _scaling
     from otk_sklearn._transport import Transport, solve_plans
 
     if mode == "sharp-plain":
-        _kernels._FIRST_EXTRAPOLATED = 10**9  # not yet compiled, and not to be cached
-    workload = workloads.sharp(problem, int(n_supports), float(epsilon))
-    sets, embedding = workload.sets.astype(np.float64), workload.embedding
-    psi = np.concatenate([peers.features(x, embedding) for x in sets])
-    similarities = embedding.references_.astype(np.float64) @ psi.T
-    transport = Transport("sinkhorn", float(epsilon), None, 100_000, 1e-4)
-    offsets, masses = np.array(sets.offsets), sets.masses
+        _scaling._FIRST_EXTRAPOLATED = 10**9  # not yet compiled, and cached apart
+    for epsilon, problem, n_supports in SHARP:
+        workload = workloads.sharp(problem, n_supports, epsilon)
+        sets, embedding = workload.sets.astype(np.float64), workload.embedding
+        psi = np.concatenate([peers.features(x, embedding) for x in sets])
+        similarities = embedding.references_.astype(np.float64) @ psi.T
+        transport = Transport("sinkhorn", epsilon, None, 100_000, 1e-4)
+        rest = np.zeros(len(sets)), np.array(sets.offsets), sets.masses, transport
 
-    def solve():
-        return solve_plans(
-            similarities.copy(), np.zeros(len(sets)), offsets, masses, transport
-        )
+        def solve(similarities=similarities, rest=rest):
+            return solve_plans(similarities.copy(), *rest)
 
-    plans = solve()
-    took = seconds(solve, n_runs=5)
-    print(took, plans.n_iter.mean(), plans.n_iter.max(), (plans.residual > 1e-4).sum())
+        plans = solve()
+        missed = (plans.residual > 1e-4).sum()
+        took = seconds(solve, n_runs=5)
+        print(took, plans.n_iter.mean(), plans.n_iter.max(), missed, flush=True)
 
 
 def start():
@@ -324,8 +326,8 @@ PARTS = {f.__name__: f for f in [protein, sentence, series, cells, sharp, start,
 
 def main(args):
     warnings.simplefilter("ignore", ConvergenceWarning)
-    if args[:1] in (["sharp-plain"], ["sharp-extrapolated"]):
-        sharp_case(*args)
+    if args in (["sharp-plain"], ["sharp-extrapolated"]):
+        sharp_cases(*args)
     elif args == ["start-case"]:
         start_case()
     elif len(args) == 1:

@@ -146,7 +146,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
         if n_workers == 1:
             work()
             return results
-        # Each worker takes chunk after chunk. joblib would hand them out one by one and look
+        # Each worker takes chunk after chunk. joblib would hand them out one by one and check
         # every hundredth of a second whether they are done.
         with ThreadPoolExecutor(n_workers) as pool:
             try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp, rel_entr
 
-from otk_sklearn import _kernels
+from otk_sklearn import _scaling
 
 # float32 is trusted with similarities rounded by no more than this, relative to epsilon,
 # and with no smaller tolerance than this.
@@ -182,7 +182,7 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
     inverse_epsilon = similarities.dtype.type(1 / transport.epsilon)
     lowest = np.empty(plans.residual.shape)
     in_float64 = similarities.dtype == np.float64
-    _kernels.to_exponents(similarities, offsets, inverse_epsilon, not in_float64, lowest)
+    _scaling.to_exponents(similarities, offsets, inverse_epsilon, not in_float64, lowest)
     # exp() of anything below would be denormal or 0: a finite plan, far from the true one.
     solved = (lowest >= np.log(limits.tiny)) & trusted[:, np.newaxis]
     if in_float64:
@@ -190,8 +190,8 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
             (s, r): similarities[r, :, offsets[s] : offsets[s + 1]].copy()
             for s, r in np.argwhere(~solved)
         }
-        _kernels.exponentiate(similarities.reshape(-1))
-    scaling = _kernels.Scaling(
+        _scaling.exponentiate(similarities.reshape(-1))
+    scaling = _scaling.Scaling(
         similarities,
         masses,
         log_lift,
@@ -201,7 +201,7 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
         smallest=float(np.sqrt(limits.tiny)),
         in_logs=False,
     )
-    _kernels.scale_to_marginals(scaling, offsets, solved, plans.n_iter, plans.residual)
+    _scaling.scale_to_marginals(scaling, offsets, solved, plans.n_iter, plans.residual)
     if not in_float64:
         return plans._replace(solved=solved.all(axis=1))
     for s, r in np.argwhere(~solved):
@@ -245,7 +245,7 @@ def _sinkhorn_in_logs(exponents, scaling):
     offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
     n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
     solved = np.ones(shape, bool)
-    _kernels.scale_to_marginals(scaling, offsets, solved, n_iter, residual)
+    _scaling.scale_to_marginals(scaling, offsets, solved, n_iter, residual)
     return plan[0], n_iter[0, 0], residual[0, 0]
 
 

@@ -28,9 +28,10 @@ def run(code, **environment):
 def test_import_compiles_nothing_and_imports_no_optional_package():
     code = """
 import sys, numba.core.registry
-import otk_sklearn, otk_sklearn._kernels as kernels
+from otk_sklearn import _compiled, _kernels, _scaling
 dispatcher = numba.core.registry.CPUDispatcher
-compiled = [f for f in vars(kernels).values() if isinstance(f, dispatcher)]
+compiled = [f for m in (_compiled, _kernels, _scaling)
+            for f in vars(m).values() if isinstance(f, dispatcher)]
 print(len(compiled) > 3, sum(len(f.signatures) for f in compiled))
 print([m for m in ["ot", "torch", "matplotlib", "sktime"] if m in sys.modules])
 """
@@ -39,7 +40,7 @@ print([m for m in ["ot", "torch", "matplotlib", "sktime"] if m in sys.modules])
 
 @pytest.mark.parametrize("cache", ["/dev/null/nowhere", ""])
 def test_kernels_run_where_no_cache_can_be_written(cache):
-    """numba raises at import if it finds no folder: see `_kernels._jit`."""
+    """numba raises at import if it finds no folder: see `_compiled.jit`."""
     code = f"""
 import numba.core.caching as caching
 if not {cache!r}:

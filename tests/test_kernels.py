@@ -6,7 +6,7 @@ import pytest
 from helpers import plain_features
 from numpy.testing import assert_allclose, assert_array_equal
 
-from otk_sklearn import OTKEmbedding, SetCollection, _kernels
+from otk_sklearn import OTKEmbedding, SetCollection, _compiled
 from otk_sklearn._clustering import group_equal_rows
 from otk_sklearn._transport import Transport, plain_plan, solve_plans
 from otk_sklearn.datasets import load_digit_points
@@ -15,13 +15,13 @@ from otk_sklearn.datasets import load_digit_points
 @numba.njit
 def exp_of(values, out):
     for i in range(len(values)):
-        out[i] = _kernels._exp(values[i])
+        out[i] = _compiled.exp(values[i])
 
 
 @numba.njit
 def log_of(values, out):
     for i in range(len(values)):
-        out[i] = _kernels._log(values[i])
+        out[i] = _compiled.log(values[i])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
