@@ -146,8 +146,8 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
         if n_workers == 1:
             work()
             return results
-        # Each worker takes chunk after chunk. joblib would hand them out one by one and check
-        # every hundredth of a second whether they are done.
+        # Each worker takes chunk after chunk. joblib would hand out each of them, and only
+        # look every hundredth of a second whether it is done.
         with ThreadPoolExecutor(n_workers) as pool:
             try:
                 for worker in [pool.submit(work) for _ in range(n_workers)]:

@@ -216,7 +216,7 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     fill(w, np.log(mass) if in_logs else mass)
     fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
     copy(masses[start:stop], scratch.goal)
-    n_iter, n_steps, first_step, slope = 0, 0, 5, 0.0
+    n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
     while True:
         if in_logs:
             change = _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch)
