@@ -126,8 +126,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
         below; with `relaxation`, the change of `sum_j P_ij` in an iteration. 0 runs
-        exactly `max_iter` plain iterations for every set. Otherwise, below 1e-6, sets in float32
-        are solved in float64.
+        exactly `max_iter` plain iterations for every set. Otherwise, below 1e-6, sets in
+        float32 are solved in float64.
     max_elements : int, default=300_000
         Number of elements that anchors and references are learned from, drawn without
         replacement if there are more. Where references are learned from sets, as many sets

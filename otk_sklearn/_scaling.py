@@ -16,8 +16,10 @@ _BLOCK = 256
 # Short sets are filled up to a multiple of this.
 _VECTOR = 16
 
-# The first iteration that extrapolates: where few are needed, plain ones are faster.
+# Extrapolation begins with this iteration, and only if, at the rate of the last one, more
+# than so many would be left: a few plain ones are faster.
 _FIRST_EXTRAPOLATED = 4
+_FEW_ITER = 8
 
 # The largest step that extrapolation may add to the logarithms of scalings, as a root mean
 # square.
@@ -216,8 +218,9 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     fill(w, np.log(mass) if in_logs else mass)
     fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
     copy(masses[start:stop], scratch.goal)
-    n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
+    n_iter, n_steps, first_step, slope, error = 0, 0, _FIRST_EXTRAPOLATED, 0.0, np.inf
     while True:
+        last_error = error
         if in_logs:
             change = _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch)
         else:
@@ -230,16 +233,18 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
             gain += missing * step[j]
         if n_steps > 0 and not (change < np.inf and gain > 0.0):
             copy(plain, w)
-            n_steps, first_step = 0, n_iter + 1
+            n_steps, first_step, error = 0, n_iter + 1, last_error
             continue
         if not change < np.inf:
             return 0
         if not balanced:
             error = change
         done = n_iter == scaling.max_iter or error < scaling.tol
+        plainly = done or scaling.tol == 0.0 or not balanced or n_iter < first_step
+        if n_steps == 0:
+            plainly |= error * (error / last_error) ** _FEW_ITER < scaling.tol
         # The last steps are plain: one that might be taken back must not be the end.
-        last = n_iter + 3 > scaling.max_iter
-        if done or scaling.tol == 0.0 or not balanced or n_iter < first_step or last:
+        if plainly or n_iter + 3 > scaling.max_iter:
             for j in range(len(w)):
                 if in_logs:
                     w[j] += scratch.missing[j]
