@@ -11,8 +11,9 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-# Reordering sums lets them vectorise. The rest of "fast math" would delete the very
-# checks for infinities and NaN that the solver relies on.
+# Reordering sums lets them vectorise. A loop that sums must not write to arrays: which way
+# it sums would depend on where they lie, and results on the thread. The rest of
+# "fast math" would delete the very checks for infinities and NaN that the solver relies on.
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",

@@ -54,9 +54,9 @@ def center_rows(rows, divisors, center, factor, centered, squares):
         divisor = divisors[i]
         square = rows.dtype.type(0.0)
         for c in range(rows.shape[1]):
-            value = (rows[i, c] / divisor - center[c]) * factor
-            centered[i, c] = value
-            square += value * value
+            centered[i, c] = (rows[i, c] / divisor - center[c]) * factor
+        for c in range(rows.shape[1]):
+            square += centered[i, c] * centered[i, c]
         squares[i] = square
 
 
@@ -78,9 +78,10 @@ def gaussian_rows(products, squares, anchor_squares, scales, norms):
         square, scale, total = squares[i], scales[i], zero
         for c in range(products.shape[1]):
             value = exp(min(products[i, c] - square - anchor_squares[c], zero))
-            total += value * value
             products[i, c] = value * scale
-        norms[i] = np.sqrt(total) * scale
+        for c in range(products.shape[1]):
+            total += products[i, c] * products[i, c]
+        norms[i] = np.sqrt(total)
 
 
 @jit

@@ -135,9 +135,11 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     results = [None] * len(chunks)
     waiting = iter(range(len(chunks)))
 
+    config = sklearn.get_config()  # which is each thread's own
+
     def work():
         # Overflow and underflow at extremes are looked after where they can occur.
-        with np.errstate(all="ignore"):
+        with sklearn.config_context(**config), np.errstate(all="ignore"):
             for i in waiting:
                 results[i] = function(chunks[i])
 

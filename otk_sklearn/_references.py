@@ -34,9 +34,9 @@ _MIN_CHANCE = 1e-9
 # Barycentres have settled once an iteration changes no more than this part of all gains.
 _MIN_GAIN = 1e-3
 
-# Plans that have not converged are worth too much, to Sinkhorn's mistake: objectives would
-# fall as they get better. For barycentres, they are given so many times the iterations, to
-# come to such a part of the tolerance.
+# Plans that have not converged are worth too much, to Sinkhorn's mistake: sets would go to
+# the wrong reference, and objectives fall as plans get better. Plans have to come to such a
+# part of the tolerance; for barycentres, with so many times the iterations.
 _MORE_SINKHORN_ITER = 10
 _PART_OF_TOL = 0.1
 
@@ -214,14 +214,12 @@ class _SetsOfFeatures:
     def match(self, references, method="kmeans"):
         """Match all sets to all references, for K-means or for barycentres."""
         transport, objective = self._transport, "similarity"
+        transport = replace(transport, tol=_PART_OF_TOL * transport.tol)
         if method == "barycenter":
             objective = "regularized"
             if transport.tol > 0:
-                transport = replace(
-                    transport,
-                    max_iter=_MORE_SINKHORN_ITER * transport.max_iter,
-                    tol=_PART_OF_TOL * transport.tol,
-                )
+                max_iter = _MORE_SINKHORN_ITER * transport.max_iter
+                transport = replace(transport, max_iter=max_iter)
         matching = Matching(
             FeatureMap("linear"),
             references,

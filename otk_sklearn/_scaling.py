@@ -39,7 +39,7 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
     exponentiating : bool
         Go on to the exponentials of these.
     lowest : ndarray of shape (n_sets, n_references)
-        Filled with the lowest exponent of each set; NaN if one is.
+        Filled with the lowest exponent of each set.
     """
     n_references, n_supports, n_elements = similarities.shape
     highest = np.empty(_BLOCK, similarities.dtype)
@@ -310,11 +310,11 @@ def _relaxed_shares(scaling, masses, log_lift, rows, goal, shares):
     """
     change = 0.0
     for i in range(len(rows)):
+        change += abs(shares[i] * rows[i] - goal[i])
+    for i in range(len(rows)):
         if not scaling.smallest <= rows[i] <= 1.0 / scaling.smallest:
             return np.inf
-        row_sum = shares[i] * rows[i]
-        change += abs(row_sum - goal[i])
-        goal[i] = row_sum
+        goal[i] = shares[i] * rows[i]
         log_u = log_lift[i] - scaling.power * np.log(rows[i])
         shares[i] = masses[i] * np.exp(log_u)
     return change
@@ -433,14 +433,14 @@ def _extrapolate(scratch, n_steps):
             explained[k] = _dot(changes[k], missing)
         _solve(gram, explained, scratch.factor)
     x_0, x_1, x_2 = explained
-    square, slope = 0.0, 0.0
     for j in range(len(step)):
         step[j] = x_0 * images[0, j] + x_1 * images[1, j] + x_2 * images[2, j]
-        square += step[j] * step[j]
-    scale = min(1.0, _MAX_STEP * np.sqrt(len(step) / square))
+    scale = min(1.0, _MAX_STEP * np.sqrt(len(step) / _dot(step, step)))
     for j in range(len(step)):
         step[j] = missing[j] - scale * step[j]
         scratch.last_missing[j] = missing[j]
+    slope = 0.0
+    for j in range(len(step)):
         slope += (mass - scratch.columns[j]) * step[j]
     return slope
 

@@ -5,8 +5,11 @@ import threading
 import joblib
 import numpy as np
 import pytest
+import sklearn
+from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info
 
+from otk_sklearn import OTKEmbedding
 from otk_sklearn._parallel import map_chunks, single_threaded
 
 
@@ -90,3 +93,29 @@ def test_limits_that_overlap_in_two_threads_are_given_back():
     assert limits() == before
     stay.set()
     thread.join(10)
+
+
+def test_bits_do_not_depend_on_threads_or_on_where_arrays_lie():
+    """Extrapolated iterations, several references, windows; the log domain now and then."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 60, size=800)
+    X = [random.normal(size=(n, 6)) * 10 ** random.uniform(-2, 1) for n in lengths]
+    model = OTKEmbedding(
+        6, n_components=30, n_references=2, kernel="homogeneous", filter_size=3
+    )
+    expected = model.set_params(random_state=0).fit(X[:200]).transform(X)
+    model.set_params(n_jobs=2)
+    for _ in range(20):
+        assert_array_equal(model.transform(X), expected)
+
+
+def test_threads_keep_to_the_configuration():
+    with sklearn.config_context(working_memory=7):
+        found = map_chunks(
+            lambda chunk: sklearn.get_config()["working_memory"],
+            np.full(8, 1000),
+            rows_per_set=0,
+            max_rows=1000,
+            n_jobs=2,
+        )
+    assert set(found) == {7}
