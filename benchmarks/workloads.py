@@ -52,7 +52,7 @@ def make_workload(name, lengths, n_features, n_components, n_supports, **paramet
     filter_size = parameters.get("filter_size", 1)
     if parameters["kernel"] == "rbf":
         parameters["gamma"] = 1 / (2 * n_features)
-    # Sets and rows of them, apart: what a supports stands for is then not an anchor too.
+    # Anchors and supports are different windows, all drawn at random.
     drawn = [
         sets[i][start : start + filter_size].ravel()
         for i in random.integers(len(sets), size=n_components + n_supports)
@@ -65,7 +65,7 @@ def make_workload(name, lengths, n_features, n_components, n_supports, **paramet
     embedding = OTKEmbedding(
         anchors=anchors, n_jobs=-1, max_elements=1000, random_state=0, **parameters
     )
-    # One support at a time is matched to nothing: its embedding are its features, psi.
+    # To a single support, a set of one window sends all: its embedding is its features, psi.
     windows = SetCollection(
         supports.reshape(-1, n_features),
         np.arange(n_supports + 1) * filter_size,
