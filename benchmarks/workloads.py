@@ -65,7 +65,7 @@ def make_workload(name, lengths, n_features, n_components, n_supports, **paramet
     embedding = OTKEmbedding(
         anchors=anchors, n_jobs=-1, max_elements=1000, random_state=0, **parameters
     )
-    # To a single support, a set of one window sends all: its embedding is its features, psi.
+    # A set of one window sends all to a single support: its embedding is its psi.
     windows = SetCollection(
         supports.reshape(-1, n_features),
         np.arange(n_supports + 1) * filter_size,
