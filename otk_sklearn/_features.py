@@ -169,10 +169,39 @@ def make_feature_map(kernel, gamma, anchors, damping):
     """
     exact = FeatureMap(kernel, gamma, anchors.astype(np.float64))
     gram, _ = exact.kappa_in(np.float64)(exact.anchors)
-    eigenvalues, U = eigh((gram + gram.T) / 2)
-    scale = 1.0 / (np.sqrt(np.maximum(eigenvalues, 0.0)) + damping)
-    normalization = ((U * scale) @ U.T).astype(anchors.dtype, copy=False)
+    normalization, _ = inverse_root(gram, damping)
+    normalization = normalization.astype(anchors.dtype, copy=False)
     return replace(exact, anchors=anchors, normalization=normalization)
+
+
+def inverse_root(gram, damping):
+    """Return `U diag(1 / (sqrt(lambda) + damping)) U^T`, and its gradient's way back.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        Symmetric but for rounding, with the eigenvalues `lambda` (0 where they are
+        negative) and eigenvectors U.
+    damping : float
+
+    Returns
+    -------
+    root : ndarray of shape (n, n)
+    pull_back : callable
+        Turns a gradient with respect to the root into that with respect to `gram`.
+    """
+    eigenvalues, U = eigh((gram + gram.T) / 2, driver="evd")
+    roots = np.sqrt(np.maximum(eigenvalues, 0.0))
+    scale = 1.0 / (roots + damping)
+
+    def pull_back(gradient):
+        # Divided differences of `scale` by `lambda` (Daleckii and Krein).
+        sums = roots[:, np.newaxis] + roots
+        differences = -np.outer(scale, scale) / np.where(sums > 0, sums, np.inf)
+        in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
+        return U @ (differences * in_basis) @ U.T
+
+    return (U * scale) @ U.T, pull_back
 
 
 def learn_anchors(elements, masses, n_components, method, random_state):

@@ -89,28 +89,48 @@ class Matching:
         """
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
+        pooled = self._pooled(sets, blocks, plans.plan)
+        self._pooled_to_means(pooled, out.reshape(pooled.shape))
+        return plans
+
+    def _pooled(self, sets, blocks, plan):
+        """`P^T kappa` of each set, of shape (n_sets, all supports, n_components)."""
         n_references, n_supports, n_components = self.supports.shape
-        flat_plan = plans.plan.reshape(n_references * n_supports, -1)
+        flat_plan = plan.reshape(n_references * n_supports, -1)
         shape = len(sets), len(flat_plan), n_components
         pooled = self._buffers.empty("pooled", shape, self.dtype)
         for rows, kappa, _ in blocks:
             offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
             adding = rows.start > 0
             _kernels.pool(flat_plan[:, rows], kappa, offsets, adding, pooled)
-        pooled, out = pooled.reshape(-1, n_components), out.reshape(-1, n_components)
+        return pooled
+
+    def _pooled_to_means(self, pooled, out):
+        """Write the embeddings; and as it is linear and symmetric, gradients go back so."""
         if self._means is None:
-            np.multiply(pooled, n_supports, out=out)
+            np.multiply(pooled, self.supports.shape[1], out=out)
         else:
-            np.matmul(pooled, self._means, out=out)
-        return plans
+            rows = pooled.reshape(-1, pooled.shape[2])
+            np.matmul(rows, self._means, out=out.reshape(rows.shape))
 
     def _plans(self, sets, blocks):
+        """Solve for the plans, and apply the position filter to them."""
+        held = self._filter(sets)
+        plans = self._unfiltered_plans(sets, blocks, held)
+        if held is not None:
+            np.multiply(plans.plan, held, out=plans.plan)
+        return plans
+
+    def _filter(self, sets):
+        return None if self.position_filter is None else self.position_filter(sets).T
+
+    def _unfiltered_plans(self, sets, blocks, held):
+        """Solve for the plans of similarities that `held` is the filter of."""
         if self.dtype == np.float32 and self.transport.needs_float64:
-            plans = self._in_float64.plans(sets.astype(np.float64))
+            plans = self._plans_in_float64(sets)
             return plans._replace(plan=plans.plan.astype(np.float32))
         masses = sets.masses
         similarities, rounding = self._similarities(sets, blocks)
-        held = None if self.position_filter is None else self.position_filter(sets).T
         if held is not None:
             similarities *= held
         if self.transport.relaxation is not None:
@@ -122,8 +142,6 @@ class Matching:
             transport = self.transport if self.objective == "regularized" else None
             value = plan_values(kept, plans.plan, sets.offsets, masses, transport)
             plans = plans._replace(value=value)
-        if held is not None:
-            np.multiply(plans.plan, held, out=plans.plan)
         if not plans.solved.all():
             self._solve_in_float64(sets, plans)
         return plans
@@ -156,12 +174,17 @@ class Matching:
     def _solve_in_float64(self, sets, plans):
         """Replace the plans that float32 could not solve, features and all."""
         unsolved = ~plans.solved
-        again = self._in_float64.plans(sets[unsolved].astype(np.float64))
+        again = self._plans_in_float64(sets[unsolved])
         plans.plan[:, :, np.repeat(unsolved, sets.lengths)] = again.plan
         plans.n_iter[unsolved] = again.n_iter
         plans.residual[unsolved] = again.residual
         if self.objective is not None:
             plans.value[unsolved] = again.value
+
+    def _plans_in_float64(self, sets):
+        sets, matching = sets.astype(np.float64), self._in_float64
+        blocks = matching._feature_blocks(sets)
+        return matching._unfiltered_plans(sets, blocks, matching._filter(sets))
 
     @functools.cached_property
     def _in_float64(self):

@@ -1,0 +1,212 @@
+"""Compiled functions for gradients: what `_kernels.py` and Sinkhorn do, backwards.
+
+They keep to the rules of `_kernels.py`.
+"""
+
+import numpy as np
+
+from otk_sklearn._compiled import copy, fill, jit
+
+# Multiplications of a matrix product from which BLAS is worth its call.
+_BLAS_PRODUCTS = 50_000
+
+# Part of a diagonal entry below which what is left of it in elimination is rounding.
+_MIN_PIVOT = 1e-13
+
+
+@jit
+def pooling_to_plans(features, pooled_gradients, offsets, gradients):
+    """From gradients with respect to each set's `P^T features` to those of its plan.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_elements, n_components)
+    pooled_gradients : ndarray of shape (n_sets, n_supports, n_components)
+    offsets : ndarray of shape (n_sets + 1,)
+    gradients : ndarray of shape (n_supports, n_elements)
+        Filled.
+    """
+    _, n_supports, n_components = pooled_gradients.shape
+    for s in range(len(offsets) - 1):
+        start, stop = offsets[s], offsets[s + 1]
+        if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
+            product = np.dot(pooled_gradients[s], features[start:stop].T)
+            for j in range(n_supports):
+                copy(product[j], gradients[j, start:stop])
+            continue
+        for i in range(start, stop):
+            row = features[i]
+            for j in range(n_supports):
+                pooled, total = pooled_gradients[s, j], features.dtype.type(0.0)
+                for c in range(n_components):
+                    total += row[c] * pooled[c]
+                gradients[j, i] = total
+
+
+@jit
+def pooling_to_features(plan, pooled_gradients, offsets, gradients):
+    """Add, to the gradients of features, what they are to each set's `P^T features`.
+
+    Parameters
+    ----------
+    plan : ndarray of shape (n_supports, n_elements)
+    pooled_gradients : ndarray of shape (n_sets, n_supports, n_components)
+    offsets : ndarray of shape (n_sets + 1,)
+    gradients : ndarray of shape (n_elements, n_components)
+    """
+    _, n_supports, n_components = pooled_gradients.shape
+    for s in range(len(offsets) - 1):
+        start, stop = offsets[s], offsets[s + 1]
+        if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
+            shares = np.empty((n_supports, stop - start), plan.dtype)
+            for j in range(n_supports):
+                copy(plan[j, start:stop], shares[j])
+            product = np.dot(shares.T, pooled_gradients[s])
+            for i in range(start, stop):
+                row = gradients[i]
+                for c in range(n_components):
+                    row[c] += product[i - start, c]
+            continue
+        for i in range(start, stop):
+            row = gradients[i]
+            for j in range(n_supports):
+                share, pooled = plan[j, i], pooled_gradients[s, j]
+                for c in range(n_components):
+                    row[c] += share * pooled[c]
+
+
+@jit
+def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
+    """From gradients with respect to plans to those of similarities, in place.
+
+    A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where its marginals
+    decide on alpha and beta. By implicit differentiation, a gradient W becomes
+    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. What is taken off makes columns of this sum to
+    0, and rows too (balanced transport), or none of them (attention), or in between. It
+    solves a linear system of as many unknowns as there are supports.
+
+    Parameters
+    ----------
+    plan : ndarray of shape (n_references, n_supports, n_elements)
+    offsets : ndarray of shape (n_sets + 1,)
+    power : float
+        1 for balanced transport, `relaxation / (relaxation + epsilon)` for relaxed, 0 for
+        attention.
+    inverse_epsilon : float
+        In the dtype of the plan.
+    gradients : ndarray of shape (n_references, n_supports, n_elements)
+    """
+    n_references, n_supports, _ = plan.shape
+    longest = 1
+    for s in range(len(offsets) - 1):
+        longest = max(longest, offsets[s + 1] - offsets[s])
+    scaled = np.empty((n_supports, longest), plan.dtype)
+    rows, row_means = np.empty(longest, plan.dtype), np.empty(longest, plan.dtype)
+    system, mu = np.empty((n_supports, n_supports)), np.empty(n_supports)
+    columns = np.empty(n_supports)
+    for s in range(len(offsets) - 1):
+        start, stop = offsets[s], offsets[s + 1]
+        size = stop - start
+        for r in range(n_references):
+            fill(rows[:size], 0)
+            fill(row_means[:size], 0)
+            for j in range(n_supports):
+                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
+                for i in range(size):
+                    rows[i] += shares[i]
+                    row_means[i] += shares[i] * slopes[i]
+            for i in range(size):
+                row_means[i] = power * row_means[i] / rows[i] if rows[i] > 0 else 0.0
+            # What is left of the columns' sums once row means are taken off.
+            for j in range(n_supports):
+                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
+                mass, total = plan.dtype.type(0.0), plan.dtype.type(0.0)
+                for i in range(size):
+                    mass += shares[i]
+                    total += shares[i] * (slopes[i] - row_means[i])
+                columns[j], mu[j] = mass, total
+            if power > 0.0:
+                for i in range(size):
+                    rows[i] = np.sqrt(power / rows[i]) if rows[i] > 0 else 0.0
+                _scale_rows(plan[r], start, rows, scaled[:, :size])
+                products = _gram(scaled[:, :size])
+                _solve_columns(products, columns, power, system, mu)
+                # rows[i] ** 2 is power / (P 1)_i
+                _take_off_rows(plan[r], start, rows[:size], mu, row_means[:size])
+            else:
+                for j in range(n_supports):
+                    mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
+            for j in range(n_supports):
+                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
+                mu_j = plan.dtype.type(mu[j])
+                for i in range(size):
+                    slopes[i] = shares[i] * (slopes[i] - row_means[i] - mu_j)
+                for i in range(size):
+                    slopes[i] *= inverse_epsilon
+
+
+@jit
+def _scale_rows(plan, start, factors, scaled):
+    for j in range(len(scaled)):
+        shares, row = plan[j, start : start + scaled.shape[1]], scaled[j]
+        for i in range(len(row)):
+            row[i] = shares[i] * factors[i]
+
+
+@jit
+def _gram(rows):
+    """`rows rows^T`."""
+    contiguous = rows.copy()
+    return np.dot(contiguous, contiguous.T)
+
+
+@jit
+def _take_off_rows(plan, start, factors, mu, row_means):
+    """Write `lambda`: row means less those of mu."""
+    for j in range(len(mu)):
+        shares, mu_j = plan[j, start : start + len(factors)], plan.dtype.type(mu[j])
+        for i in range(len(factors)):
+            row_means[i] -= factors[i] * factors[i] * shares[i] * mu_j
+
+
+@jit
+def _solve_columns(products, columns, power, system, x):
+    """Solve `(diag(columns) - products) mu = x` in place, by Cholesky.
+
+    `products` is `power P^T diag(1 / P 1) P`: its rows sum to `power columns`. Diagonals
+    are what is left of these, rather than differences of what is nearly equal. Without
+    relaxation, a constant is free, and one is added to the system to fix it.
+    """
+    n = len(x)
+    for j in range(n):
+        total = 0.0
+        for k in range(n):
+            if k != j:
+                total += products[j, k]
+        system[j, j] = total + (1.0 - power) * columns[j]
+        for k in range(j):
+            system[j, k] = -products[j, k]
+    if power == 1.0:
+        free = 1.0 / n / n
+        for j in range(n):
+            for k in range(j + 1):
+                system[j, k] += free
+    for j in range(n):
+        row = system[j]
+        for k in range(j + 1):
+            other, total = system[k], 0.0
+            for m in range(k):
+                total += row[m] * other[m]
+            left = row[k] - total
+            if k < j:
+                row[k] = left * other[k]
+            else:  # the diagonal is kept inverted
+                row[k] = 1.0 / np.sqrt(left) if left > _MIN_PIVOT * row[k] else 0.0
+        total = 0.0
+        for m in range(j):
+            total += row[m] * x[m]
+        x[j] = (x[j] - total) * row[j]
+    for j in range(n - 1, -1, -1):
+        x[j] *= system[j, j]
+        for m in range(j):
+            x[m] -= system[j, m] * x[j]
