@@ -81,7 +81,7 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
 
     A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where its marginals
     decide on alpha and beta. By implicit differentiation, a gradient W becomes
-    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. What is taken off makes columns of this sum to
+    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. What is taken off makes its columns sum to
     0, and rows too (balanced transport), or none of them (attention), or in between. It
     solves a linear system of as many unknowns as there are supports.
 
@@ -100,14 +100,19 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
     longest = 1
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
+    # Sums are in float64: where supports share next to nothing, mu is large and cancels.
     scaled = np.empty((n_supports, longest), plan.dtype)
-    rows, row_means = np.empty(longest, plan.dtype), np.empty(longest, plan.dtype)
+    rows, row_means = np.empty(longest), np.empty(longest)
     system, mu = np.empty((n_supports, n_supports)), np.empty(n_supports)
     columns = np.empty(n_supports)
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
         size = stop - start
         for r in range(n_references):
+            if size == 1:  # there is no other plan
+                for j in range(n_supports):
+                    gradients[r, j, start] = 0
+                continue
             fill(rows[:size], 0)
             fill(row_means[:size], 0)
             for j in range(n_supports):
@@ -120,7 +125,7 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
             # What is left of the columns' sums once row means are taken off.
             for j in range(n_supports):
                 shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
-                mass, total = plan.dtype.type(0.0), plan.dtype.type(0.0)
+                mass, total = 0.0, 0.0
                 for i in range(size):
                     mass += shares[i]
                     total += shares[i] * (slopes[i] - row_means[i])
@@ -138,9 +143,9 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
                     mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
             for j in range(n_supports):
                 shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
-                mu_j = plan.dtype.type(mu[j])
+                mu_j = mu[j]
                 for i in range(size):
-                    slopes[i] = shares[i] * (slopes[i] - row_means[i] - mu_j)
+                    slopes[i] = shares[i] * (slopes[i] - (row_means[i] + mu_j))
                 for i in range(size):
                     slopes[i] *= inverse_epsilon
 
@@ -164,7 +169,7 @@ def _gram(rows):
 def _take_off_rows(plan, start, factors, mu, row_means):
     """Write `lambda`: row means less those of mu."""
     for j in range(len(mu)):
-        shares, mu_j = plan[j, start : start + len(factors)], plan.dtype.type(mu[j])
+        shares, mu_j = plan[j, start : start + len(factors)], mu[j]
         for i in range(len(factors)):
             row_means[i] -= factors[i] * factors[i] * shares[i] * mu_j
 
