@@ -6,11 +6,14 @@ from otk_sklearn._convolution import ConvolutionalKernelLayer
 from otk_sklearn._elements import ElementTransformer
 from otk_sklearn._embedding import OTKEmbedding
 from otk_sklearn._sets import SetCollection
+from otk_sklearn._supervised import OTKClassifier, OTKRegressor
 
 __all__ = [
     "ConvolutionalKernelLayer",
     "ElementTransformer",
+    "OTKClassifier",
     "OTKEmbedding",
+    "OTKRegressor",
     "SetCollection",
 ]
 __version__ = _version("otk-sklearn")

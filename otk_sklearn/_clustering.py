@@ -72,7 +72,7 @@ def sum_groups(label, n_groups, masses, positions):
     return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
 
 
-def sample_elements(sets, positions, max_elements, random_state):
+def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
     """Draw elements of the sets, and merge those that are equal.
 
     Parameters
@@ -82,6 +82,8 @@ def sample_elements(sets, positions, max_elements, random_state):
     max_elements : int
         If there are more elements, this many are drawn without replacement.
     random_state : int
+    sample_weight : ndarray of shape (n_sets,), default=None
+        Weights of the sets. None means equal ones.
 
     Returns
     -------
@@ -89,6 +91,8 @@ def sample_elements(sets, positions, max_elements, random_state):
         Distinct, and all of positive mass.
     """
     masses = sets.masses
+    if sample_weight is not None:
+        masses = masses * np.repeat(sample_weight, sets.lengths)
     rows = np.flatnonzero(masses)
     if len(rows) > max_elements:
         random = np.random.RandomState(random_state)

@@ -436,7 +436,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _fit(self, X, sets):
+    def _fit(self, X, sets, sample_weight=None):
         """Learn what is to be learned, and return what Sinkhorn left of errors."""
         self._transport()  # complain about parameters before anything is learned
         references = self._check_references()
@@ -451,7 +451,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         history, residual = np.empty(0), np.empty((0, 1))
         windows = windows_of(sets, self.filter_size, self.padding)
         positions = positions_of(windows, self.position)
-        elements = sample_elements(windows, positions, self.max_elements, seeds[0])
+        elements = sample_elements(
+            windows, positions, self.max_elements, seeds[0], sample_weight
+        )
         # K-means would amplify the last digit, and threads add up in an order of their own.
         with single_threaded(), np.errstate(all="ignore"):
             if self.kernel != "rbf":  # features are learned from directions

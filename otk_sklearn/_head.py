@@ -1,0 +1,93 @@
+"""Linear models of embeddings: their losses, and their exact fit.
+
+A loss turns scores and targets, both of shape (n_sets, n_outputs), into the loss of each
+set and its gradient with respect to the scores.
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+# Iterations and largest entry of the mean gradient at which the linear model is fitted.
+_MAX_ITER = 1000
+_GRADIENT_TOL = 1e-5
+
+
+def softmax_loss(scores, targets):
+    """Negative log-likelihood of one of several classes; targets are indicators."""
+    log_probabilities = log_softmax(scores, axis=1)
+    losses = -np.einsum("so,so->s", targets, log_probabilities)
+    return losses, np.exp(log_probabilities) - targets
+
+
+def logistic_loss(scores, targets):
+    """Negative log-likelihood of independent events; targets are 0 or 1."""
+    losses = np.logaddexp(0, scores) - targets * scores
+    return losses.sum(axis=1), expit(scores) - targets
+
+
+def squared_loss(scores, targets):
+    """Half the squared error."""
+    errors = scores - targets
+    return np.einsum("so,so->s", errors, errors) / 2, errors
+
+
+def score_of(loss, scores, targets, weights):
+    """R^2 for the squared loss; for others, the accuracy (of all labels together)."""
+    if loss is squared_loss:
+        return r2_score(targets, scores, sample_weight=weights)
+    if loss is softmax_loss:
+        right = scores.argmax(axis=1) == targets.argmax(axis=1)
+    else:
+        right = ((scores > 0) == targets).all(axis=1)
+    return np.average(right, weights=weights)
+
+
+def fit_head(embeddings, targets, weights, alpha, loss, start=None):
+    """Fit the linear model of the least loss: `sum_s w_s loss_s + alpha / 2 ||coef||^2`.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n_sets, n_features)
+    targets : ndarray of shape (n_sets, n_outputs)
+    weights : ndarray of shape (n_sets,)
+    alpha : float
+    loss : callable
+    start : tuple of coef and intercept, default=None
+        Where to start from; 0 by default.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_outputs, n_features)
+    intercept : ndarray of shape (n_outputs,)
+    """
+    shape = targets.shape[1], embeddings.shape[1]
+    if loss is squared_loss:
+        ridge = Ridge(alpha).fit(embeddings, targets, sample_weight=weights)
+        coef = np.reshape(ridge.coef_, shape).astype(np.float64)
+        return coef, np.reshape(ridge.intercept_, shape[0]).astype(np.float64)
+    # All embeddings share a large part, which would make the problem ill-conditioned.
+    mean = (np.average(embeddings, axis=0, weights=weights)).astype(embeddings.dtype)
+    centered = embeddings - mean
+    total = weights.sum()
+
+    def mean_loss(flat):
+        coef, intercept = flat[shape[0] :].reshape(shape), flat[: shape[0]]
+        scores = centered @ coef.T.astype(centered.dtype) + intercept
+        losses, slopes = loss(scores, targets)
+        slopes *= weights[:, np.newaxis]
+        of_coef = slopes.T.astype(centered.dtype) @ centered + alpha * coef
+        value = weights @ losses + alpha / 2 * np.vdot(coef, coef)
+        gradient = np.concatenate([slopes.sum(axis=0), of_coef.ravel()])
+        return value / total, gradient / total
+
+    flat = np.zeros(shape[0] * (1 + shape[1]))
+    if start is not None:
+        flat[: shape[0]] = start[1] + start[0] @ mean
+        flat[shape[0] :] = start[0].ravel()
+    options = {"maxiter": _MAX_ITER, "gtol": _GRADIENT_TOL}
+    flat = minimize(mean_loss, flat, jac=True, method="L-BFGS-B", options=options).x
+    coef = flat[shape[0] :].reshape(shape)
+    return coef, flat[: shape[0]] - coef @ mean

@@ -1,0 +1,430 @@
+"""`OTKClassifier` and `OTKRegressor`: embeddings trained with labels, end to end."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_sample_weight, column_or_1d
+
+from otk_sklearn._embedding import OTKEmbedding
+from otk_sklearn._head import logistic_loss, softmax_loss, squared_loss
+from otk_sklearn._objective import Problem, parameters_of
+from otk_sklearn._parallel import single_threaded
+from otk_sklearn._progress import CallbackSupportMixin, Progress
+from otk_sklearn._training import (
+    Adam,
+    Monitor,
+    Training,
+    minimize_by_batches,
+    minimize_whole,
+)
+from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite, record_fit_input
+
+# Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
+_FEW_SETS = 200
+
+_TRAINABLE = ("references", "anchors", "gamma")
+
+
+class _SupervisedEmbedding(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+):
+    """What both have in common: the embedding, its training, and the linear model."""
+
+    _parameter_constraints: dict = {
+        **OTKEmbedding._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"cv"})],
+        "optimizer": [StrOptions({"auto", "adam", "lbfgs"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "training_tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "trainable": [StrOptions({"all"}), "array-like"],
+        "refit_head": ["boolean"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_supports=10,
+        *,
+        n_references=1,
+        epsilon=0.05,
+        kernel="rbf",
+        gamma="median",
+        n_components=64,
+        damping=1e-2,
+        filter_size=1,
+        padding="valid",
+        position=None,
+        position_sigma=0.1,
+        anchors="kmeans",
+        references="kmeans",
+        solver="sinkhorn",
+        relaxation=None,
+        max_iter=100,
+        tol=1e-2,
+        max_elements=300_000,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
+        alpha="cv",
+        optimizer="auto",
+        learning_rate_init=0.1,
+        batch_size=64,
+        max_epochs=50,
+        training_tol=1e-4,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        trainable="all",
+        refit_head=False,
+        warm_start=False,
+        verbose=False,
+    ):
+        self.n_supports = n_supports
+        self.n_references = n_references
+        self.epsilon = epsilon
+        self.kernel = kernel
+        self.gamma = gamma
+        self.n_components = n_components
+        self.damping = damping
+        self.filter_size = filter_size
+        self.padding = padding
+        self.position = position
+        self.position_sigma = position_sigma
+        self.anchors = anchors
+        self.references = references
+        self.solver = solver
+        self.relaxation = relaxation
+        self.max_iter = max_iter
+        self.tol = tol
+        self.max_elements = max_elements
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.alpha = alpha
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.training_tol = training_tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.trainable = trainable
+        self.refit_head = refit_head
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the embedding and the linear model with the labels.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+        y : array-like of shape (n_sets,) or (n_sets, n_outputs)
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them.
+
+        Returns
+        -------
+        self : object
+        """
+        progress = Progress(self, self.max_epochs, X, y, sample_weight)
+        sets = as_sets(X)
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = self._train(X, sets, y, sample_weight, progress)
+        progress.end(attributes)
+        record_fit_input(self, X, sets)
+        vars(self).update(attributes)
+        return self
+
+    def transform(self, X):
+        """Embed sets.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, n_references * n_supports * n_components)
+        """
+        sets = as_fitted_sets(self, X)
+        return self.embedding_._transform(sets)
+
+    @property
+    def _n_features_out(self):
+        return self.embedding_._n_features_out
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _train(self, X, sets, y, sample_weight, progress):
+        """Return the fitted attributes."""
+        trainable = self._check_trainable()
+        check_finite(sets)
+        of_targets, problem = self._problem(sets, y, sample_weight)
+        problem = problem.distinct()
+        random = check_random_state(self.random_state)
+        embedding, start = self._start(X, problem, random)
+        training = Training(
+            embedding,
+            problem,
+            self.alpha,
+            trainable,
+            self.refit_head,
+            start,
+            self._validation_fraction(problem),
+            random,
+        )
+        objective, holds_out = training.objective, len(training.held_out) > 0
+
+        def attributes_of(monitor):
+            return {
+                **of_targets,
+                **self._attributes(*training.result(monitor.best)),
+                "loss_curve_": list(monitor.losses),
+                "validation_scores_": list(monitor.scores) if holds_out else None,
+                "n_iter_": len(monitor.losses),
+            }
+
+        def report(monitor):
+            return progress.end_epoch(
+                monitor.losses, monitor.scores, lambda: attributes_of(monitor)
+            )
+
+        progress.begin_epoch()
+        monitor = Monitor(
+            objective.start,
+            training.score_of if holds_out else None,
+            self.training_tol,
+            self.n_iter_no_change,
+            report,
+        )
+        if self._uses_adam(problem):
+            adam = Adam(len(objective.start), self.learning_rate_init)
+            minimize_by_batches(
+                objective, adam, self.batch_size, self.max_epochs, random, monitor
+            )
+        else:
+            minimize_whole(objective, self.max_epochs, monitor)
+        if monitor.diverged:
+            self._warn_diverged(len(monitor.losses))
+        return attributes_of(monitor)
+
+    def _warn_diverged(self, n_epochs):
+        warnings.warn(
+            f"The loss has diverged in epoch {n_epochs}; kept is the best state before. "
+            f"Decrease learning_rate_init={self.learning_rate_init:g}.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    def _check_trainable(self):
+        if isinstance(self.trainable, str):
+            return _TRAINABLE
+        unknown = set(self.trainable) - set(_TRAINABLE)
+        if unknown:
+            raise ValueError(
+                f"trainable has {sorted(unknown, key=str)}; expected 'all', or some of "
+                f"{list(_TRAINABLE)}."
+            )
+        return tuple(self.trainable)
+
+    def _problem(self, sets, y, sample_weight):
+        """Return what is to be remembered of the targets, and the `Problem`."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the "
+                "target y is None."
+            )
+        attributes, y, targets = self._encode(y)
+        check_consistent_length(sets, targets)
+        weights = _check_sample_weight(
+            sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
+        )
+        if not weights.any():
+            raise ValueError("sample_weight is 0 for all sets; expected a positive one.")
+        weights = weights * self._class_weight_of(y)
+        kept = np.flatnonzero(weights)
+        problem = self._make_problem(sets, targets, weights)
+        return attributes, problem.part(kept)
+
+    def _start(self, X, problem, random):
+        """Return the embedding to start from, and with a warm start, all parameters."""
+        if self.warm_start and hasattr(self, "embedding_"):
+            return self.embedding_, self._parameters(problem)
+        names = OTKEmbedding._get_param_names()
+        embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
+        embedding.random_state = random
+        residual = embedding._fit(X, problem.sets, problem.weights)
+        embedding._warn_unconverged(residual, " that references were learned from")
+        embedding.random_state = self.random_state
+        return embedding, None
+
+    def _parameters(self, problem):
+        """What has been learned so far, as `Parameters`."""
+        scale = np.broadcast_to(problem.scale, self.intercept_.shape)
+        coef = self.coef_ / scale[:, np.newaxis]
+        intercept = (self.intercept_ - problem.center) / scale
+        return parameters_of(self.embedding_, coef, intercept)
+
+    def _attributes(self, embedding, problem, head):
+        coef, intercept = head
+        scale = np.broadcast_to(problem.scale, intercept.shape)
+        names = ("n_features_in_", "feature_names_in_", "_single_elements")
+        return {
+            "embedding_": embedding,
+            "coef_": coef * scale[:, np.newaxis],
+            "intercept_": intercept * scale + problem.center,
+            "alpha_": problem.alpha,
+            **{name: vars(embedding)[name] for name in names if name in vars(embedding)},
+        }
+
+    def _uses_adam(self, problem):
+        if self.optimizer == "auto":
+            return len(problem.weights) >= _FEW_SETS
+        return self.optimizer == "adam"
+
+    def _validation_fraction(self, problem):
+        """The part of the sets to hold out, or None."""
+        early_stopping = self.early_stopping
+        if early_stopping == "auto":
+            early_stopping = len(problem.weights) >= _FEW_SETS
+        if early_stopping and len(problem.weights) < 2:
+            raise ValueError(
+                "early_stopping=True holds sets out; expected at least 2 distinct ones, "
+                f"got n_samples={len(problem.weights)}."
+            )
+        return self.validation_fraction if early_stopping else None
+
+    def _class_weight_of(self, y):
+        return 1.0
+
+    def _scores(self, X):
+        """Scores of sets, of shape (n_sets, n_outputs)."""
+        return self.transform(X) @ self.coef_.T + self.intercept_
+
+
+class OTKClassifier(ClassifierMixin, _SupervisedEmbedding):
+    """Classify sets by an embedding that is trained with the labels."""
+
+    _parameter_constraints: dict = {
+        **_SupervisedEmbedding._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    class_weight = None
+
+    def predict(self, X):
+        """Predict the class of each set, or its labels."""
+        scores = self._scores(X)
+        if self._multilabel:
+            return (scores > 0).astype(int)
+        if scores.shape[1] > 1:
+            return self.classes_[scores.argmax(axis=1)]
+        return self.classes_[((scores[:, 0] > 0) & (len(self.classes_) > 1)).astype(int)]
+
+    def decision_function(self, X):
+        """Scores."""
+        scores = self._scores(X)
+        return scores if self._multilabel or scores.shape[1] > 1 else scores[:, 0]
+
+    def predict_proba(self, X):
+        """Probabilities."""
+        scores = self._scores(X)
+        if self._multilabel:
+            return expit(scores)
+        if scores.shape[1] > 1:
+            return softmax(scores, axis=1)
+        if len(self.classes_) == 1:
+            return np.ones_like(scores)
+        return np.hstack([expit(-scores), expit(scores)])
+
+    def _encode(self, y):
+        y = check_array(y, ensure_2d=False, dtype=None, accept_sparse=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError("y has several columns of classes; expected one")
+        binarizer = LabelBinarizer().fit(y)
+        attributes = {
+            "classes_": binarizer.classes_,
+            "_multilabel": kind == "multilabel-indicator",
+        }
+        targets = binarizer.transform(y)
+        return attributes, y, np.asarray(targets, np.float64)
+
+    def _make_problem(self, sets, targets, weights):
+        several = targets.shape[1] > 1 and (targets.sum(axis=1) == 1).all()
+        return Problem(sets, targets, weights, softmax_loss if several else logistic_loss)
+
+    def _class_weight_of(self, y):
+        if self.class_weight is None:
+            return 1.0
+        return compute_sample_weight(self.class_weight, y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class OTKRegressor(RegressorMixin, _SupervisedEmbedding):
+    """Predict numbers from sets, by an embedding that is trained with them."""
+
+    def predict(self, X):
+        """Predict."""
+        scores = self._scores(X)
+        return scores[:, 0] if self._one_output else scores
+
+    def _encode(self, y):
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if y.ndim > 2:
+            raise ValueError
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return {"_one_output": y.ndim == 1}, y, y.reshape(len(y), -1)
+
+    def _make_problem(self, sets, targets, weights):
+        center = np.average(targets, axis=0, weights=weights)
+        scale = np.sqrt(np.average((targets - center) ** 2, axis=0, weights=weights))
+        scale[scale == 0] = 1.0
+        return Problem(
+            sets, (targets - center) / scale, weights, squared_loss, center, scale
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,281 @@
+"""Training with labels: how the objective is minimised, and when it is time to stop."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from otk_sklearn._objective import Objective, embedding_of, parameters_of, units_of
+
+# What cross-validation of the penalty chooses from, and what is taken where sets are few.
+_ALPHAS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
+_FIRST_ALPHA = 1.0
+_ALPHA_STEP = 10.0
+
+# Largest entry of the gradient at which L-BFGS is done.
+_GRADIENT_TOL = 1e-6
+
+# A loss has diverged once it is so many times the lowest before, if that isn't small.
+_DIVERGED = 10.0
+_SMALL_LOSS = 0.1
+
+
+class Adam:
+    """Steps whose size is that of gradients over what is usual for them.
+
+    Parameters
+    ----------
+    size : int
+        Length of gradients.
+    learning_rate : float
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+           https://arxiv.org/abs/1412.6980
+    """
+
+    _DECAY, _SQUARE_DECAY, _SMALLEST = 0.9, 0.999, 1e-8
+
+    def __init__(self, size, learning_rate):
+        self.learning_rate = learning_rate
+        self._mean, self._square, self._n_steps = np.zeros(size), np.zeros(size), 0
+
+    def step(self, gradient):
+        """Return what to subtract, now that this is the gradient."""
+        self._n_steps += 1
+        self._mean += (1 - self._DECAY) * (gradient - self._mean)
+        self._square += (1 - self._SQUARE_DECAY) * (gradient**2 - self._square)
+        mean = self._mean / (1 - self._DECAY**self._n_steps)
+        square = self._square / (1 - self._SQUARE_DECAY**self._n_steps)
+        return self.learning_rate * mean / (np.sqrt(square) + self._SMALLEST)
+
+
+def minimize_by_batches(objective, adam, batch_size, max_epochs, random, monitor):
+    """Take a step of Adam for each batch of sets, epoch after epoch.
+
+    Steps become shorter, linearly, such that one after the last epoch would have no length.
+
+    Parameters
+    ----------
+    objective : Objective
+    adam : Adam
+    batch_size : int
+    max_epochs : int
+    random : RandomState
+        Draws the order of the sets in each epoch.
+    monitor : callable
+        Called with the vector and the mean loss after each epoch; returns whether to stop.
+    """
+    flat = objective.start
+    for epoch in range(max_epochs):
+        lengths = 1 - epoch / max_epochs, 1 - (epoch + 1) / max_epochs
+        flat, loss = run_epoch(objective, adam, flat, batch_size, lengths, random)
+        if objective.refits_head:
+            objective.refit(flat)
+        if monitor(flat, loss):
+            break
+
+
+def run_epoch(objective, adam, flat, batch_size, lengths, random):
+    """Take a step of Adam for each batch of sets.
+
+    Parameters
+    ----------
+    objective, adam, batch_size, random
+        As in `minimize_by_batches`.
+    flat : ndarray
+        The vector to start from.
+    lengths : pair of float
+        What the first step is multiplied by, and one after the last.
+
+    Returns
+    -------
+    flat : ndarray
+    loss : float
+        Mean over the batches, each at the time of its step. Where it is NaN, the vector is
+        the one that led there.
+    """
+    weights, losses = objective.problem.weights, []
+    order = random.permutation(len(weights))
+    n_batches = max(1, round(len(weights) / batch_size))
+    for i, batch in enumerate(np.array_split(order, n_batches)):
+        loss, gradient = objective(flat, batch)
+        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
+            return flat, np.nan
+        length = lengths[0] + (lengths[1] - lengths[0]) * i / n_batches
+        flat = objective.back_on_spheres(flat - length * adam.step(gradient))
+        losses.append(loss * weights[batch].sum())
+    return flat, sum(losses) / weights.sum()
+
+
+def minimize_whole(objective, max_epochs, monitor):
+    """Minimise by L-BFGS, which sees all sets in each of its iterations.
+
+    Parameters
+    ----------
+    objective : Objective
+    max_epochs : int
+        Most iterations.
+    monitor : callable
+        As in `minimize_by_batches`.
+    """
+
+    def function(flat):
+        if objective.refits_head:
+            # At the best linear model, the gradient of what is left is the whole gradient.
+            objective.refit(flat)
+        return objective(flat)
+
+    def callback(intermediate_result):
+        if monitor(intermediate_result.x, intermediate_result.fun):
+            raise StopIteration
+
+    minimize(
+        function,
+        objective.start,
+        jac=True,
+        method="L-BFGS-B",
+        callback=callback,
+        options={"maxiter": max_epochs, "gtol": _GRADIENT_TOL},
+    )
+
+
+class Training:
+    """Training of an embedding and a linear model, up to the best state on the way.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding
+        Fitted.
+    problem : Problem
+    alpha : float or "cv"
+    trainable, refit_head
+        As in `Objective`.
+    start : Parameters or None
+        What to start from. By default, the embedding as it is, and the best linear model.
+    validation_fraction : float or None
+        Part of the sets that are held out.
+    random : RandomState
+
+    Attributes
+    ----------
+    objective : Objective
+    held_out : ndarray of int
+        Indices of the sets that are held out.
+    """
+
+    def __init__(
+        self,
+        embedding,
+        problem,
+        alpha,
+        trainable,
+        refit_head,
+        start,
+        validation_fraction,
+        random,
+    ):
+        embeddings, _ = embedding._embed(problem.sets)
+        self._embedding, self._chooses_alpha = embedding, alpha == "cv"
+        self.trained_on, self.held_out = slice(None), np.empty(0, int)
+        if validation_fraction is not None:
+            self.trained_on, self.held_out = problem.split(validation_fraction, random)
+        if self._chooses_alpha:
+            alpha = _FIRST_ALPHA
+            folds = problem.folds(random)
+            if folds:
+                alpha = problem.choose_alpha(embeddings, folds, _ALPHAS)
+            if len(self.held_out):  # features that are trained do with less
+                alpha *= _ALPHA_STEP
+        self._problem = problem._replace(alpha=alpha)
+        part = self._problem.part(self.trained_on)
+        if start is None:
+            head = part.fit_head(embeddings[self.trained_on])
+            start = parameters_of(embedding, *head)
+        units = units_of(embedding, embeddings)
+        self.objective = Objective(embedding, start, part, trainable, refit_head, units)
+
+    def score_of(self, flat):
+        """Return the score and the mean loss of the sets that are held out."""
+        parameters, part = (
+            self.objective.parameters(flat),
+            self._problem.part(self.held_out),
+        )
+        embeddings, _ = embedding_of(self._embedding, parameters)._embed(part.sets)
+        return part.score(embeddings @ parameters.coef.T + parameters.intercept)
+
+    def result(self, flat):
+        """Return the embedding of this state, and the linear model that is best for it.
+
+        Returns
+        -------
+        embedding : OTKEmbedding
+        problem : Problem
+            With the penalty of the linear model.
+        head : tuple of coef and intercept
+            Fitted to all sets, those held out included.
+        """
+        parameters, problem = self.objective.parameters(flat), self._problem
+        trained = embedding_of(self._embedding, parameters)
+        embeddings, _ = trained._embed(problem.sets)
+        if self._chooses_alpha and len(self.held_out):
+            splits = [(self.trained_on, self.held_out)]
+            alphas = [problem.alpha * _ALPHA_STEP**power for power in (1, 0, -1, -2)]
+            alpha = problem.choose_alpha(embeddings, splits, alphas)
+            problem = problem._replace(alpha=alpha)
+        head = problem.fit_head(embeddings, (parameters.coef, parameters.intercept))
+        return trained, problem, head
+
+
+class Monitor:
+    """Watches training: scores, the best state so far, and when it is time to stop.
+
+    Parameters
+    ----------
+    start : ndarray
+        The vector that training starts from.
+    score_of : callable or None
+        Turns a vector into its score and loss on the sets that are held out. Without, the
+        training loss decides.
+    tol : float
+    n_iter_no_change : int
+        Stop after this many epochs in a row without an improvement by `tol`.
+    report : callable
+        Called after each epoch with this monitor; returns whether to stop.
+
+    Attributes
+    ----------
+    losses, scores : list of float
+        Of each epoch.
+    best : ndarray
+        The best vector.
+    diverged : bool
+    """
+
+    def __init__(self, start, score_of, tol, n_iter_no_change, report):
+        self._score_of, self._tol = score_of, tol
+        self._n_iter_no_change, self._report = n_iter_no_change, report
+        self.losses, self.scores = [], []
+        self.best, self.diverged, self._n_without = start, False, 0
+        self.best_score, self.best_loss = -np.inf, np.inf
+        if score_of is not None:
+            self.best_score, self.best_loss = score_of(start)
+
+    def __call__(self, flat, loss):
+        """Take note of an epoch, and return whether to stop."""
+        self.losses.append(float(loss))
+        lowest = min(self.losses)
+        self.diverged = not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
+        if self.diverged:
+            return True
+        score, held_out_loss = 0.0, loss
+        if self._score_of is not None:
+            score, held_out_loss = self._score_of(flat)
+            self.scores.append(score)
+        better = score - self.best_score, self.best_loss - held_out_loss
+        self._n_without += 1
+        if better[0] > self._tol or (better[0] >= 0 and better[1] > self._tol):
+            self._n_without = 0
+        if better[0] > 0 or (better[0] == 0 and better[1] > 0):
+            self.best, self.best_score, self.best_loss = flat.copy(), score, held_out_loss
+        stop = self._report(self)
+        return stop or self._n_without >= self._n_iter_no_change
