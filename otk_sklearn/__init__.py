@@ -2,11 +2,12 @@
 
 from importlib.metadata import version as _version
 
+from otk_sklearn._classifier import OTKClassifier
 from otk_sklearn._convolution import ConvolutionalKernelLayer
 from otk_sklearn._elements import ElementTransformer
 from otk_sklearn._embedding import OTKEmbedding
+from otk_sklearn._regressor import OTKRegressor
 from otk_sklearn._sets import SetCollection
-from otk_sklearn._supervised import OTKClassifier, OTKRegressor
 
 __all__ = [
     "ConvolutionalKernelLayer",

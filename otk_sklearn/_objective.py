@@ -244,7 +244,7 @@ class Objective:
         self.refits_head = refit_head
         if not refit_head:
             self._trained += ["coef", "intercept"]
-        self._units = units
+        self.units = units
         self._on_spheres = ["references"]
         if embedding.kernel == "homogeneous":
             self._on_spheres.append("anchors")
@@ -339,7 +339,7 @@ class Objective:
         return largest < np.exp(log_limit) and abs(parameters.log_gamma) < log_limit
 
     def _flat(self, parameters):
-        parts = [np.ravel(getattr(parameters, n)) / self._units[n] for n in self._trained]
+        parts = [np.ravel(getattr(parameters, n)) / self.units[n] for n in self._trained]
         return np.concatenate(parts)
 
     def _raw(self, flat):
@@ -348,7 +348,7 @@ class Objective:
         for name in self._trained:
             like = getattr(self._start, name)
             part = flat[start : start + like.size]
-            changed[name] = part.reshape(like.shape) * self._units[name]
+            changed[name] = part.reshape(like.shape) * self.units[name]
             start += like.size
         return self._start._replace(**changed)
 
@@ -359,7 +359,7 @@ class Objective:
             if name in self._on_spheres:
                 norms = np.linalg.norm(getattr(self._start, name), axis=-1, keepdims=True)
                 part = _tangent(part, getattr(raw, name), norms)
-            parts.append(np.ravel(part) * self._units[name])
+            parts.append(np.ravel(part) * self.units[name])
         return np.concatenate(parts)
 
 

@@ -1,29 +1,23 @@
-"""`OTKClassifier` and `OTKRegressor`: embeddings trained with labels, end to end."""
+"""What `OTKClassifier` and `OTKRegressor` have in common: the training of an embedding."""
 
+import copy
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
-    RegressorMixin,
     TransformerMixin,
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import _check_sample_weight
 
 from otk_sklearn._embedding import OTKEmbedding
-from otk_sklearn._head import logistic_loss, softmax_loss, squared_loss
-from otk_sklearn._objective import Problem, parameters_of
+from otk_sklearn._objective import Objective, Problem, embedding_of, parameters_of
 from otk_sklearn._parallel import single_threaded
 from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._training import (
@@ -32,6 +26,7 @@ from otk_sklearn._training import (
     Training,
     minimize_by_batches,
     minimize_whole,
+    run_epoch,
 )
 from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite, record_fit_input
 
@@ -41,7 +36,7 @@ _FEW_SETS = 200
 _TRAINABLE = ("references", "anchors", "gamma")
 
 
-class _SupervisedEmbedding(
+class SupervisedEmbedding(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
 ):
     """What both have in common: the embedding, its training, and the linear model."""
@@ -154,11 +149,27 @@ class _SupervisedEmbedding(
         self : object
         """
         progress = Progress(self, self.max_epochs, X, y, sample_weight)
-        sets = as_sets(X)
+        goes_on = self.warm_start and hasattr(self, "embedding_")
+        sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
             attributes = self._train(X, sets, y, sample_weight, progress)
         progress.end(attributes)
         record_fit_input(self, X, sets)
+        vars(self).update(attributes)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        if self.early_stopping is True:
+            raise ValueError(
+                "early_stopping=True is given with partial_fit, which holds no sets out; "
+                "expected 'auto' or False."
+            )
+        goes_on = hasattr(self, "embedding_")
+        sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = self._train_on(X, sets, y, sample_weight, classes, goes_on)
+        if not goes_on:
+            record_fit_input(self, X, sets)
         vars(self).update(attributes)
         return self
 
@@ -190,11 +201,14 @@ class _SupervisedEmbedding(
     def _train(self, X, sets, y, sample_weight, progress):
         """Return the fitted attributes."""
         trainable = self._check_trainable()
-        check_finite(sets)
-        of_targets, problem = self._problem(sets, y, sample_weight)
+        goes_on = self.warm_start and hasattr(self, "embedding_")
+        of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
         problem = problem.distinct()
         random = check_random_state(self.random_state)
-        embedding, start = self._start(X, problem, random)
+        if goes_on:
+            embedding, start = self.embedding_, self._parameters(problem)
+        else:
+            embedding, start = self._unsupervised(X, problem, random), None
         training = Training(
             embedding,
             problem,
@@ -210,10 +224,11 @@ class _SupervisedEmbedding(
         def attributes_of(monitor):
             return {
                 **of_targets,
-                **self._attributes(*training.result(monitor.best)),
+                **self._attributes(*training.result(monitor.best), objective.units),
                 "loss_curve_": list(monitor.losses),
                 "validation_scores_": list(monitor.scores) if holds_out else None,
                 "n_iter_": len(monitor.losses),
+                "_adam": None,
             }
 
         def report(monitor):
@@ -230,15 +245,53 @@ class _SupervisedEmbedding(
             report,
         )
         if self._uses_adam(problem):
-            adam = Adam(len(objective.start), self.learning_rate_init)
+            rate = self.learning_rate_init
             minimize_by_batches(
-                objective, adam, self.batch_size, self.max_epochs, random, monitor
+                objective, rate, self.batch_size, self.max_epochs, random, monitor
             )
         else:
             minimize_whole(objective, self.max_epochs, monitor)
         if monitor.diverged:
             self._warn_diverged(len(monitor.losses))
         return attributes_of(monitor)
+
+    def _train_on(self, X, sets, y, sample_weight, classes, goes_on):
+        """Return the attributes after one epoch more, over these sets."""
+        trainable = self._check_trainable()
+        of_targets, problem = self._problem(sets, y, sample_weight, classes, goes_on)
+        random = check_random_state(self.random_state)
+        if goes_on:
+            embedding, start = self.embedding_, self._parameters(problem)
+            problem, units = problem._replace(alpha=self.alpha_), self._units
+        else:
+            embedding = self._unsupervised(X, problem, random)
+            training = Training(
+                embedding, problem, self.alpha, (), False, None, None, random
+            )
+            problem, units = training.objective.problem, training.objective.units
+            start = training.objective.parameters(training.objective.start)
+        objective = Objective(embedding, start, problem, trainable, self.refit_head, units)
+        flat = objective.start
+        adam = copy.deepcopy(getattr(self, "_adam", None))
+        if adam is None or adam.size != len(flat):
+            adam = Adam(len(flat))
+        rate = self.learning_rate_init
+        flat, loss = run_epoch(objective, adam, flat, self.batch_size, (rate, rate), random)
+        losses = [*getattr(self, "loss_curve_", []), loss]
+        if not np.isfinite(loss):
+            self._warn_diverged(len(losses))
+        elif self.refit_head:
+            objective.refit(flat)
+        parameters = objective.parameters(flat)
+        head = parameters.coef, parameters.intercept
+        return {
+            **of_targets,
+            **self._attributes(embedding_of(embedding, parameters), problem, head, units),
+            "loss_curve_": losses,
+            "validation_scores_": None,
+            "n_iter_": len(losses),
+            "_adam": adam,
+        }
 
     def _warn_diverged(self, n_epochs):
         warnings.warn(
@@ -259,36 +312,40 @@ class _SupervisedEmbedding(
             )
         return tuple(self.trainable)
 
-    def _problem(self, sets, y, sample_weight):
+    def _problem(self, sets, y, sample_weight, classes=None, goes_on=False):
         """Return what is to be remembered of the targets, and the `Problem`."""
+        check_finite(sets)
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
-        attributes, y, targets = self._encode(y)
+        attributes, y, targets = self._encode(y, classes, goes_on)
         check_consistent_length(sets, targets)
+        if goes_on and targets.shape[1] != len(self.intercept_):
+            raise ValueError(
+                f"y has {targets.shape[1]} outputs; expected {len(self.intercept_)}, as "
+                "before."
+            )
         weights = _check_sample_weight(
             sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
         )
+        weights = weights * self._class_weight_of(y)
         if not weights.any():
             raise ValueError("sample_weight is 0 for all sets; expected a positive one.")
-        weights = weights * self._class_weight_of(y)
         kept = np.flatnonzero(weights)
-        problem = self._make_problem(sets, targets, weights)
-        return attributes, problem.part(kept)
+        problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
+        return attributes, self._standardize(problem, goes_on)
 
-    def _start(self, X, problem, random):
-        """Return the embedding to start from, and with a warm start, all parameters."""
-        if self.warm_start and hasattr(self, "embedding_"):
-            return self.embedding_, self._parameters(problem)
+    def _unsupervised(self, X, problem, random):
+        """Return the embedding that is learned without labels."""
         names = OTKEmbedding._get_param_names()
         embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
         embedding.random_state = random
         residual = embedding._fit(X, problem.sets, problem.weights)
         embedding._warn_unconverged(residual, " that references were learned from")
         embedding.random_state = self.random_state
-        return embedding, None
+        return embedding
 
     def _parameters(self, problem):
         """What has been learned so far, as `Parameters`."""
@@ -297,7 +354,7 @@ class _SupervisedEmbedding(
         intercept = (self.intercept_ - problem.center) / scale
         return parameters_of(self.embedding_, coef, intercept)
 
-    def _attributes(self, embedding, problem, head):
+    def _attributes(self, embedding, problem, head, units):
         coef, intercept = head
         scale = np.broadcast_to(problem.scale, intercept.shape)
         names = ("n_features_in_", "feature_names_in_", "_single_elements")
@@ -306,6 +363,8 @@ class _SupervisedEmbedding(
             "coef_": coef * scale[:, np.newaxis],
             "intercept_": intercept * scale + problem.center,
             "alpha_": problem.alpha,
+            "_scaling": (problem.center, problem.scale),
+            "_units": units,
             **{name: vars(embedding)[name] for name in names if name in vars(embedding)},
         }
 
@@ -326,105 +385,12 @@ class _SupervisedEmbedding(
             )
         return self.validation_fraction if early_stopping else None
 
+    def _standardize(self, problem, goes_on):
+        return problem
+
     def _class_weight_of(self, y):
         return 1.0
 
     def _scores(self, X):
         """Scores of sets, of shape (n_sets, n_outputs)."""
         return self.transform(X) @ self.coef_.T + self.intercept_
-
-
-class OTKClassifier(ClassifierMixin, _SupervisedEmbedding):
-    """Classify sets by an embedding that is trained with the labels."""
-
-    _parameter_constraints: dict = {
-        **_SupervisedEmbedding._parameter_constraints,
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
-    }
-
-    class_weight = None
-
-    def predict(self, X):
-        """Predict the class of each set, or its labels."""
-        scores = self._scores(X)
-        if self._multilabel:
-            return (scores > 0).astype(int)
-        if scores.shape[1] > 1:
-            return self.classes_[scores.argmax(axis=1)]
-        return self.classes_[((scores[:, 0] > 0) & (len(self.classes_) > 1)).astype(int)]
-
-    def decision_function(self, X):
-        """Scores."""
-        scores = self._scores(X)
-        return scores if self._multilabel or scores.shape[1] > 1 else scores[:, 0]
-
-    def predict_proba(self, X):
-        """Probabilities."""
-        scores = self._scores(X)
-        if self._multilabel:
-            return expit(scores)
-        if scores.shape[1] > 1:
-            return softmax(scores, axis=1)
-        if len(self.classes_) == 1:
-            return np.ones_like(scores)
-        return np.hstack([expit(-scores), expit(scores)])
-
-    def _encode(self, y):
-        y = check_array(y, ensure_2d=False, dtype=None, accept_sparse=True)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError("y has several columns of classes; expected one")
-        binarizer = LabelBinarizer().fit(y)
-        attributes = {
-            "classes_": binarizer.classes_,
-            "_multilabel": kind == "multilabel-indicator",
-        }
-        targets = binarizer.transform(y)
-        return attributes, y, np.asarray(targets, np.float64)
-
-    def _make_problem(self, sets, targets, weights):
-        several = targets.shape[1] > 1 and (targets.sum(axis=1) == 1).all()
-        return Problem(sets, targets, weights, softmax_loss if several else logistic_loss)
-
-    def _class_weight_of(self, y):
-        if self.class_weight is None:
-            return 1.0
-        return compute_sample_weight(self.class_weight, y)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-class OTKRegressor(RegressorMixin, _SupervisedEmbedding):
-    """Predict numbers from sets, by an embedding that is trained with them."""
-
-    def predict(self, X):
-        """Predict."""
-        scores = self._scores(X)
-        return scores[:, 0] if self._one_output else scores
-
-    def _encode(self, y):
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if y.ndim > 2:
-            raise ValueError
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return {"_one_output": y.ndim == 1}, y, y.reshape(len(y), -1)
-
-    def _make_problem(self, sets, targets, weights):
-        center = np.average(targets, axis=0, weights=weights)
-        scale = np.sqrt(np.average((targets - center) ** 2, axis=0, weights=weights))
-        scale[scale == 0] = 1.0
-        return Problem(
-            sets, (targets - center) / scale, weights, squared_loss, center, scale
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -1,5 +1,7 @@
 """Training with labels: how the objective is minimised, and when it is time to stop."""
 
+import itertools
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -25,7 +27,6 @@ class Adam:
     ----------
     size : int
         Length of gradients.
-    learning_rate : float
 
     References
     ----------
@@ -35,21 +36,21 @@ class Adam:
 
     _DECAY, _SQUARE_DECAY, _SMALLEST = 0.9, 0.999, 1e-8
 
-    def __init__(self, size, learning_rate):
-        self.learning_rate = learning_rate
+    def __init__(self, size):
+        self.size = size
         self._mean, self._square, self._n_steps = np.zeros(size), np.zeros(size), 0
 
     def step(self, gradient):
-        """Return what to subtract, now that this is the gradient."""
+        """Return the step against this gradient, for a learning rate of 1."""
         self._n_steps += 1
         self._mean += (1 - self._DECAY) * (gradient - self._mean)
         self._square += (1 - self._SQUARE_DECAY) * (gradient**2 - self._square)
         mean = self._mean / (1 - self._DECAY**self._n_steps)
         square = self._square / (1 - self._SQUARE_DECAY**self._n_steps)
-        return self.learning_rate * mean / (np.sqrt(square) + self._SMALLEST)
+        return mean / (np.sqrt(square) + self._SMALLEST)
 
 
-def minimize_by_batches(objective, adam, batch_size, max_epochs, random, monitor):
+def minimize_by_batches(objective, learning_rate, batch_size, max_epochs, random, monitor):
     """Take a step of Adam for each batch of sets, epoch after epoch.
 
     Steps become shorter, linearly, such that one after the last epoch would have no length.
@@ -57,7 +58,8 @@ def minimize_by_batches(objective, adam, batch_size, max_epochs, random, monitor
     Parameters
     ----------
     objective : Objective
-    adam : Adam
+    learning_rate : float
+        Of the first step.
     batch_size : int
     max_epochs : int
     random : RandomState
@@ -65,27 +67,29 @@ def minimize_by_batches(objective, adam, batch_size, max_epochs, random, monitor
     monitor : callable
         Called with the vector and the mean loss after each epoch; returns whether to stop.
     """
-    flat = objective.start
-    for epoch in range(max_epochs):
-        lengths = 1 - epoch / max_epochs, 1 - (epoch + 1) / max_epochs
-        flat, loss = run_epoch(objective, adam, flat, batch_size, lengths, random)
+    flat, adam = objective.start, Adam(len(objective.start))
+    rates = np.linspace(learning_rate, 0.0, max_epochs + 1)
+    for first_and_last in itertools.pairwise(rates):
+        flat, loss = run_epoch(objective, adam, flat, batch_size, first_and_last, random)
         if objective.refits_head:
             objective.refit(flat)
         if monitor(flat, loss):
             break
 
 
-def run_epoch(objective, adam, flat, batch_size, lengths, random):
+def run_epoch(objective, adam, flat, batch_size, rates, random):
     """Take a step of Adam for each batch of sets.
 
     Parameters
     ----------
-    objective, adam, batch_size, random
+    objective : Objective
+    adam : Adam
+    batch_size, random
         As in `minimize_by_batches`.
     flat : ndarray
         The vector to start from.
-    lengths : pair of float
-        What the first step is multiplied by, and one after the last.
+    rates : pair of float
+        The learning rates of the first step, and of one after the last.
 
     Returns
     -------
@@ -101,8 +105,8 @@ def run_epoch(objective, adam, flat, batch_size, lengths, random):
         loss, gradient = objective(flat, batch)
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             return flat, np.nan
-        length = lengths[0] + (lengths[1] - lengths[0]) * i / n_batches
-        flat = objective.back_on_spheres(flat - length * adam.step(gradient))
+        rate = rates[0] + (rates[1] - rates[0]) * i / n_batches
+        flat = objective.back_on_spheres(flat - rate * adam.step(gradient))
         losses.append(loss * weights[batch].sum())
     return flat, sum(losses) / weights.sum()
 
