@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test format docs defaults accuracy parts bench bench-pieces test-lowest clean
+.PHONY: demo test format docs defaults accuracy labels parts bench bench-training bench-pieces \
+	test-lowest clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -23,11 +24,17 @@ docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 accuracy: $(VENV)/benchmarks.installed  ## Accuracy on real data, defaults, nothing tuned
 	$(BIN)/python benchmarks/accuracy.py
 
+labels: $(VENV)/benchmarks.installed  ## What training with labels adds on real data
+	$(BIN)/python benchmarks/labels.py
+
 parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on real data
 	$(BIN)/python benchmarks/parts.py
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
 	$(BIN)/python benchmarks/speed.py
+
+bench-training: $(VENV)/training.installed  ## Speed of training against PyTorch
+	$(BIN)/python benchmarks/training.py
 
 bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept in .asv
 	cd benchmarks && ../$(BIN)/asv machine --yes

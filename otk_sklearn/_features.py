@@ -68,12 +68,13 @@ class FeatureMap:
 
         It returns the kernel between elements and anchors, of shape (n_elements,
         n_components), and the norms of its rows. The next call in the same thread
-        overwrites the kernel.
+        overwrites the kernel. But for the linear kernel, its `pull_back` is the gradients'
+        way back.
         """
         if self.kernel == "linear":
             return lambda elements: (elements, row_norms(elements))
-        rbf = _Rbf(self.anchors, self.gamma, dtype)
-        return rbf if self.kernel == "rbf" else rbf.homogeneous
+        kernel = _Rbf if self.kernel == "rbf" else _Homogeneous
+        return kernel(self.anchors, self.gamma, dtype)
 
     def whiten(self, rows):
         """Apply D to each of the rows: what `kappa_in` gave, or sums of it."""
@@ -293,6 +294,8 @@ def _norms(rows):
 class _Rbf:
     """`exp(-gamma ||x - w||^2)` with the anchors w, by one matrix product.
 
+    A call leaves its rows in the thread's buffers, for `pull_back`.
+
     Parameters
     ----------
     anchors : ndarray of shape (n_components, n_features)
@@ -320,22 +323,49 @@ class _Rbf:
         ones = np.ones(len(elements), elements.dtype)
         return self._scaled_rows(elements, ones, ones)
 
-    def homogeneous(self, elements):
-        """Return `||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x is, and its rows' norms.
+    def pull_back(self, products, out=None):
+        """Take gradients back through the kernel of this thread's last call.
 
-        The anchors are unit-norm. For unit vectors `2 (cos - 1) = -||u - w||^2`, which is
-        safe from cancellation.
+        Parameters
+        ----------
+        products : ndarray of shape (n_elements, n_components)
+            Gradients with respect to kernel values, times these.
+        out : ndarray of shape (n_elements, n_features), default=None
+            Filled with the gradient with respect to the elements.
+
+        Returns
+        -------
+        anchors : ndarray of float64 of shape (n_components, n_features)
+            The gradient with respect to anchors.
+        log_gamma : float
+            That with respect to the logarithm of gamma.
         """
-        norms, extreme = _norms(elements)
-        if len(extreme):
-            unit, norms = unit_rows(elements)
-            return self._scaled_rows(unit, np.ones_like(norms), norms)
-        return self._scaled_rows(elements, norms, norms)
+        x, squares = self.last_rows
+        out_of_range = ~np.isfinite(squares)
+        if out_of_range.any():  # so far out that their kernel is 0
+            x[out_of_range], squares[out_of_range] = 0, 0
+        centered = self.twice_centered / 2
+        row_sums, column_sums = products.sum(axis=1), products.sum(axis=0)
+        moments = products.T @ x
+        distances = row_sums @ squares + column_sums @ self.squares
+        distances -= 2 * np.vdot(moments, centered)
+        if out is not None:
+            np.matmul(products, centered, out=out)
+            out -= row_sums[:, np.newaxis] * x
+            out *= 2 * self.factor
+        moments -= column_sums[:, np.newaxis] * centered
+        return 2 * self.factor * moments.astype(np.float64), -float(distances)
+
+    @property
+    def last_rows(self):
+        """Centred rows that this thread was last called with, and their squared norms."""
+        return self.buffers.last("x"), self.buffers.last("squares")
 
     def _scaled_rows(self, rows, divisors, scales):
         """The kernel between `rows / divisors` and the anchors, times `scales`."""
         x = self.buffers.empty("x", rows.shape, rows.dtype)
-        squares, norms = np.empty_like(divisors), np.empty_like(scales)
+        squares = self.buffers.empty("squares", divisors.shape, rows.dtype)
+        norms = np.empty_like(scales)
         _kernels.center_rows(rows, divisors, self.center, self.factor, x, squares)
         shape = len(rows), len(self.anchors)
         kappa = self.buffers.empty("kappa", shape, rows.dtype)
@@ -354,3 +384,32 @@ class _Rbf:
         if self.center.dtype == np.float32:
             return _Rbf(self.anchors, self.gamma, np.float64)(rows)[0]
         return np.exp(-self.gamma * cdist(rows, self.anchors, "sqeuclidean"))
+
+
+class _Homogeneous(_Rbf):
+    """`||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x is, with unit-norm anchors w.
+
+    For unit vectors `2 (cos - 1) = -||u - w||^2`, which is safe from cancellation.
+    """
+
+    def __call__(self, elements):
+        """Return the kernel between the elements and the anchors, and its rows' norms."""
+        norms, extreme = _norms(elements)
+        if len(extreme):
+            unit, norms = unit_rows(elements)
+            kappa = self._scaled_rows(unit, np.ones_like(norms), norms)
+        else:
+            kappa = self._scaled_rows(elements, norms, norms)
+        self.buffers.norms = norms
+        return kappa
+
+    def pull_back(self, products, out=None):
+        """Take gradients back through the kernel of this thread's last call, as `_Rbf`."""
+        gradients = super().pull_back(products, out)
+        if out is not None:  # along the sphere, and outwards
+            x, _ = self.last_rows
+            unit, norms = x / self.factor + self.center, self.buffers.norms
+            outwards = products.sum(axis=1) - np.einsum("ic,ic->i", out, unit)
+            out += outwards[:, np.newaxis] * unit
+            out /= np.where(norms > 0, norms, np.inf)[:, np.newaxis]
+        return gradients

@@ -10,10 +10,9 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.extmath import row_norms
 
-from otk_sklearn import _adjoints, _kernels
-from otk_sklearn._features import FeatureMap, inverse_root, unit_rows
+from otk_sklearn import _adjoints
+from otk_sklearn._features import FeatureMap, inverse_root
 from otk_sklearn._matching import Matching
 
 
@@ -56,8 +55,6 @@ class DifferentiableMatching(Matching):
     def __init__(self, *args, trains_kernel, **kwargs):
         super().__init__(*args, **kwargs)
         self._trains_kernel = trains_kernel and self.feature_map.kernel != "linear"
-        if self._trains_kernel:
-            self._kernel_gradient = _KernelGradient(self.feature_map, self.dtype)
 
     def gradients(self, sets, slope_of, element_gradients=None):
         """Embed sets, and take the gradient of a function of their embeddings back.
@@ -154,67 +151,8 @@ class DifferentiableMatching(Matching):
             return summed
         kappa_gradients *= kappa
         part = None if out is None else out[rows]
-        summed.anchors, summed.log_gamma = self._kernel_gradient(
-            sets.values[rows], kappa_gradients, part
-        )
+        summed.anchors, summed.log_gamma = self._kappa_of.pull_back(kappa_gradients, part)
         return summed
-
-
-class _KernelGradient:
-    """Gradients through the kernel between elements and anchors.
-
-    Parameters
-    ----------
-    feature_map : FeatureMap
-    dtype : dtype
-        Of the elements.
-    """
-
-    def __init__(self, feature_map, dtype):
-        anchors = feature_map.anchors.astype(np.float64, copy=False)
-        self._homogeneous = feature_map.kernel == "homogeneous"
-        root = np.sqrt(feature_map.gamma)
-        self._center = anchors.mean(axis=0).astype(dtype)
-        self._root = np.dtype(dtype).type(root)
-        self._anchors = ((anchors - anchors.mean(axis=0)) * root).astype(dtype)
-        self._squares = row_norms(self._anchors, squared=True)
-
-    def __call__(self, elements, products, element_gradients=None):
-        """Return the gradients with respect to anchors and the logarithm of gamma.
-
-        Parameters
-        ----------
-        elements : ndarray of shape (n_elements, n_features)
-        products : ndarray of shape (n_elements, n_components)
-            Gradients with respect to kernel values, times these.
-        element_gradients : ndarray of shape (n_elements, n_features), default=None
-            Filled.
-        """
-        rows, norms = elements, np.ones(len(elements), elements.dtype)
-        if self._homogeneous:
-            rows, norms = unit_rows(elements)
-        x, squares = np.empty_like(rows), np.empty(len(rows), rows.dtype)
-        ones = np.ones(len(rows), rows.dtype)
-        _kernels.center_rows(rows, ones, self._center, self._root, x, squares)
-        out_of_range = ~np.isfinite(squares)
-        if out_of_range.any():  # so far out that their kernel is 0
-            x[out_of_range], squares[out_of_range] = 0, 0
-        row_sums, column_sums = products.sum(axis=1), products.sum(axis=0)
-        moments = products.T @ x
-        distances = row_sums @ squares + column_sums @ self._squares
-        distances -= 2 * np.vdot(moments, self._anchors)
-        pull = 2 * self._root
-        if element_gradients is not None:
-            slopes = products @ self._anchors
-            slopes -= row_sums[:, np.newaxis] * x
-            slopes *= pull
-            if self._homogeneous:  # along the sphere, and outwards
-                outwards = row_sums - np.einsum("ic,ic->i", slopes, rows)
-                slopes += outwards[:, np.newaxis] * rows
-                slopes /= np.where(norms > 0, norms, np.inf)[:, np.newaxis]
-            element_gradients[:] = slopes
-        moments -= column_sums[:, np.newaxis] * self._anchors
-        return pull * moments.astype(np.float64), -float(distances)
 
 
 class DifferentiableMap:
@@ -236,9 +174,9 @@ class DifferentiableMap:
     def __init__(self, kernel, gamma, anchors, damping):
         self.feature_map = FeatureMap(kernel, gamma, anchors)
         if kernel != "linear":
-            gram, _ = self.feature_map.kappa_in(np.float64)(anchors)
-            normalization, self._root_pull_back = inverse_root(gram, damping)
-            self._gram = gram
+            self._kappa_of = self.feature_map.kappa_in(np.float64)
+            self._gram, _ = self._kappa_of(anchors)
+            normalization, self._root_pull_back = inverse_root(self._gram, damping)
             self.feature_map = dataclasses.replace(
                 self.feature_map, normalization=normalization
             )
@@ -260,9 +198,8 @@ class DifferentiableMap:
             return of_references, None, None
         of_root = np.einsum("rjc,rjd->cd", references, gradients.supports)
         of_gram = self._root_pull_back(of_root + gradients.normalization)
-        kernel_gradient = _KernelGradient(self.feature_map, np.float64)
         # Anchors stand on both sides of their own kernel, which is symmetric.
-        anchors, log_gamma = kernel_gradient(self.feature_map.anchors, of_gram * self._gram)
+        anchors, log_gamma = self._kappa_of.pull_back(of_gram * self._gram)
         return (
             of_references,
             gradients.anchors + 2 * anchors,

@@ -89,7 +89,12 @@ class Buffers(threading.local):
         held = vars(self).get(name)
         if held is None or held.size < size or held.dtype != dtype:
             held = vars(self)[name] = np.empty(size, dtype)
-        return held[:size].reshape(shape)
+        last = vars(self)["last " + name] = held[:size].reshape(shape)
+        return last
+
+    def last(self, name):
+        """Return the array of this name that was given out last."""
+        return vars(self)["last " + name]
 
 
 def chunk_rows(n_components):

@@ -38,12 +38,14 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     optimizer : {"auto", "adam", "lbfgs"}, default="auto"
         "adam" takes a step for each of many small batches, "lbfgs" looks at all sets in
         each of its iterations: for small data. "auto" is "lbfgs" for fewer than 200 sets.
-    learning_rate_init : float, default=0.1
-        Size of Adam's first steps. It shrinks linearly, to nothing after `max_epochs`. Each
-        parameter has a unit of its own (a support's norm, the kernel's width), so that the
-        scale of the data plays no part. Not used by "lbfgs".
-    batch_size : int, default=64
-        Sets in a batch, about. Not used by "lbfgs".
+    learning_rate_init : float, default=0.2
+        Size of Adam's steps. It grows over the first hundred, and shrinks linearly, to
+        nothing after `max_epochs`. Each parameter has a unit of its own (a support's norm,
+        the kernel's width), so that the scale of the data plays no part. Not used by
+        "lbfgs".
+    batch_size : int or "auto", default="auto"
+        Sets in a batch, about. "auto" is a sixteenth of all sets, but at least 32 and at
+        most 256. Not used by "lbfgs".
     max_epochs : int, default=50
         Most times that Adam goes over all sets, or most iterations of "lbfgs".
     training_tol : float, default=1e-4
@@ -53,7 +55,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         stop. Otherwise, the training loss does. "auto" is True from 200 sets on.
     validation_fraction : float, default=0.1
         The part of the sets to hold out. The linear model is at last fitted to all sets.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
         Training stops after this many epochs in a row without an improvement.
     trainable : "all" or list of {"references", "anchors", "gamma"}, default="all"
         What of the embedding is trained. With an empty list, only the linear model is.

@@ -33,6 +33,11 @@ from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite, recor
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
 
+# Batches in an epoch, where that leaves them between so many sets. Small data needs small
+# ones, to come to enough steps; large ones take less time for each set.
+_BATCHES = 16
+_BATCH_SIZES = 32, 256
+
 _TRAINABLE = ("references", "anchors", "gamma")
 
 
@@ -46,7 +51,7 @@ class SupervisedEmbedding(
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"cv"})],
         "optimizer": [StrOptions({"auto", "adam", "lbfgs"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "training_tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -84,13 +89,13 @@ class SupervisedEmbedding(
         random_state=None,
         alpha="cv",
         optimizer="auto",
-        learning_rate_init=0.1,
-        batch_size=64,
+        learning_rate_init=0.2,
+        batch_size="auto",
         max_epochs=50,
         training_tol=1e-4,
         early_stopping="auto",
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         trainable="all",
         refit_head=False,
         warm_start=False,
@@ -245,9 +250,9 @@ class SupervisedEmbedding(
             report,
         )
         if self._uses_adam(problem):
-            rate = self.learning_rate_init
+            rate, batch_size = self.learning_rate_init, self._batch_size(problem)
             minimize_by_batches(
-                objective, rate, self.batch_size, self.max_epochs, random, monitor
+                objective, rate, batch_size, self.max_epochs, random, monitor
             )
         else:
             minimize_whole(objective, self.max_epochs, monitor)
@@ -276,7 +281,8 @@ class SupervisedEmbedding(
         if adam is None or adam.size != len(flat):
             adam = Adam(len(flat))
         rate = self.learning_rate_init
-        flat, loss = run_epoch(objective, adam, flat, self.batch_size, (rate, rate), random)
+        batch_size = self._batch_size(problem)
+        flat, loss = run_epoch(objective, adam, flat, batch_size, (rate, rate), random)
         losses = [*getattr(self, "loss_curve_", []), loss]
         if not np.isfinite(loss):
             self._warn_diverged(len(losses))
@@ -372,6 +378,12 @@ class SupervisedEmbedding(
         if self.optimizer == "auto":
             return len(problem.weights) >= _FEW_SETS
         return self.optimizer == "adam"
+
+    def _batch_size(self, problem):
+        if self.batch_size == "auto":
+            smallest, largest = _BATCH_SIZES
+            return min(max(len(problem.weights) // _BATCHES, smallest), largest)
+        return self.batch_size
 
     def _validation_fraction(self, problem):
         """The part of the sets to hold out, or None."""

@@ -23,6 +23,9 @@ _SMALL_LOSS = 0.1
 class Adam:
     """Steps whose size is that of gradients over what is usual for them.
 
+    The first hundred steps are shorter: what is usual isn't known yet, and training starts
+    from a linear model whose gradient is nothing but noise.
+
     Parameters
     ----------
     size : int
@@ -35,6 +38,7 @@ class Adam:
     """
 
     _DECAY, _SQUARE_DECAY, _SMALLEST = 0.9, 0.999, 1e-8
+    _N_SHORT_STEPS = 100
 
     def __init__(self, size):
         self.size = size
@@ -47,7 +51,8 @@ class Adam:
         self._square += (1 - self._SQUARE_DECAY) * (gradient**2 - self._square)
         mean = self._mean / (1 - self._DECAY**self._n_steps)
         square = self._square / (1 - self._SQUARE_DECAY**self._n_steps)
-        return mean / (np.sqrt(square) + self._SMALLEST)
+        length = min(1.0, self._n_steps / self._N_SHORT_STEPS)
+        return length * mean / (np.sqrt(square) + self._SMALLEST)
 
 
 def minimize_by_batches(objective, learning_rate, batch_size, max_epochs, random, monitor):
@@ -223,7 +228,7 @@ class Training:
         embeddings, _ = trained._embed(problem.sets)
         if self._chooses_alpha and len(self.held_out):
             splits = [(self.trained_on, self.held_out)]
-            alphas = [problem.alpha * _ALPHA_STEP**power for power in (1, 0, -1, -2)]
+            alphas = [problem.alpha * _ALPHA_STEP**power for power in (1, 0, -1)]
             alpha = problem.choose_alpha(embeddings, splits, alphas)
             problem = problem._replace(alpha=alpha)
         head = problem.fit_head(embeddings, (parameters.coef, parameters.intercept))

@@ -1,0 +1,330 @@
+"""Speed of training: an epoch against `transform`, and against padded PyTorch.
+
+    python benchmarks/training.py
+
+An epoch takes a step of Adam for each batch of 70 % of the peptides, with respect to
+references, anchors, bandwidth and linear model. All that is compared runs in turns: times
+are the best of the rounds, ratios the medians over the rounds. Of one batch, loss and
+gradients of both are compared, by plans that have converged.
+
+What PyTorch differentiates is written such that it is fast: batches are padded before
+time is taken; whitening comes after pooling, as ours does; scalings instead of logarithms;
+and as many iterations as our tolerance leads to on average, without a look at errors.
+Batches of sets of about the same length need least padding, but are always the same.
+
+Where other programs run at the same time, two threads of PyTorch wait for each other
+and take up to ten times as long: only times of one thread tell something there.
+"""
+
+import functools
+import os
+import platform
+import time
+from importlib.metadata import version
+from typing import NamedTuple
+
+import numpy as np
+import peers
+import problems
+
+from otk_sklearn import OTKClassifier, OTKEmbedding
+from otk_sklearn._head import logistic_loss
+from otk_sklearn._objective import Objective, Problem, parameters_of, units_of
+from otk_sklearn._parallel import single_threaded
+from otk_sklearn._training import Adam, run_epoch
+
+N_THREADS = 2
+N_ROUNDS = 3
+FILTER_SIZE = 5
+SIZES = [(10, 128), (50, 64)]  # n_supports, n_components
+
+# The number of Sinkhorn iterations that the paper trains with.
+PAPER_ITERATIONS = 10
+
+# What makes plans of the batch that gradients are compared on converge.
+CONVERGED = {"tol": 1e-6, "max_iter": 10_000}
+CONVERGED_ITERATIONS = 300
+MAX_DEVIATION = 1e-2
+
+# Weight of the penalty: it has no influence on times.
+ALPHA = 1.0
+
+_DEFAULTS = OTKClassifier().get_params()
+BATCH_SIZE, LEARNING_RATE = _DEFAULTS["batch_size"], _DEFAULTS["learning_rate_init"]
+TRAINABLE = "references", "anchors", "gamma"
+
+
+class Case(NamedTuple):
+    """A fitted embedding, and what is trained from there.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding
+    start : Parameters
+    problem : Problem
+    units : dict
+    """
+
+    embedding: OTKEmbedding
+    start: tuple
+    problem: Problem
+    units: dict
+
+    def objective(self, units=None):
+        """Return the `Objective` that `OTKClassifier` minimises."""
+        units = self.units if units is None else units
+        return Objective(self.embedding, self.start, self.problem, TRAINABLE, False, units)
+
+    def epoch(self, n_jobs=N_THREADS):
+        """Train for one epoch from the start, and return the loss."""
+        objective = self.objective()
+        self.embedding.set_params(n_jobs=n_jobs)
+        adam, rates = Adam(len(objective.start)), (LEARNING_RATE, LEARNING_RATE)
+        random = np.random.RandomState(0)
+        with single_threaded(), np.errstate(all="ignore"):
+            _, loss = run_epoch(objective, adam, objective.start, BATCH_SIZE, rates, random)
+        self.embedding.set_params(n_jobs=N_THREADS)
+        return loss
+
+    def transform(self):
+        """Embed the sets."""
+        return self.embedding.transform(self.problem.sets)
+
+
+def make_case(n_supports, n_components):
+    """Fit what training starts from."""
+    X, y = problems.peptides()
+    n_sets = int(0.7 * len(X))
+    sets = X[:n_sets].astype(np.float32)
+    targets = y[:n_sets, np.newaxis].astype(np.float64)
+    problem = Problem(sets, targets, np.ones(n_sets), logistic_loss, alpha=ALPHA)
+    embedding = OTKEmbedding(
+        n_supports,
+        n_components=n_components,
+        filter_size=FILTER_SIZE,
+        n_jobs=N_THREADS,
+        random_state=0,
+    ).fit(sets)
+    embeddings = embedding.transform(sets)
+    start = parameters_of(embedding, *problem.fit_head(embeddings))
+    return Case(embedding, start, problem, units_of(embedding, embeddings))
+
+
+def batches_of(problem, is_sorted):
+    """Return the indices of the sets in each batch: of about one length, or at random."""
+    order = np.random.RandomState(0).permutation(len(problem.sets))
+    if is_sorted:
+        order = np.argsort(problem.sets.lengths, kind="stable")
+    batches = np.array_split(order, round(len(order) / BATCH_SIZE))
+    # Sorted ones in any order, so that steps don't go from short sets to long ones.
+    return [batches[i] for i in np.random.RandomState(1).permutation(len(batches))]
+
+
+class Batch(NamedTuple):
+    """Sets padded to the longest, as tensors.
+
+    Parameters
+    ----------
+    x : tensor of shape (n_sets, n_windows, n_features)
+    squares : tensor of shape (n_sets, n_windows, 1)
+        Squared norms of the windows.
+    masses : tensor of shape (n_sets, n_windows, 1)
+        0 where there is only padding.
+    targets : tensor of shape (n_sets, 1)
+    """
+
+    x: object
+    squares: object
+    masses: object
+    targets: object
+
+
+def padded(problem, index):
+    """Return a `Batch` of some of the sets."""
+    import torch
+
+    windows = [peers.windows(x, FILTER_SIZE) for x in problem.sets[index]]
+    shape = len(windows), max(len(w) for w in windows)
+    x = np.zeros((*shape, windows[0].shape[1]), np.float32)
+    masses = np.zeros((*shape, 1), np.float32)
+    for i, w in enumerate(windows):
+        x[i, : len(w)], masses[i, : len(w)] = w, 1 / len(w)
+    squares = (x**2).sum(axis=2, keepdims=True)
+    targets = problem.targets[index].astype(np.float32)
+    return Batch(*map(torch.from_numpy, [x, squares, masses, targets]))
+
+
+def torch_parameters(case):
+    """Return what is trained as tensors, by name."""
+    import torch
+
+    values = case.start._asdict()
+    values["references"] = values["references"][0]
+    return {
+        name: torch.tensor(value, dtype=torch.float32, requires_grad=True)
+        for name, value in values.items()
+    }
+
+
+def torch_loss(parameters, batch, n_iter, case):
+    """Mean loss of a batch, with the penalty, all of it to be differentiated."""
+    import torch
+    from torch.nn import functional
+
+    epsilon, damping = case.embedding.epsilon, case.embedding.damping
+    x, squares, masses, targets = batch
+    anchors, gamma = parameters["anchors"], parameters["log_gamma"].exp()
+    references = functional.normalize(parameters["references"], dim=1)
+    n_supports = len(references)
+
+    anchor_squares = (anchors**2).sum(dim=1)
+
+    def kappa_of(x, squares):
+        distances = squares + anchor_squares - 2 * (x @ anchors.T)
+        return torch.exp(-gamma * distances.clamp(min=0))
+
+    gram = kappa_of(anchors, anchor_squares.unsqueeze(1))
+    eigenvalues, U = torch.linalg.eigh(gram)
+    normalization = (U / (eigenvalues.clamp(min=0).sqrt() + damping)) @ U.T
+    kappa = kappa_of(x, squares)
+
+    similarity = kappa @ (references @ normalization).T
+    shift = similarity.detach().amax(dim=2, keepdim=True)
+    gibbs = torch.exp((similarity - shift) / epsilon)
+    transposed = gibbs.transpose(1, 2)
+    v = torch.full((len(x), n_supports, 1), 1 / n_supports)
+    for _ in range(n_iter):
+        u = masses / (gibbs @ v)
+        v = (1 / n_supports) / (transposed @ u)
+    plan = u * gibbs * v.transpose(1, 2)
+    embeddings = n_supports * (plan.transpose(1, 2) @ kappa) @ normalization
+
+    coef = parameters["coef"]
+    scores = embeddings.flatten(start_dim=1) @ coef.T + parameters["intercept"]
+    loss = functional.binary_cross_entropy_with_logits(scores, targets)
+    penalty = case.problem.alpha / len(case.problem.sets)
+    return loss + penalty / 2 * (coef**2).sum()
+
+
+def torch_epoch(case, batches, n_iter, n_threads=N_THREADS):
+    """Train for one epoch from the start, and return the loss."""
+    import torch
+
+    torch.set_num_threads(n_threads)
+    parameters = torch_parameters(case)
+    groups = [
+        {"params": [parameter], "lr": LEARNING_RATE * case.units[name]}
+        for name, parameter in parameters.items()
+    ]
+    adam, losses = torch.optim.Adam(groups, fused=True), []
+    for batch in batches:
+        adam.zero_grad()
+        loss = torch_loss(parameters, batch, n_iter, case)
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    return np.mean(losses)
+
+
+def largest_deviation(case):
+    """Compare loss and gradients of one batch, and return how far they are apart."""
+    given = case.embedding.get_params()
+    case.embedding.set_params(**CONVERGED)
+    index = batches_of(case.problem, is_sorted=False)[0]
+    objective = case.objective(dict.fromkeys(case.units, 1.0))
+    loss, gradient = objective(objective.start, index)
+    case.embedding.set_params(**{name: given[name] for name in CONVERGED})
+
+    parameters, start = torch_parameters(case), 0
+    found = torch_loss(parameters, padded(case.problem, index), CONVERGED_ITERATIONS, case)
+    found.backward()
+    deviations = {"loss": abs(found.item() - loss) / loss}
+    for name, parameter in parameters.items():
+        expected = gradient[start : start + parameter.numel()]
+        start += parameter.numel()
+        error = np.linalg.norm(parameter.grad.numpy().ravel() - expected)
+        deviations[name] = error / np.linalg.norm(expected)
+    assert start == len(gradient)
+    name = max(deviations, key=deviations.get)
+    if not deviations[name] <= MAX_DEVIATION:
+        raise AssertionError(f"Relative deviations of loss and gradients: {deviations}")
+    return deviations[name], name
+
+
+def in_turns(functions):
+    """Times of functions of these names, of shape (n_rounds,), after a warm-up."""
+    times = {name: [] for name in functions}
+    for _ in range(1 + N_ROUNDS):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            result = function()
+            times[name].append(time.perf_counter() - start)
+            assert np.isfinite(result).all(), name
+    return {name: np.array(taken[1:]) for name, taken in times.items()}
+
+
+def peers_of(case, n_iter):
+    """Return the epochs of PyTorch, by name."""
+    functions = {}
+    for is_sorted, kind in [(False, "random"), (True, "sorted")]:
+        indices = batches_of(case.problem, is_sorted)
+        batches = [padded(case.problem, index) for index in indices]
+        filled = np.mean(np.concatenate([b.masses.numpy().ravel() > 0 for b in batches]))
+        settings = {(n_iter, N_THREADS), (n_iter, 1)}
+        if is_sorted:
+            settings.add((PAPER_ITERATIONS, N_THREADS))
+        for n, n_threads in sorted(settings):
+            name = f"PyTorch, {kind} batches ({filled:.0%} real), {n} iterations"
+            name += ", one thread" if n_threads == 1 else ""
+            functions[name] = functools.partial(torch_epoch, case, batches, n, n_threads)
+    return functions
+
+
+def report(n_supports, n_components):
+    """Print a table for embeddings of this size."""
+    case = make_case(n_supports, n_components)
+    sets, embedding = case.problem.sets, case.embedding
+    n_iter = embedding.sinkhorn_diagnostics(sets).n_iter
+    print(
+        f"\nn_supports={n_supports}, n_components={n_components}, {len(sets):,} sets, "
+        f"batches of {BATCH_SIZE}; on average {n_iter.mean():.2f} iterations",
+        flush=True,
+    )
+    ours = {
+        "transform": case.transform,
+        "epoch": case.epoch,
+        "epoch, one thread": functools.partial(case.epoch, n_jobs=1),
+    }
+    for function in ours.values():  # before PyTorch is there, and its threads with it
+        function()
+    times = in_turns({**ours, **peers_of(case, max(1, round(n_iter.mean())))})
+    for name, taken in times.items():
+        of_transform = np.median(taken / times["transform"])
+        of_epoch = np.median(taken / times["epoch"])
+        print(
+            f"  {name:<64} {taken.min():7.3f} s, x {of_transform:5.2f} of transform, "
+            f"x {of_epoch:5.2f} of our epoch",
+            flush=True,
+        )
+    theirs, our = (
+        min(taken.min() for name, taken in times.items() if word in name)
+        for word in ["PyTorch", "epoch"]
+    )
+    print(f"  the fastest of PyTorch takes x {theirs / our:.2f} of our fastest")
+    deviation, name = largest_deviation(case)
+    print(f"  largest relative deviation: {deviation:.0e}, of {name}", flush=True)
+
+
+def main():
+    """Print versions, and a table for each size."""
+    print(
+        f"Python {platform.python_version()}, NumPy {np.__version__}, PyTorch "
+        f"{version('torch')}; {N_THREADS} threads unless one; load average before: "
+        f"{os.getloadavg()[0]:.1f}"
+    )
+    for size in SIZES:
+        report(*size)
+
+
+if __name__ == "__main__":
+    main()

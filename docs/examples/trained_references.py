@@ -1,0 +1,86 @@
+"""References before and after training with labels.
+====================================================
+
+Handwritten digits as sets of points once more. A reference of only four supports is learned
+without labels, by K-means, and then trained together with a linear classifier. The picture
+shows, over the plane that the points lie in, what each support looks for, before and after.
+
+    python docs/examples/trained_references.py [PICTURE.png]
+"""
+
+# %%
+# The sets, scaled, in two halves.
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from otk_sklearn import ElementTransformer, OTKClassifier, OTKEmbedding
+from otk_sklearn.datasets import load_digit_points
+
+matplotlib.use("Agg")  # the picture goes to a file, screen or no screen
+from matplotlib import pyplot as plt
+
+X, y = load_digit_points()
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.5, random_state=0, stratify=y
+)
+scaler = ElementTransformer(StandardScaler()).fit(X_train)
+X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+
+# %%
+# Without labels: the embedding, and a logistic regression whose penalty is cross-validated.
+# With labels: the same embedding is only where training starts.
+n_supports = 4
+before = OTKEmbedding(n_supports, random_state=0).fit(X_train)
+logistic = GridSearchCV(
+    make_pipeline(StandardScaler(with_std=False), LogisticRegression(max_iter=1000)),
+    {"logisticregression__C": [0.1, 1, 10, 100, 1000]},
+    cv=3,
+).fit(before.transform(X_train), y_train)
+classifier = OTKClassifier(n_supports, random_state=0).fit(X_train, y_train)
+after = classifier.embedding_
+scores = {
+    "before": logistic.score(before.transform(X_test), y_test),
+    "after": classifier.score(X_test, y_test),
+}
+for name, score in scores.items():
+    print(f"{n_supports} supports, {name} training: accuracy {score:.3f}")
+
+# %%
+# A support lies in feature space, where there is nothing to look at. But each point of the
+# plane has features too, and so a similarity to each support: a map of what it looks for.
+# The third coordinate of the points is how dark they are; the maps show the darkest.
+side = np.linspace(-0.5, 7.5, 65)
+row, column = np.meshgrid(side, side, indexing="ij")
+points = np.column_stack([row.ravel(), column.ravel(), np.full(row.size, 16.0)])
+scaled = scaler.transform([points])
+
+
+def similarities(embedding):
+    """Similarity of each point to each support: embeddings of single points hold psi."""
+    alone = scaled.values[:, np.newaxis]
+    features = embedding.transform(alone).reshape(len(points), n_supports, -1)[:, 0]
+    return (features @ embedding.references_[0].T).T.reshape(n_supports, *row.shape)
+
+
+figure, axes = plt.subplots(
+    2, n_supports, figsize=(9, 4.9), layout="constrained", sharex=True, sharey=True
+)
+for (name, score), embedding, axes_row in zip(scores.items(), [before, after], axes):
+    for support, (ax, values) in enumerate(zip(axes_row, similarities(embedding))):
+        extent = (-0.5, 7.5, 7.5, -0.5)
+        ax.imshow(values, extent=extent, cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set(xticks=[], yticks=[], title=f"support {support}")
+    axes_row[0].set_ylabel(f"{name}: accuracy {score:.3f}")
+figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of a dark point")
+figure.suptitle("What four supports look for, before and after training with labels")
+
+picture = Path(sys.argv[1] if len(sys.argv) > 1 else "trained_references.png").resolve()
+figure.savefig(picture, dpi=150)
+print(f"\nMaps of the supports: {picture}")
