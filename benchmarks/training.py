@@ -49,8 +49,8 @@ MAX_DEVIATION = 1e-2
 # Weight of the penalty: it has no influence on times.
 ALPHA = 1.0
 
-_DEFAULTS = OTKClassifier().get_params()
-BATCH_SIZE, LEARNING_RATE = _DEFAULTS["batch_size"], _DEFAULTS["learning_rate_init"]
+CLASSIFIER = OTKClassifier()
+LEARNING_RATE = CLASSIFIER.learning_rate_init
 TRAINABLE = "references", "anchors", "gamma"
 
 
@@ -63,12 +63,14 @@ class Case(NamedTuple):
     start : Parameters
     problem : Problem
     units : dict
+    batch_size : int
     """
 
     embedding: OTKEmbedding
     start: tuple
     problem: Problem
     units: dict
+    batch_size: int
 
     def objective(self, units=None):
         """Return the `Objective` that `OTKClassifier` minimises."""
@@ -82,7 +84,9 @@ class Case(NamedTuple):
         adam, rates = Adam(len(objective.start)), (LEARNING_RATE, LEARNING_RATE)
         random = np.random.RandomState(0)
         with single_threaded(), np.errstate(all="ignore"):
-            _, loss = run_epoch(objective, adam, objective.start, BATCH_SIZE, rates, random)
+            _, loss = run_epoch(
+                objective, adam, objective.start, self.batch_size, rates, random
+            )
         self.embedding.set_params(n_jobs=N_THREADS)
         return loss
 
@@ -107,15 +111,16 @@ def make_case(n_supports, n_components):
     ).fit(sets)
     embeddings = embedding.transform(sets)
     start = parameters_of(embedding, *problem.fit_head(embeddings))
-    return Case(embedding, start, problem, units_of(embedding, embeddings))
+    units = units_of(embedding, embeddings)
+    return Case(embedding, start, problem, units, CLASSIFIER._batch_size(problem))
 
 
-def batches_of(problem, is_sorted):
+def batches_of(problem, batch_size, is_sorted):
     """Return the indices of the sets in each batch: of about one length, or at random."""
     order = np.random.RandomState(0).permutation(len(problem.sets))
     if is_sorted:
         order = np.argsort(problem.sets.lengths, kind="stable")
-    batches = np.array_split(order, round(len(order) / BATCH_SIZE))
+    batches = np.array_split(order, round(len(order) / batch_size))
     # Sorted ones in any order, so that steps don't go from short sets to long ones.
     return [batches[i] for i in np.random.RandomState(1).permutation(len(batches))]
 
@@ -230,7 +235,7 @@ def largest_deviation(case):
     """Compare loss and gradients of one batch, and return how far they are apart."""
     given = case.embedding.get_params()
     case.embedding.set_params(**CONVERGED)
-    index = batches_of(case.problem, is_sorted=False)[0]
+    index = batches_of(case.problem, case.batch_size, is_sorted=False)[0]
     objective = case.objective(dict.fromkeys(case.units, 1.0))
     loss, gradient = objective(objective.start, index)
     case.embedding.set_params(**{name: given[name] for name in CONVERGED})
@@ -267,7 +272,7 @@ def peers_of(case, n_iter):
     """Return the epochs of PyTorch, by name."""
     functions = {}
     for is_sorted, kind in [(False, "random"), (True, "sorted")]:
-        indices = batches_of(case.problem, is_sorted)
+        indices = batches_of(case.problem, case.batch_size, is_sorted)
         batches = [padded(case.problem, index) for index in indices]
         filled = np.mean(np.concatenate([b.masses.numpy().ravel() > 0 for b in batches]))
         settings = {(n_iter, N_THREADS), (n_iter, 1)}
@@ -287,7 +292,7 @@ def report(n_supports, n_components):
     n_iter = embedding.sinkhorn_diagnostics(sets).n_iter
     print(
         f"\nn_supports={n_supports}, n_components={n_components}, {len(sets):,} sets, "
-        f"batches of {BATCH_SIZE}; on average {n_iter.mean():.2f} iterations",
+        f"batches of {case.batch_size}; on average {n_iter.mean():.2f} iterations",
         flush=True,
     )
     ours = {
