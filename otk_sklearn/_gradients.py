@@ -16,8 +16,16 @@ from otk_sklearn._features import FeatureMap, inverse_root
 from otk_sklearn._matching import Matching
 
 
+class Summable:
+    """A dataclass whose objects are added field by field."""
+
+    def __add__(self, other):
+        pairs = zip(vars(self).values(), vars(other).values())
+        return type(self)(*(mine + theirs for mine, theirs in pairs))
+
+
 @dataclass
-class Gradients:
+class Gradients(Summable):
     """Sums over sets of gradients, in float64.
 
     Parameters
@@ -35,10 +43,6 @@ class Gradients:
     normalization: np.ndarray | float = 0.0
     anchors: np.ndarray | float = 0.0
     log_gamma: float = 0.0
-
-    def __add__(self, other):
-        pairs = zip(vars(self).values(), vars(other).values())
-        return Gradients(*(mine + theirs for mine, theirs in pairs))
 
 
 class DifferentiableMatching(Matching):

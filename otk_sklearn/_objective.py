@@ -6,16 +6,25 @@ import hashlib
 import itertools
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from otk_sklearn._features import make_feature_map, unit_rows
-from otk_sklearn._gradients import DifferentiableMap, DifferentiableMatching
+from otk_sklearn._gradients import (
+    DifferentiableMap,
+    DifferentiableMatching,
+    Gradients,
+    Summable,
+)
 from otk_sklearn._head import fit_head, logistic_loss, score_of, softmax_loss
 from otk_sklearn._sets import SetCollection
 from otk_sklearn._windows import windows_of
+
+# Elements whose gradients are summed up at a time.
+_PIECE = 2**18
 
 # Parts that cross-validation cuts the sets into.
 _N_FOLDS = 3
@@ -303,28 +312,26 @@ class Objective:
         )
         windows = windows_of(problem.sets, **embedding._windows)
         total = problem.weights.sum()
-        penalty = problem.alpha / self.problem.weights.sum()
 
-        def of_chunk(chunk):
-            head = _Head(problem, chunk, parameters, total)
-            summed = matching.gradients(windows[chunk], head)
-            return summed, head.loss, head.of_coef, head.of_intercept
+        def sums_of(piece):
+            part, sets = problem.part(piece), windows[piece]
 
-        summed, losses, of_coef, of_intercept = zip(*matching.map(of_chunk, windows))
-        of_references, of_anchors, of_log_gamma = differentiable.pull_back(
-            functools.reduce(operator.add, summed),
-            parameters.references,
-            self._trains_kernel,
+            def of_chunk(chunk):
+                head = _Head(part, chunk, parameters, total)
+                gradients = matching.gradients(sets[chunk], head)
+                return _Sums(gradients, head.loss, head.of_coef, head.of_intercept)
+
+            return functools.reduce(operator.add, matching.map(of_chunk, sets))
+
+        # The gradients of chunks are kept until all are there: of one piece at a time.
+        sums = functools.reduce(operator.add, map(sums_of, _pieces(windows.lengths)))
+        gradients = differentiable.pull_back(
+            sums.gradients, parameters.references, self._trains_kernel
         )
         coef = parameters.coef
-        gradient = Parameters(
-            of_references,
-            of_anchors,
-            of_log_gamma,
-            sum(of_coef) + penalty * coef,
-            sum(of_intercept),
-        )
-        loss = sum(losses) + penalty / 2 * np.vdot(coef, coef)
+        penalty = problem.alpha / self.problem.weights.sum()
+        gradient = Parameters(*gradients, sums.of_coef + penalty * coef, sums.of_intercept)
+        loss = sums.loss + penalty / 2 * np.vdot(coef, coef)
         return loss, self._flat_gradient(gradient, self._raw(flat))
 
     def _is_usable(self, parameters):
@@ -340,7 +347,7 @@ class Objective:
 
     def _flat(self, parameters):
         parts = [np.ravel(getattr(parameters, n)) / self.units[n] for n in self._trained]
-        return np.concatenate(parts)
+        return np.concatenate([np.empty(0), *parts])
 
     def _raw(self, flat):
         """The parameters as they are in the vector, with any norms."""
@@ -360,7 +367,7 @@ class Objective:
                 norms = np.linalg.norm(getattr(self._start, name), axis=-1, keepdims=True)
                 part = _tangent(part, getattr(raw, name), norms)
             parts.append(np.ravel(part) * self.units[name])
-        return np.concatenate(parts)
+        return np.concatenate([np.empty(0), *parts])
 
 
 def _tangent(gradient, raw, norms):
@@ -370,6 +377,23 @@ def _tangent(gradient, raw, norms):
     unit = raw / lengths
     radial = np.sum(gradient * unit, axis=-1, keepdims=True)
     return (gradient - radial * unit) * norms / lengths
+
+
+def _pieces(lengths):
+    """Cut sets of these lengths into slices of not many more elements than `_PIECE`."""
+    piece_of = (np.cumsum(lengths) - 1) // _PIECE
+    _, first = np.unique(piece_of, return_index=True)
+    return [slice(*pair) for pair in itertools.pairwise([*first, len(lengths)])]
+
+
+@dataclass
+class _Sums(Summable):
+    """Sums over sets of losses and gradients."""
+
+    gradients: Gradients
+    loss: float
+    of_coef: np.ndarray
+    of_intercept: np.ndarray
 
 
 class _Head:

@@ -249,7 +249,9 @@ class SupervisedEmbedding(
             self.n_iter_no_change,
             report,
         )
-        if self._uses_adam(problem):
+        if not len(objective.start):
+            pass  # there is nothing to train but the linear model, which is always refitted
+        elif self._uses_adam(problem):
             rate, batch_size = self.learning_rate_init, self._batch_size(problem)
             minimize_by_batches(
                 objective, rate, batch_size, self.max_epochs, random, monitor

@@ -279,7 +279,7 @@ class Monitor:
         score, held_out_loss = 0.0, loss
         if self._score_of is not None:
             score, held_out_loss = self._score_of(flat)
-            self.scores.append(score)
+            self.scores.append(float(score))
         better = score - self.best_score, self.best_loss - held_out_loss
         self._n_without += 1
         if better[0] > self._tol or (better[0] >= 0 and better[1] > self._tol):
