@@ -244,6 +244,11 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         -------
         self : object
         """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is given with partial_fit, which doesn't know all "
+                "sets; expected weights of classes, or None."
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X):
@@ -316,6 +321,11 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
                 "shape (n_sets,), or labels that are 0 or 1, of shape (n_sets, n_labels)."
             )
         multilabel = kind == "multilabel-indicator"
+        if goes_on and multilabel != self._multilabel:
+            raise ValueError(
+                f"y is {kind}; expected {'labels' if self._multilabel else 'classes'}, as "
+                "before."
+            )
         found = np.arange(y.shape[1]) if multilabel else unique_labels(y)
         known = self.classes_ if goes_on else classes
         known = found if known is None else np.unique(known)
@@ -338,10 +348,29 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         several = not attributes["_multilabel"] and len(attributes["classes_"]) > 2
         return softmax_loss if several else logistic_loss
 
-    def _class_weight_of(self, y):
-        if self.class_weight is None:
+    def _class_weight_of(self, y, weights, attributes):
+        """The weight that each set has for its class."""
+        class_weight, classes = self.class_weight, attributes["classes_"]
+        if class_weight is None:
             return 1.0
-        return compute_sample_weight(self.class_weight, y)
+        if attributes["_multilabel"]:
+            return compute_sample_weight(class_weight, y)
+        label = np.searchsorted(classes, y)
+        if isinstance(class_weight, str):  # "balanced"
+            sizes = np.bincount(label, weights, len(classes))
+            total = weights.sum() / np.count_nonzero(sizes)
+            return total / np.where(sizes > 0, sizes, np.inf)[label]
+        if not isinstance(class_weight, dict) or set(class_weight) - set(classes.tolist()):
+            raise ValueError(
+                f"class_weight is {class_weight}; expected weights of classes among "
+                f"{classes} (a list of such is for several labels)."
+            )
+        of_class = np.array([class_weight.get(c, 1.0) for c in classes.tolist()], float)
+        if not (np.isfinite(of_class) & (of_class >= 0)).all():
+            raise ValueError(
+                f"class_weight is {class_weight}; expected weights that are not negative."
+            )
+        return of_class[label]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,7 +9,6 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import eigh
 from scipy.spatial.distance import cdist, pdist
 from sklearn.utils.extmath import row_norms
 
@@ -191,7 +190,7 @@ def inverse_root(gram, damping):
     pull_back : callable
         Turns a gradient with respect to the root into that with respect to `gram`.
     """
-    eigenvalues, U = eigh((gram + gram.T) / 2, driver="evd")
+    eigenvalues, U = np.linalg.eigh((gram + gram.T) / 2)
     roots = np.sqrt(np.maximum(eigenvalues, 0.0))
     scale = 1.0 / (roots + damping)
 

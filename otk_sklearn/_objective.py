@@ -26,6 +26,10 @@ from otk_sklearn._windows import windows_of
 # Elements whose gradients are summed up at a time.
 _PIECE = 2**18
 
+# Bandwidths and anchors that are further from where they started have no meaning.
+_MAX_LOG_CHANGE = 20.0
+_MAX_DISTANCE = 1e6
+
 # Parts that cross-validation cuts the sets into.
 _N_FOLDS = 3
 
@@ -116,23 +120,26 @@ class Problem(NamedTuple):
         What is learned then doesn't depend on the order of sets, nor on whether they are
         repeated or weigh more.
         """
+        parts = [self.sets.values, self.sets.weights, self.sets.positions]
         digests = []
-        sets = self.sets
-        parts = [sets.values, sets.weights, sets.positions]
-        parts = [part for part in parts if part is not None]
-        for s, (start, stop) in enumerate(itertools.pairwise(sets.offsets)):
-            digest = hashlib.blake2b(self.targets[s].tobytes(), digest_size=16)
+        for start, stop in itertools.pairwise(self.sets.offsets):
+            digest = hashlib.blake2b(digest_size=16)
             for part in parts:
-                digest.update(part[start:stop].tobytes())
+                if part is not None:
+                    digest.update(part[start:stop].tobytes())
             digests.append(digest.digest())
-        _, first, label = np.unique(digests, return_index=True, return_inverse=True)
-        weights = np.bincount(label, self.weights)
+        # Targets, of any scale, only decide on the order of sets that are otherwise equal.
+        _, kind = np.unique(digests, return_inverse=True)
+        keys = np.column_stack([kind, self.targets])
+        _, first, label = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        weights = np.bincount(label.ravel(), self.weights)
         return self.part(first)._replace(weights=weights)
 
     def split(self, fraction, random):
         """Return the indices of the sets to train on, and of those to hold out."""
         index, strata = np.arange(len(self.weights)), self.strata
-        n_held_out = max(1, round(fraction * len(index)))
+        n_held_out = max(round(fraction * len(index)), min(2, len(index) // 2))
+        n_held_out = min(n_held_out, len(index) - 1)
         if strata is not None:
             sizes = np.unique(strata, return_counts=True)[1]
             if sizes.min() < 2 or len(sizes) > min(n_held_out, len(index) - n_held_out):
@@ -292,7 +299,7 @@ class Objective:
         Both are NaN where the vector is out of all range.
         """
         parameters, problem = self.parameters(flat), self.problem.part(batch)
-        if not self._is_usable(parameters):
+        if not self.is_usable(flat):
             return np.nan, np.full_like(flat, np.nan)
         embedding = self._embedding
         gamma = None
@@ -334,16 +341,18 @@ class Objective:
         loss = sums.loss + penalty / 2 * np.vdot(coef, coef)
         return loss, self._flat_gradient(gradient, self._raw(flat))
 
-    def _is_usable(self, parameters):
-        """Whether kernel values of these parameters are finite."""
+    def is_usable(self, flat):
+        """Whether the parameters of this vector are finite, and not out of all range."""
+        parameters = self.parameters(flat)
         if not all(np.isfinite(p).all() for p in parameters if p is not None):
             return False
         if parameters.anchors is None:
             return True
-        limits = np.finfo(self.problem.sets.dtype)
-        largest = np.abs(parameters.anchors).max(initial=0)
-        log_limit = np.log(limits.max) / 4
-        return largest < np.exp(log_limit) and abs(parameters.log_gamma) < log_limit
+        change = abs(parameters.log_gamma - self._start.log_gamma)
+        width = np.exp(-self._start.log_gamma / 2) + np.abs(self._start.anchors).max()
+        return change < _MAX_LOG_CHANGE and np.abs(parameters.anchors).max() < (
+            _MAX_DISTANCE * width
+        )
 
     def _flat(self, parameters):
         parts = [np.ravel(getattr(parameters, n)) / self.units[n] for n in self._trained]

@@ -182,7 +182,11 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
             center, scale = self._scaling
         else:
             center = np.average(targets, axis=0, weights=weights)
-            scale = np.sqrt(np.average((targets - center) ** 2, axis=0, weights=weights))
+            # By the largest first: squares of huge or tiny ones would leave their range.
+            largest = np.abs(targets - center).max(axis=0)
+            largest[largest == 0] = 1.0
+            squares = ((targets - center) / largest) ** 2
+            scale = largest * np.sqrt(np.average(squares, axis=0, weights=weights))
             scale[scale == 0] = 1.0
         targets = (targets - center) / scale
         return problem._replace(targets=targets, center=center, scale=scale)

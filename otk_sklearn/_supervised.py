@@ -208,7 +208,6 @@ class SupervisedEmbedding(
         trainable = self._check_trainable()
         goes_on = self.warm_start and hasattr(self, "embedding_")
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
-        problem = problem.distinct()
         random = check_random_state(self.random_state)
         if goes_on:
             embedding, start = self.embedding_, self._parameters(problem)
@@ -225,6 +224,7 @@ class SupervisedEmbedding(
             random,
         )
         objective, holds_out = training.objective, len(training.held_out) > 0
+        uses_adam = self._uses_adam(problem)
 
         def attributes_of(monitor):
             return {
@@ -237,21 +237,22 @@ class SupervisedEmbedding(
             }
 
         def report(monitor):
+            scores = monitor.scores if holds_out else []
             return progress.end_epoch(
-                monitor.losses, monitor.scores, lambda: attributes_of(monitor)
+                monitor.losses, scores, lambda: attributes_of(monitor)
             )
 
         progress.begin_epoch()
         monitor = Monitor(
             objective.start,
-            training.score_of if holds_out else None,
+            training.evaluate if holds_out or uses_adam else None,
             self.training_tol,
             self.n_iter_no_change,
             report,
         )
         if not len(objective.start):
             pass  # there is nothing to train but the linear model, which is always refitted
-        elif self._uses_adam(problem):
+        elif uses_adam:
             rate, batch_size = self.learning_rate_init, self._batch_size(problem)
             minimize_by_batches(
                 objective, rate, batch_size, self.max_epochs, random, monitor
@@ -259,7 +260,7 @@ class SupervisedEmbedding(
         else:
             minimize_whole(objective, self.max_epochs, monitor)
         if monitor.diverged:
-            self._warn_diverged(len(monitor.losses))
+            self._warn_diverged()
         return attributes_of(monitor)
 
     def _train_on(self, X, sets, y, sample_weight, classes, goes_on):
@@ -285,9 +286,9 @@ class SupervisedEmbedding(
         rate = self.learning_rate_init
         batch_size = self._batch_size(problem)
         flat, loss = run_epoch(objective, adam, flat, batch_size, (rate, rate), random)
-        losses = [*getattr(self, "loss_curve_", []), loss]
+        losses = [*getattr(self, "loss_curve_", []), float(loss)]
         if not np.isfinite(loss):
-            self._warn_diverged(len(losses))
+            self._warn_diverged()
         elif self.refit_head:
             objective.refit(flat)
         parameters = objective.parameters(flat)
@@ -301,9 +302,9 @@ class SupervisedEmbedding(
             "_adam": adam,
         }
 
-    def _warn_diverged(self, n_epochs):
+    def _warn_diverged(self):
         warnings.warn(
-            f"The loss has diverged in epoch {n_epochs}; kept is the best state before. "
+            "The loss has diverged; kept is the best state before. "
             f"Decrease learning_rate_init={self.learning_rate_init:g}.",
             ConvergenceWarning,
             stacklevel=4,
@@ -312,11 +313,10 @@ class SupervisedEmbedding(
     def _check_trainable(self):
         if isinstance(self.trainable, str):
             return _TRAINABLE
-        unknown = set(self.trainable) - set(_TRAINABLE)
+        unknown = [name for name in self.trainable if name not in _TRAINABLE]
         if unknown:
             raise ValueError(
-                f"trainable has {sorted(unknown, key=str)}; expected 'all', or some of "
-                f"{list(_TRAINABLE)}."
+                f"trainable has {unknown}; expected 'all', or some of {list(_TRAINABLE)}."
             )
         return tuple(self.trainable)
 
@@ -338,12 +338,15 @@ class SupervisedEmbedding(
         weights = _check_sample_weight(
             sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
         )
-        weights = weights * self._class_weight_of(y)
+        weights = weights * self._class_weight_of(y, weights, attributes)
         if not weights.any():
-            raise ValueError("sample_weight is 0 for all sets; expected a positive one.")
+            raise ValueError(
+                "sample_weight, times class_weight if there is one, is 0 for all sets; "
+                "expected a positive one."
+            )
         kept = np.flatnonzero(weights)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
-        return attributes, self._standardize(problem, goes_on)
+        return attributes, self._standardize(problem.distinct(), goes_on)
 
     def _unsupervised(self, X, problem, random):
         """Return the embedding that is learned without labels."""
@@ -402,7 +405,7 @@ class SupervisedEmbedding(
     def _standardize(self, problem, goes_on):
         return problem
 
-    def _class_weight_of(self, y):
+    def _class_weight_of(self, y, weights, attributes):
         return 1.0
 
     def _scores(self, X):

@@ -76,7 +76,7 @@ def minimize_by_batches(objective, learning_rate, batch_size, max_epochs, random
     rates = np.linspace(learning_rate, 0.0, max_epochs + 1)
     for first_and_last in itertools.pairwise(rates):
         flat, loss = run_epoch(objective, adam, flat, batch_size, first_and_last, random)
-        if objective.refits_head:
+        if objective.refits_head and np.isfinite(loss):
             objective.refit(flat)
         if monitor(flat, loss):
             break
@@ -101,7 +101,7 @@ def run_epoch(objective, adam, flat, batch_size, rates, random):
     flat : ndarray
     loss : float
         Mean over the batches, each at the time of its step. Where it is NaN, the vector is
-        the one that led there.
+        the last before that.
     """
     weights, losses = objective.problem.weights, []
     order = random.permutation(len(weights))
@@ -111,7 +111,10 @@ def run_epoch(objective, adam, flat, batch_size, rates, random):
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             return flat, np.nan
         rate = rates[0] + (rates[1] - rates[0]) * i / n_batches
-        flat = objective.back_on_spheres(flat - rate * adam.step(gradient))
+        stepped = objective.back_on_spheres(flat - rate * adam.step(gradient))
+        if not objective.is_usable(stepped):
+            return flat, np.nan
+        flat = stepped
         losses.append(loss * weights[batch].sum())
     return flat, sum(losses) / weights.sum()
 
@@ -129,7 +132,7 @@ def minimize_whole(objective, max_epochs, monitor):
     """
 
     def function(flat):
-        if objective.refits_head:
+        if objective.refits_head and objective.is_usable(flat):
             # At the best linear model, the gradient of what is left is the whole gradient.
             objective.refit(flat)
         return objective(flat)
@@ -138,7 +141,7 @@ def minimize_whole(objective, max_epochs, monitor):
         if monitor(intermediate_result.x, intermediate_result.fun):
             raise StopIteration
 
-    minimize(
+    result = minimize(
         function,
         objective.start,
         jac=True,
@@ -146,6 +149,8 @@ def minimize_whole(objective, max_epochs, monitor):
         callback=callback,
         options={"maxiter": max_epochs, "gtol": _GRADIENT_TOL},
     )
+    if result.nit == 0:  # there was nothing to gain
+        monitor(result.x, result.fun)
 
 
 class Training:
@@ -203,14 +208,21 @@ class Training:
         units = units_of(embedding, embeddings)
         self.objective = Objective(embedding, start, part, trainable, refit_head, units)
 
-    def score_of(self, flat):
-        """Return the score and the mean loss of the sets that are held out."""
-        parameters, part = (
-            self.objective.parameters(flat),
-            self._problem.part(self.held_out),
-        )
+    def evaluate(self, flat):
+        """Return the score and the mean loss of the sets that are held out.
+
+        Where none are, 0 and the objective.
+        """
+        parameters, part = self.objective.parameters(flat), self._problem
+        if len(self.held_out):
+            part = part.part(self.held_out)
         embeddings, _ = embedding_of(self._embedding, parameters)._embed(part.sets)
-        return part.score(embeddings @ parameters.coef.T + parameters.intercept)
+        scores = embeddings @ parameters.coef.T + parameters.intercept
+        score, loss = part.score(scores)
+        if len(self.held_out):
+            return score, loss
+        penalty = part.alpha / 2 * np.vdot(parameters.coef, parameters.coef)
+        return 0.0, loss + penalty / part.weights.sum()
 
     def result(self, flat):
         """Return the embedding of this state, and the linear model that is best for it.
@@ -242,9 +254,9 @@ class Monitor:
     ----------
     start : ndarray
         The vector that training starts from.
-    score_of : callable or None
-        Turns a vector into its score and loss on the sets that are held out. Without, the
-        training loss decides.
+    evaluate : callable or None
+        Turns a vector into the score and the loss that decide which state is best. Without,
+        the loss that training reports does, which has to be that of the same vector.
     tol : float
     n_iter_no_change : int
         Stop after this many epochs in a row without an improvement by `tol`.
@@ -254,37 +266,38 @@ class Monitor:
     Attributes
     ----------
     losses, scores : list of float
-        Of each epoch.
+        Of each epoch. Scores are all 0 without `evaluate`.
     best : ndarray
         The best vector.
     diverged : bool
     """
 
-    def __init__(self, start, score_of, tol, n_iter_no_change, report):
-        self._score_of, self._tol = score_of, tol
+    def __init__(self, start, evaluate, tol, n_iter_no_change, report):
+        self._evaluate, self._tol = evaluate, tol
         self._n_iter_no_change, self._report = n_iter_no_change, report
         self.losses, self.scores = [], []
         self.best, self.diverged, self._n_without = start, False, 0
-        self.best_score, self.best_loss = -np.inf, np.inf
-        if score_of is not None:
-            self.best_score, self.best_loss = score_of(start)
+        self._best_score, self._best_loss = 0.0, np.inf
+        if evaluate is not None:
+            self._best_score, self._best_loss = evaluate(start)
 
     def __call__(self, flat, loss):
         """Take note of an epoch, and return whether to stop."""
-        self.losses.append(float(loss))
-        lowest = min(self.losses)
-        self.diverged = not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
-        if self.diverged:
+        if not np.isfinite(loss):
+            self.diverged = True
             return True
-        score, held_out_loss = 0.0, loss
-        if self._score_of is not None:
-            score, held_out_loss = self._score_of(flat)
-            self.scores.append(float(score))
-        better = score - self.best_score, self.best_loss - held_out_loss
+        score, decisive_loss = 0.0, loss
+        if self._evaluate is not None:
+            score, decisive_loss = self._evaluate(flat)
+        self.losses.append(float(loss))
+        self.scores.append(float(score))
+        gain, fall = score - self._best_score, self._best_loss - decisive_loss
         self._n_without += 1
-        if better[0] > self._tol or (better[0] >= 0 and better[1] > self._tol):
+        if gain > self._tol or (gain >= 0 and fall > self._tol):
             self._n_without = 0
-        if better[0] > 0 or (better[0] == 0 and better[1] > 0):
-            self.best, self.best_score, self.best_loss = flat.copy(), score, held_out_loss
+        if gain > 0 or (gain == 0 and fall > 0):
+            self.best = flat.copy()
+            self._best_score, self._best_loss = score, decisive_loss
+        self.diverged = loss > _DIVERGED * max(min(self.losses), _SMALL_LOSS)
         stop = self._report(self)
-        return stop or self._n_without >= self._n_iter_no_change
+        return stop or self.diverged or self._n_without >= self._n_iter_no_change
