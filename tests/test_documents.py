@@ -1,6 +1,7 @@
 """The Python code on the README and the documentation's pages runs as it stands."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def test_code_on_page_runs(page, capsys):
     namespace = {}
     for block in blocks:  # each goes on where the one before stopped
         exec(compile(block, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("name", ["digits_point_sets", "trained_references"])
+def test_example_runs_and_draws(name, tmp_path, monkeypatch, capsys):
+    picture = tmp_path / "picture.png"
+    monkeypatch.setattr("sys.argv", [name, str(picture)])
+    runpy.run_path(str(ROOT / "docs" / "examples" / f"{name}.py"))
+    assert picture.stat().st_size > 50_000
 
 
 def test_links_between_documents_lead_somewhere():

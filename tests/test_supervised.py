@@ -1055,7 +1055,6 @@ def test_callbacks_reach_a_step_of_a_pipeline(callbacks, searches):
 
 @pytest.mark.filterwarnings("ignore:The estimator .* does not support callbacks")
 def test_progress_bar_of_scikit_learn(callbacks):
-    pytest.importorskip("rich")
     X, y, _ = make_data()
     scale = ElementTransformer(StandardScaler())
     for model in [make(OTKClassifier), make_pipeline(scale, make(OTKClassifier))]:
