@@ -3,6 +3,8 @@
 They keep to the rules of `_kernels.py`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from otk_sklearn._compiled import copy, fill, jit
@@ -101,59 +103,84 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
     # Sums are in float64: where supports share next to nothing, mu is large and cancels.
-    scaled = np.empty((n_supports, longest), plan.dtype)
-    rows, row_means = np.empty(longest), np.empty(longest)
-    system, mu = np.empty((n_supports, n_supports)), np.empty(n_supports)
-    columns = np.empty(n_supports)
+    scratch = _Scratch(
+        scaled=np.empty((n_supports, longest), plan.dtype),
+        rows=np.empty(longest),
+        row_means=np.empty(longest),
+        columns=np.empty(n_supports),
+        mu=np.empty(n_supports),
+        system=np.empty((n_supports, n_supports)),
+    )
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
-        size = stop - start
         for r in range(n_references):
-            if size == 1:  # there is no other plan
+            slopes = gradients[r, :, start:stop]
+            if stop - start == 1:  # there is no other plan
                 for j in range(n_supports):
-                    gradients[r, j, start] = 0
+                    slopes[j, 0] = 0
                 continue
-            fill(rows[:size], 0)
-            fill(row_means[:size], 0)
+            _take_off_means(plan[r, :, start:stop], slopes, power, scratch)
             for j in range(n_supports):
-                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
-                for i in range(size):
-                    rows[i] += shares[i]
-                    row_means[i] += shares[i] * slopes[i]
-            for i in range(size):
-                row_means[i] = power * row_means[i] / rows[i] if rows[i] > 0 else 0.0
-            # What is left of the columns' sums once row means are taken off.
-            for j in range(n_supports):
-                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
-                mass, total = 0.0, 0.0
-                for i in range(size):
-                    mass += shares[i]
-                    total += shares[i] * (slopes[i] - row_means[i])
-                columns[j], mu[j] = mass, total
-            if power > 0.0:
-                for i in range(size):
-                    rows[i] = np.sqrt(power / rows[i]) if rows[i] > 0 else 0.0
-                _scale_rows(plan[r], start, rows, scaled[:, :size])
-                products = _gram(scaled[:, :size])
-                _solve_columns(products, columns, power, system, mu)
-                # rows[i] ** 2 is power / (P 1)_i
-                _take_off_rows(plan[r], start, rows[:size], mu, row_means[:size])
-            else:
-                for j in range(n_supports):
-                    mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
-            for j in range(n_supports):
-                shares, slopes = plan[r, j, start:stop], gradients[r, j, start:stop]
-                mu_j = mu[j]
-                for i in range(size):
-                    slopes[i] = shares[i] * (slopes[i] - (row_means[i] + mu_j))
-                for i in range(size):
-                    slopes[i] *= inverse_epsilon
+                row = slopes[j]
+                for i in range(stop - start):
+                    row[i] *= inverse_epsilon
+
+
+class _Scratch(NamedTuple):
+    """Arrays used for one set after the other."""
+
+    scaled: np.ndarray  # (n_supports, n_elements): the plan, its rows scaled
+    rows: np.ndarray  # (n_elements,): row sums of the plan
+    row_means: np.ndarray  # (n_elements,): lambda
+    columns: np.ndarray  # (n_supports,): column sums of the plan
+    mu: np.ndarray  # (n_supports,)
+    system: np.ndarray  # (n_supports, n_supports)
 
 
 @jit
-def _scale_rows(plan, start, factors, scaled):
+def _take_off_means(plan, gradients, power, scratch):
+    """Turn gradients into `P_ij (W_ij - lambda_i - mu_j)`, in place, for one plan."""
+    n_supports, size = plan.shape
+    rows, row_means = scratch.rows[:size], scratch.row_means[:size]
+    columns, mu = scratch.columns, scratch.mu
+    fill(rows, 0)
+    fill(row_means, 0)
+    for j in range(n_supports):
+        shares, slopes = plan[j], gradients[j]
+        for i in range(size):
+            rows[i] += shares[i]
+            row_means[i] += shares[i] * slopes[i]
+    for i in range(size):
+        row_means[i] = power * row_means[i] / rows[i] if rows[i] > 0 else 0.0
+    # What is left of the columns' sums once row means are taken off.
+    for j in range(n_supports):
+        shares, slopes = plan[j], gradients[j]
+        mass, total = 0.0, 0.0
+        for i in range(size):
+            mass += shares[i]
+            total += shares[i] * (slopes[i] - row_means[i])
+        columns[j], mu[j] = mass, total
+    if power > 0.0:
+        for i in range(size):
+            rows[i] = np.sqrt(power / rows[i]) if rows[i] > 0 else 0.0
+        scaled = scratch.scaled[:, :size]
+        _scale_rows(plan, rows, scaled)
+        _solve_columns(_gram(scaled), columns, power, scratch.system, mu)
+        # rows[i] ** 2 is power / (P 1)_i
+        _take_off_rows(plan, rows, mu, row_means)
+    else:
+        for j in range(n_supports):
+            mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
+    for j in range(n_supports):
+        shares, slopes, mu_j = plan[j], gradients[j], mu[j]
+        for i in range(size):
+            slopes[i] = shares[i] * (slopes[i] - (row_means[i] + mu_j))
+
+
+@jit
+def _scale_rows(plan, factors, scaled):
     for j in range(len(scaled)):
-        shares, row = plan[j, start : start + scaled.shape[1]], scaled[j]
+        shares, row = plan[j], scaled[j]
         for i in range(len(row)):
             row[i] = shares[i] * factors[i]
 
@@ -166,10 +193,10 @@ def _gram(rows):
 
 
 @jit
-def _take_off_rows(plan, start, factors, mu, row_means):
+def _take_off_rows(plan, factors, mu, row_means):
     """Write `lambda`: row means less those of mu."""
     for j in range(len(mu)):
-        shares, mu_j = plan[j, start : start + len(factors)], mu[j]
+        shares, mu_j = plan[j], mu[j]
         for i in range(len(factors)):
             row_means[i] -= factors[i] * factors[i] * shares[i] * mu_j
 

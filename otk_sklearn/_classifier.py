@@ -44,8 +44,10 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
-        linear models. "cv" chooses by cross-validation before training, and from the same
-        and its neighbours by the sets held out afterwards.
+        linear models. "cv" chooses by cross-validation of the linear model before
+        training. If sets are held out, training takes ten times that, as features that are
+        trained do with less, and the last linear model takes 1, 10 or 100 times it,
+        whatever is best on the sets held out. With fewer than 6 sets, it is 1.
     optimizer : {"auto", "adam", "lbfgs"}, default="auto"
         "adam" takes a step for each of many small batches, "lbfgs" looks at all sets in
         each of its iterations: for small data. "auto" is "lbfgs" for fewer than 200 sets.
@@ -74,7 +76,9 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         Trains in turns: the linear model is fitted exactly after each epoch, whose steps
         change the embedding only. With "lbfgs", it is fitted in each evaluation.
     warm_start : bool, default=False
-        Whether `fit` goes on from what has been learned before. See
+        Whether `fit` goes on from the embedding that has been learned before, as it is:
+        parameters of the embedding that have been changed since are of no effect. Scores of
+        sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
     verbose : bool, default=False
         Print loss and score of each epoch.
@@ -86,7 +90,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
     classes_ : ndarray of shape (n_classes,)
         The classes; of several labels, their column numbers.
     embedding_ : OTKEmbedding
-        The trained embedding. It can be used on its own.
+        The trained embedding. It can be used on its own. (Its `n_iter_` and
+        `objective_history_` are of what training started from.)
     coef_ : ndarray of shape (n_outputs, n_references * n_supports * n_components)
         Coefficients of the linear model of embeddings. For two classes, there is one
         output, which speaks for the second.
@@ -226,10 +231,12 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go over these sets once, with Adam.
+        """Go over these sets once, with Adam, at a constant learning rate.
 
-        The first call starts as `fit` does: from an embedding learned from these sets
-        without labels, and the best linear model of it.
+        The first call should have a good part of the data. It starts as `fit` does, from an
+        embedding learned from these sets without labels, and the best linear model of it;
+        and it decides on `alpha_` and the units of parameters. Callbacks and
+        `verbose` play no part.
 
         Parameters
         ----------
@@ -326,8 +333,10 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
                 f"y is {kind}; expected {'labels' if self._multilabel else 'classes'}, as "
                 "before."
             )
-        found = np.arange(y.shape[1]) if multilabel else unique_labels(y)
         known = self.classes_ if goes_on else classes
+        if multilabel and known is not None and len(known) != y.shape[1]:
+            raise ValueError(f"y has {y.shape[1]} labels; expected {len(known)}: {known}.")
+        found = np.arange(y.shape[1]) if multilabel else unique_labels(y)
         known = found if known is None else np.unique(known)
         unknown = np.setdiff1d(found, known)
         if len(unknown):
@@ -353,13 +362,15 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         class_weight, classes = self.class_weight, attributes["classes_"]
         if class_weight is None:
             return 1.0
+        balanced = isinstance(class_weight, str)
         if attributes["_multilabel"]:
-            return compute_sample_weight(class_weight, y)
+            if not balanced:
+                return compute_sample_weight(class_weight, y)
+            labels = y.toarray() if issparse(y) else y
+            return np.prod([_balanced(label, weights) for label in labels.T], axis=0)
         label = np.searchsorted(classes, y)
-        if isinstance(class_weight, str):  # "balanced"
-            sizes = np.bincount(label, weights, len(classes))
-            total = weights.sum() / np.count_nonzero(sizes)
-            return total / np.where(sizes > 0, sizes, np.inf)[label]
+        if balanced:
+            return _balanced(label, weights)
         if not isinstance(class_weight, dict) or set(class_weight) - set(classes.tolist()):
             raise ValueError(
                 f"class_weight is {class_weight}; expected weights of classes among "
@@ -376,3 +387,11 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _balanced(label, weights):
+    """Weights of sets that make all classes weigh the same, on average 1."""
+    label = label.astype(int)
+    sizes = np.bincount(label, weights)
+    total = weights.sum() / np.count_nonzero(sizes)
+    return total / np.where(sizes > 0, sizes, np.inf)[label]

@@ -10,9 +10,11 @@ from scipy.special import expit, log_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-# Iterations and largest entry of the mean gradient at which the linear model is fitted.
-_MAX_ITER = 1000
+# The linear model is fitted until no entry of the mean gradient is larger than this, or
+# than this part of the penalty's curvature: where that is small, far from the best one.
+_MAX_ITER = 2000
 _GRADIENT_TOL = 1e-5
+_PART_OF_CURVATURE = 1e-2
 
 
 def softmax_loss(scores, targets):
@@ -67,9 +69,9 @@ def fit_head(embeddings, targets, weights, alpha, loss, start=None):
     """
     shape = targets.shape[1], embeddings.shape[1]
     if loss is squared_loss:
-        ridge = Ridge(alpha).fit(embeddings, targets, sample_weight=weights)
-        coef = np.reshape(ridge.coef_, shape).astype(np.float64)
-        return coef, np.reshape(ridge.intercept_, shape[0]).astype(np.float64)
+        ridge = Ridge(alpha)
+        ridge.fit(embeddings.astype(np.float64), targets, sample_weight=weights)
+        return np.reshape(ridge.coef_, shape), np.reshape(ridge.intercept_, shape[0])
     # All embeddings share a large part, which would make the problem ill-conditioned.
     mean = (np.average(embeddings, axis=0, weights=weights)).astype(embeddings.dtype)
     centered = embeddings - mean
@@ -89,7 +91,9 @@ def fit_head(embeddings, targets, weights, alpha, loss, start=None):
     if start is not None:
         flat[: shape[0]] = start[1] + start[0] @ mean
         flat[shape[0] :] = start[0].ravel()
-    options = {"maxiter": _MAX_ITER, "gtol": _GRADIENT_TOL}
+    limits = np.finfo(embeddings.dtype)
+    gradient_tol = max(min(_GRADIENT_TOL, _PART_OF_CURVATURE * alpha / total), limits.eps)
+    options = {"maxiter": _MAX_ITER, "gtol": gradient_tol, "ftol": limits.eps}
     flat = minimize(mean_loss, flat, jac=True, method="L-BFGS-B", options=options).x
     coef = flat[shape[0] :].reshape(shape)
     return coef, flat[: shape[0]] - coef @ mean

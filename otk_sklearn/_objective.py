@@ -26,6 +26,9 @@ from otk_sklearn._windows import windows_of
 # Elements whose gradients are summed up at a time.
 _PIECE = 2**18
 
+# Embeddings are taken to differ by at least this part of their norm.
+_MIN_SPREAD = 1e-2
+
 # Bandwidths and anchors that are further from where they started have no meaning.
 _MAX_LOG_CHANGE = 20.0
 _MAX_DISTANCE = 1e6
@@ -206,7 +209,7 @@ def units_of(embedding, embeddings):
     """Return units of parameters, such that steps of the same number are about as bold.
 
     Those of references and anchors move a row by its norm, or by the width of the kernel,
-    and those of coef move scores by about 1.
+    and those of coef change the differences between scores by about 1.
 
     Parameters
     ----------
@@ -215,10 +218,12 @@ def units_of(embedding, embeddings):
     embeddings : ndarray of shape (n_sets, n_features)
         What it makes of sets.
     """
+    norm = np.linalg.norm(embeddings.mean(axis=0, dtype=np.float64))
+    spread = np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum())
     units = {
         "references": 1 / np.sqrt(embedding.references_.shape[2]),
         "log_gamma": 1.0,
-        "coef": 1 / (np.sqrt(embeddings.var(axis=0).sum()) or 1.0),
+        "coef": 1 / (max(spread, _MIN_SPREAD * norm) or 1.0),
         "intercept": 1.0,
     }
     if embedding.anchors_ is not None:
@@ -299,7 +304,7 @@ class Objective:
         Both are NaN where the vector is out of all range.
         """
         parameters, problem = self.parameters(flat), self.problem.part(batch)
-        if not self.is_usable(flat):
+        if not self._is_usable(parameters):
             return np.nan, np.full_like(flat, np.nan)
         embedding = self._embedding
         gamma = None
@@ -343,7 +348,9 @@ class Objective:
 
     def is_usable(self, flat):
         """Whether the parameters of this vector are finite, and not out of all range."""
-        parameters = self.parameters(flat)
+        return self._is_usable(self.parameters(flat))
+
+    def _is_usable(self, parameters):
         if not all(np.isfinite(p).all() for p in parameters if p is not None):
             return False
         if parameters.anchors is None:

@@ -34,7 +34,7 @@ class Progress:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._data)
 
-    def end_epoch(self, losses, scores, attributes_of):
+    def end_epoch(self, losses, scores, attributes_of, is_last):
         """Print a line, if wanted, and return whether a callback asks to stop.
 
         Parameters
@@ -43,6 +43,8 @@ class Progress:
             Of all epochs so far; without scores where no sets are held out.
         attributes_of : callable
             Returns the fitted attributes as if training had ended here.
+        is_last : bool
+            Whether training ends here, whatever callbacks say.
         """
         self._n_epochs += 1
         if self._estimator.verbose:
@@ -54,7 +56,7 @@ class Progress:
         stop = epoch.call_on_fit_task_end(
             **self._data, reconstruction_attributes=attributes_of
         )
-        if not stop and self._n_epochs < self._max_epochs:
+        if not (stop or is_last) and self._n_epochs < self._max_epochs:
             self.begin_epoch()
         return bool(stop)
 

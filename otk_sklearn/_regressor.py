@@ -33,8 +33,10 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
-        linear models. "cv" chooses by cross-validation before training, and from the same
-        and its neighbours by the sets held out afterwards.
+        linear models. "cv" chooses by cross-validation of the linear model before
+        training. If sets are held out, training takes ten times that, as features that are
+        trained do with less, and the last linear model takes 1, 10 or 100 times it,
+        whatever is best on the sets held out. With fewer than 6 sets, it is 1.
     optimizer : {"auto", "adam", "lbfgs"}, default="auto"
         "adam" takes a step for each of many small batches, "lbfgs" looks at all sets in
         each of its iterations: for small data. "auto" is "lbfgs" for fewer than 200 sets.
@@ -63,7 +65,9 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         Trains in turns: the linear model is fitted exactly after each epoch, whose steps
         change the embedding only. With "lbfgs", it is fitted in each evaluation.
     warm_start : bool, default=False
-        Whether `fit` goes on from what has been learned before. See
+        Whether `fit` goes on from the embedding that has been learned before, as it is:
+        parameters of the embedding that have been changed since are of no effect. Scores of
+        sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
     verbose : bool, default=False
         Print loss and score of each epoch.
@@ -71,7 +75,8 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     Attributes
     ----------
     embedding_ : OTKEmbedding
-        The trained embedding. It can be used on its own.
+        The trained embedding. It can be used on its own. (Its `n_iter_` and
+        `objective_history_` are of what training started from.)
     coef_ : ndarray of shape (n_outputs, n_references * n_supports * n_components)
         Coefficients of the linear model of embeddings.
     intercept_ : ndarray of shape (n_outputs,)
@@ -133,10 +138,12 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Go over these sets once, with Adam.
+        """Go over these sets once, with Adam, at a constant learning rate.
 
-        The first call starts as `fit` does: from an embedding learned from these sets
-        without targets, and the best linear model of it.
+        The first call should have a good part of the data. It starts as `fit` does, from an
+        embedding learned from these sets without targets, and the best linear model of it;
+        and it decides on `alpha_`, the units of parameters and the scale of targets.
+        Callbacks and `verbose` play no part.
 
         Parameters
         ----------

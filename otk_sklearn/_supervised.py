@@ -24,6 +24,7 @@ from otk_sklearn._training import (
     Adam,
     Monitor,
     Training,
+    has_diverged,
     minimize_by_batches,
     minimize_whole,
     run_epoch,
@@ -164,7 +165,7 @@ class SupervisedEmbedding(
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        if self.early_stopping is True:
+        if self.early_stopping not in (False, "auto"):
             raise ValueError(
                 "early_stopping=True is given with partial_fit, which holds no sets out; "
                 "expected 'auto' or False."
@@ -190,8 +191,7 @@ class SupervisedEmbedding(
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
-        sets = as_fitted_sets(self, X)
-        return self.embedding_._transform(sets)
+        return self._embeddings(X)
 
     @property
     def _n_features_out(self):
@@ -209,17 +209,13 @@ class SupervisedEmbedding(
         goes_on = self.warm_start and hasattr(self, "embedding_")
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
         random = check_random_state(self.random_state)
-        if goes_on:
-            embedding, start = self.embedding_, self._parameters(problem)
-        else:
-            embedding, start = self._unsupervised(X, problem, random), None
+        embedding = self.embedding_ if goes_on else None
         training = Training(
-            embedding,
+            embedding or self._unsupervised(X, problem, random),
             problem,
             self.alpha,
             trainable,
             self.refit_head,
-            start,
             self._validation_fraction(problem),
             random,
         )
@@ -234,33 +230,35 @@ class SupervisedEmbedding(
                 "validation_scores_": list(monitor.scores) if holds_out else None,
                 "n_iter_": len(monitor.losses),
                 "_adam": None,
+                "_weight": problem.weights.sum(),
+                "_start_loss": training.start_loss,
             }
 
-        def report(monitor):
+        def report(monitor, is_last):
             scores = monitor.scores if holds_out else []
             return progress.end_epoch(
-                monitor.losses, scores, lambda: attributes_of(monitor)
+                monitor.losses, scores, lambda: attributes_of(monitor), is_last
             )
 
-        progress.begin_epoch()
         monitor = Monitor(
             objective.start,
+            training.start_loss,
             training.evaluate if holds_out or uses_adam else None,
             self.training_tol,
             self.n_iter_no_change,
             report,
         )
-        if not len(objective.start):
-            pass  # there is nothing to train but the linear model, which is always refitted
-        elif uses_adam:
-            rate, batch_size = self.learning_rate_init, self._batch_size(problem)
-            minimize_by_batches(
-                objective, rate, batch_size, self.max_epochs, random, monitor
-            )
-        else:
-            minimize_whole(objective, self.max_epochs, monitor)
+        if len(objective.start):  # otherwise there is only the linear model to fit
+            progress.begin_epoch()
+            if uses_adam:
+                rate, batch_size = self.learning_rate_init, self._batch_size(problem)
+                minimize_by_batches(
+                    objective, rate, batch_size, self.max_epochs, random, monitor
+                )
+            else:
+                minimize_whole(objective, self.max_epochs, monitor)
         if monitor.diverged:
-            self._warn_diverged()
+            self._warn_diverged(stacklevel=5)
         return attributes_of(monitor)
 
     def _train_on(self, X, sets, y, sample_weight, classes, goes_on):
@@ -270,29 +268,36 @@ class SupervisedEmbedding(
         random = check_random_state(self.random_state)
         if goes_on:
             embedding, start = self.embedding_, self._parameters(problem)
-            problem, units = problem._replace(alpha=self.alpha_), self._units
+            alpha, units, start_loss = self.alpha_, self._units, self._start_loss
         else:
             embedding = self._unsupervised(X, problem, random)
-            training = Training(
-                embedding, problem, self.alpha, (), False, None, None, random
-            )
-            problem, units = training.objective.problem, training.objective.units
+            training = Training(embedding, problem, self.alpha, (), False, None, random)
+            alpha, units = training.objective.problem.alpha, training.objective.units
             start = training.objective.parameters(training.objective.start)
-        objective = Objective(embedding, start, problem, trainable, self.refit_head, units)
-        flat = objective.start
+            start_loss = training.start_loss
+        # These sets bear their part of the penalty, among all that have been seen.
+        weight = problem.weights.sum()
+        weight_seen = getattr(self, "_weight", 0.0) + weight
+        part = problem._replace(alpha=alpha * weight / weight_seen)
+        objective = Objective(embedding, start, part, trainable, self.refit_head, units)
         adam = copy.deepcopy(getattr(self, "_adam", None))
-        if adam is None or adam.size != len(flat):
-            adam = Adam(len(flat))
-        rate = self.learning_rate_init
-        batch_size = self._batch_size(problem)
-        flat, loss = run_epoch(objective, adam, flat, batch_size, (rate, rate), random)
-        losses = [*getattr(self, "loss_curve_", []), float(loss)]
-        if not np.isfinite(loss):
-            self._warn_diverged()
-        elif self.refit_head:
-            objective.refit(flat)
+        if adam is None or adam.size != len(objective.start):
+            adam = Adam(len(objective.start))
+        rates = self.learning_rate_init, self.learning_rate_init
+        flat, loss = run_epoch(
+            objective, adam, objective.start, self._batch_size(problem), rates, random
+        )
+        losses = list(getattr(self, "loss_curve_", []))
+        if has_diverged(loss, min([start_loss, *losses])):
+            self._warn_diverged(stacklevel=6)
+            flat, adam = objective.start, None
+        else:
+            losses.append(float(loss))
+            if self.refit_head:
+                objective.refit(flat)
         parameters = objective.parameters(flat)
         head = parameters.coef, parameters.intercept
+        problem = problem._replace(alpha=alpha)
         return {
             **of_targets,
             **self._attributes(embedding_of(embedding, parameters), problem, head, units),
@@ -300,14 +305,16 @@ class SupervisedEmbedding(
             "validation_scores_": None,
             "n_iter_": len(losses),
             "_adam": adam,
+            "_weight": weight_seen,
+            "_start_loss": start_loss,
         }
 
-    def _warn_diverged(self):
+    def _warn_diverged(self, stacklevel):
         warnings.warn(
-            "The loss has diverged; kept is the best state before. "
-            f"Decrease learning_rate_init={self.learning_rate_init:g}.",
+            "The loss has diverged; kept is the best state before. Decrease "
+            f"learning_rate_init={self.learning_rate_init:g}.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
     def _check_trainable(self):
@@ -410,4 +417,9 @@ class SupervisedEmbedding(
 
     def _scores(self, X):
         """Scores of sets, of shape (n_sets, n_outputs)."""
-        return self.transform(X) @ self.coef_.T + self.intercept_
+        return self._embeddings(X) @ self.coef_.T + self.intercept_
+
+    def _embeddings(self, X):
+        """What `transform` returns, as an array whatever `set_output` says."""
+        sets = as_fitted_sets(self, X)
+        return self.embedding_._transform(sets)

@@ -16,7 +16,7 @@ _ALPHA_STEP = 10.0
 _GRADIENT_TOL = 1e-6
 
 # A loss has diverged once it is so many times the lowest before, if that isn't small.
-_DIVERGED = 10.0
+_DIVERGED = 100.0
 _SMALL_LOSS = 0.1
 
 
@@ -164,8 +164,6 @@ class Training:
     alpha : float or "cv"
     trainable, refit_head
         As in `Objective`.
-    start : Parameters or None
-        What to start from. By default, the embedding as it is, and the best linear model.
     validation_fraction : float or None
         Part of the sets that are held out.
     random : RandomState
@@ -175,6 +173,14 @@ class Training:
     objective : Objective
     held_out : ndarray of int
         Indices of the sets that are held out.
+    start_loss : float
+        What the objective is at the start: the embedding as it is, and the best linear
+        model of it.
+
+    Raises
+    ------
+    ValueError
+        If squares of the embeddings leave the range of floats.
     """
 
     def __init__(
@@ -184,11 +190,11 @@ class Training:
         alpha,
         trainable,
         refit_head,
-        start,
         validation_fraction,
         random,
     ):
         embeddings, _ = embedding._embed(problem.sets)
+        _check_squares(embeddings)
         self._embedding, self._chooses_alpha = embedding, alpha == "cv"
         self.trained_on, self.held_out = slice(None), np.empty(0, int)
         if validation_fraction is not None:
@@ -202,9 +208,10 @@ class Training:
                 alpha *= _ALPHA_STEP
         self._problem = problem._replace(alpha=alpha)
         part = self._problem.part(self.trained_on)
-        if start is None:
-            head = part.fit_head(embeddings[self.trained_on])
-            start = parameters_of(embedding, *head)
+        coef, intercept = part.fit_head(embeddings[self.trained_on])
+        scores = embeddings[self.trained_on] @ coef.T + intercept
+        self.start_loss = _penalized(part, part.score(scores)[1], coef)
+        start = parameters_of(embedding, coef, intercept)
         units = units_of(embedding, embeddings)
         self.objective = Objective(embedding, start, part, trainable, refit_head, units)
 
@@ -221,8 +228,7 @@ class Training:
         score, loss = part.score(scores)
         if len(self.held_out):
             return score, loss
-        penalty = part.alpha / 2 * np.vdot(parameters.coef, parameters.coef)
-        return 0.0, loss + penalty / part.weights.sum()
+        return 0.0, _penalized(part, loss, parameters.coef)
 
     def result(self, flat):
         """Return the embedding of this state, and the linear model that is best for it.
@@ -247,6 +253,25 @@ class Training:
         return trained, problem, head
 
 
+def has_diverged(loss, lowest):
+    """Whether a loss is out of all proportion to the lowest before."""
+    return not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
+
+
+def _check_squares(embeddings):
+    """Raise an error where sums of squares would leave the range of floats."""
+    limit = np.sqrt(np.finfo(embeddings.dtype).max / embeddings.size)
+    if not np.abs(embeddings).max() < limit:
+        raise ValueError(
+            f"The embeddings of X leave the range of {embeddings.dtype} when they are "
+            "squared; expected elements on a smaller scale (see ElementTransformer)."
+        )
+
+
+def _penalized(problem, loss, coef):
+    return loss + problem.alpha / 2 * np.vdot(coef, coef) / problem.weights.sum()
+
+
 class Monitor:
     """Watches training: scores, the best state so far, and when it is time to stop.
 
@@ -254,6 +279,8 @@ class Monitor:
     ----------
     start : ndarray
         The vector that training starts from.
+    start_loss : float
+        The objective there.
     evaluate : callable or None
         Turns a vector into the score and the loss that decide which state is best. Without,
         the loss that training reports does, which has to be that of the same vector.
@@ -261,7 +288,8 @@ class Monitor:
     n_iter_no_change : int
         Stop after this many epochs in a row without an improvement by `tol`.
     report : callable
-        Called after each epoch with this monitor; returns whether to stop.
+        Called after each epoch with this monitor, and whether it was the last; returns
+        whether to stop.
 
     Attributes
     ----------
@@ -272,18 +300,18 @@ class Monitor:
     diverged : bool
     """
 
-    def __init__(self, start, evaluate, tol, n_iter_no_change, report):
-        self._evaluate, self._tol = evaluate, tol
+    def __init__(self, start, start_loss, evaluate, tol, n_iter_no_change, report):
+        self._evaluate, self._tol, self._lowest = evaluate, tol, start_loss
         self._n_iter_no_change, self._report = n_iter_no_change, report
         self.losses, self.scores = [], []
         self.best, self.diverged, self._n_without = start, False, 0
-        self._best_score, self._best_loss = 0.0, np.inf
+        self._best_score, self._best_loss = 0.0, start_loss
         if evaluate is not None:
             self._best_score, self._best_loss = evaluate(start)
 
     def __call__(self, flat, loss):
         """Take note of an epoch, and return whether to stop."""
-        if not np.isfinite(loss):
+        if not np.isfinite(loss):  # the epoch broke off
             self.diverged = True
             return True
         score, decisive_loss = 0.0, loss
@@ -298,6 +326,7 @@ class Monitor:
         if gain > 0 or (gain == 0 and fall > 0):
             self.best = flat.copy()
             self._best_score, self._best_loss = score, decisive_loss
-        self.diverged = loss > _DIVERGED * max(min(self.losses), _SMALL_LOSS)
-        stop = self._report(self)
-        return stop or self.diverged or self._n_without >= self._n_iter_no_change
+        self._lowest = min(self._lowest, loss)
+        self.diverged = has_diverged(loss, self._lowest)
+        is_last = self.diverged or self._n_without >= self._n_iter_no_change
+        return self._report(self, is_last) or is_last

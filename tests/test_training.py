@@ -340,7 +340,7 @@ def test_both_optimisers_lower_the_loss(loss, refit_head):
         if refit_head:
             objective.refit(objective.start)
         first, _ = objective(objective.start)
-        monitor = Monitor(objective.start, None, 0.0, 100, lambda monitor: False)
+        monitor = Monitor(objective.start, np.inf, None, 0.0, 100, never)
         if optimizer == "adam":
             random = np.random.RandomState(0)
             minimize_by_batches(objective, 0.3, 3, 20, random, monitor)
@@ -354,10 +354,15 @@ def test_both_optimisers_lower_the_loss(loss, refit_head):
         assert objective(monitor.best)[0] < 0.95 * first
 
 
+def never(monitor, is_last):
+    """A report after which training goes on."""
+    return False
+
+
 def watch(losses, scores=None, *, tol=1e-4, n_iter_no_change=3):
     """Show epochs to a monitor, whose vectors are their numbers; the start is number 0."""
     scores_of = None if scores is None else lambda flat: scores[int(flat[0])]
-    monitor = Monitor(np.zeros(1), scores_of, tol, n_iter_no_change, lambda monitor: False)
+    monitor = Monitor(np.zeros(1), np.inf, scores_of, tol, n_iter_no_change, never)
     for epoch, loss in enumerate(losses, start=1):
         if monitor(np.full(1, float(epoch)), loss):
             break
