@@ -18,4 +18,5 @@ html_theme_options = {
     "description": "Sets of vectors in scikit-learn",
     "page_width": "1200px",
 }
-suppress_warnings = ["ref.term", "ref.class"]
+# Labels of scikit-learn's own documentation, in docstrings that are inherited from it.
+suppress_warnings = ["ref.term", "ref.class", "ref.ref"]

@@ -158,7 +158,7 @@ class SupervisedEmbedding(
         goes_on = self.warm_start and hasattr(self, "embedding_")
         sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._train(X, sets, y, sample_weight, progress)
+            attributes = self._fit_attributes(X, sets, y, sample_weight, progress)
         progress.end(attributes)
         record_fit_input(self, X, sets)
         vars(self).update(attributes)
@@ -173,7 +173,9 @@ class SupervisedEmbedding(
         goes_on = hasattr(self, "embedding_")
         sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._train_on(X, sets, y, sample_weight, classes, goes_on)
+            attributes = self._partial_fit_attributes(
+                X, sets, y, sample_weight, classes, goes_on
+            )
         if not goes_on:
             record_fit_input(self, X, sets)
         vars(self).update(attributes)
@@ -203,8 +205,8 @@ class SupervisedEmbedding(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _train(self, X, sets, y, sample_weight, progress):
-        """Return the fitted attributes."""
+    def _fit_attributes(self, X, sets, y, sample_weight, progress):
+        """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
         goes_on = self.warm_start and hasattr(self, "embedding_")
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
@@ -261,8 +263,8 @@ class SupervisedEmbedding(
             self._warn_diverged(stacklevel=5)
         return attributes_of(monitor)
 
-    def _train_on(self, X, sets, y, sample_weight, classes, goes_on):
-        """Return the attributes after one epoch more, over these sets."""
+    def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, goes_on):
+        """Go over the sets once, and return the fitted attributes."""
         trainable = self._check_trainable()
         of_targets, problem = self._problem(sets, y, sample_weight, classes, goes_on)
         random = check_random_state(self.random_state)
@@ -271,7 +273,15 @@ class SupervisedEmbedding(
             alpha, units, start_loss = self.alpha_, self._units, self._start_loss
         else:
             embedding = self._unsupervised(X, problem, random)
-            training = Training(embedding, problem, self.alpha, (), False, None, random)
+            training = Training(
+                embedding,
+                problem,
+                self.alpha,
+                trainable=(),
+                refit_head=False,
+                validation_fraction=None,
+                random=random,
+            )
             alpha, units = training.objective.problem.alpha, training.objective.units
             start = training.objective.parameters(training.objective.start)
             start_loss = training.start_loss
