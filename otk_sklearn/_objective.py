@@ -266,9 +266,14 @@ class Objective:
         if not refit_head:
             self._trained += ["coef", "intercept"]
         self.units = units
-        self._on_spheres = ["references"]
+        on_spheres = {"references"}
         if embedding.kernel == "homogeneous":
-            self._on_spheres.append("anchors")
+            on_spheres.add("anchors")
+        self._norms = {
+            name: np.linalg.norm(getattr(start, name), axis=-1, keepdims=True)
+            for name in self._trained
+            if name in on_spheres
+        }
 
     @property
     def start(self):
@@ -278,12 +283,10 @@ class Objective:
     def parameters(self, flat):
         """Return the `Parameters` that a vector stands for."""
         parameters = self._raw(flat)
-        for name in self._on_spheres:
-            if name in self._trained:
-                norms = np.linalg.norm(getattr(self._start, name), axis=-1, keepdims=True)
-                raw = getattr(parameters, name)
-                unit, _ = unit_rows(raw.reshape(-1, raw.shape[-1]))
-                parameters = parameters._replace(**{name: norms * unit.reshape(raw.shape)})
+        for name, norms in self._norms.items():
+            raw = getattr(parameters, name)
+            unit, _ = unit_rows(raw.reshape(-1, raw.shape[-1]))
+            parameters = parameters._replace(**{name: norms * unit.reshape(raw.shape)})
         return parameters
 
     def back_on_spheres(self, flat):
@@ -379,9 +382,8 @@ class Objective:
         parts = []
         for name in self._trained:
             part = getattr(gradient, name)
-            if name in self._on_spheres:
-                norms = np.linalg.norm(getattr(self._start, name), axis=-1, keepdims=True)
-                part = _tangent(part, getattr(raw, name), norms)
+            if name in self._norms:
+                part = _tangent(part, getattr(raw, name), self._norms[name])
             parts.append(np.ravel(part) * self.units[name])
         return np.concatenate([np.empty(0), *parts])
 

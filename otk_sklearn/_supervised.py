@@ -158,7 +158,7 @@ class SupervisedEmbedding(
         goes_on = self.warm_start and hasattr(self, "embedding_")
         sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._fit_attributes(X, sets, y, sample_weight, progress)
+            attributes = self._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
         progress.end(attributes)
         record_fit_input(self, X, sets)
         vars(self).update(attributes)
@@ -205,15 +205,14 @@ class SupervisedEmbedding(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _fit_attributes(self, X, sets, y, sample_weight, progress):
+    def _fit_attributes(self, X, sets, y, sample_weight, goes_on, progress):
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
-        goes_on = self.warm_start and hasattr(self, "embedding_")
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
         random = check_random_state(self.random_state)
-        embedding = self.embedding_ if goes_on else None
+        embedding = self.embedding_ if goes_on else self._unsupervised(X, problem, random)
         training = Training(
-            embedding or self._unsupervised(X, problem, random),
+            embedding,
             problem,
             self.alpha,
             trainable,
