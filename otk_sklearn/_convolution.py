@@ -242,7 +242,7 @@ class ConvolutionalKernelLayer(
             max_rows=min(max_rows, chunk_rows(n_components)),
             n_jobs=self.n_jobs,
         )
-        check_finite_output(values, kept.offsets, "feature")
+        check_finite_output(values, "feature", kept.offsets)
         weights, positions = None, windows.positions
         if sets.weights is not None:
             means = kept.means(windows.masses[:, np.newaxis], taps)

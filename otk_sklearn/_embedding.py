@@ -394,8 +394,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return plans.residual, [p.transpose(0, 2, 1).copy() for p in by_set]
 
         residuals, plans = zip(*matching.map(plans_of, windows))
+        plans = [plan for chunk_plans in plans for plan in chunk_plans]
+        check_finite_output(np.array([[plan.sum()] for plan in plans]), "transport problem")
         self._warn_unconverged(np.concatenate(residuals))
-        return [plan for chunk_plans in plans for plan in chunk_plans]
+        return plans
 
     def sinkhorn_diagnostics(self, X):
         """Iterations that Sinkhorn needs for each set, and the error that it leaves.
@@ -423,8 +425,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             plans = matching.plans(windows[chunk])
             return plans.n_iter, plans.residual
 
-        n_iter, residual = zip(*matching.map(diagnose, windows))
-        return Bunch(n_iter=np.concatenate(n_iter), residual=np.concatenate(residual))
+        n_iter, residual = map(np.concatenate, zip(*matching.map(diagnose, windows)))
+        check_finite_output(residual, "transport problem")
+        return Bunch(n_iter=n_iter, residual=residual)
 
     @property
     def _n_features_out(self):
@@ -583,7 +586,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return matching.embed(windows[chunk], out[chunk]).residual
 
         residuals = matching.map(embed, windows)
-        check_finite_output(out, np.arange(len(sets) + 1), "embedding")
+        check_finite_output(out, "embedding")
         return out, np.concatenate(residuals)
 
     def _warn_unconverged(self, residual, of_which=""):

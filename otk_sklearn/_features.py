@@ -279,7 +279,7 @@ def unit_rows(rows):
         scaled_norms = row_norms(scaled)
         unit[extreme] = scaled / np.where(scaled_norms > 0, scaled_norms, 1)[:, np.newaxis]
         norms[extreme] = scaled_norms * largest
-    return unit, np.minimum(norms, np.finfo(rows.dtype).max)
+    return unit, norms
 
 
 def _norms(rows):

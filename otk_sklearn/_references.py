@@ -17,6 +17,7 @@ from otk_sklearn._clustering import (
 from otk_sklearn._features import FeatureMap, unit_rows
 from otk_sklearn._matching import Matching
 from otk_sklearn._positions import order_supports
+from otk_sklearn._validation import check_finite_output
 
 # Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
 # one reference that are tried: at most, and at most in a row without a better state.
@@ -190,6 +191,9 @@ class _SetsOfFeatures:
         first, self._label = group_equal_rows(sets.values)
         features = feature_map.features(sets.values[first])
         self.sets = sets.with_values(features[self._label])
+        check_finite_output(
+            self.sets.values, "feature", sets.offsets, "those to learn references from"
+        )
         self._unit, _ = unit_rows(features)
         self._masses = sets.masses
         self._positions = sets.positions

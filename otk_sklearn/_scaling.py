@@ -39,7 +39,7 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
     exponentiating : bool
         Go on to the exponentials of these.
     lowest : ndarray of shape (n_sets, n_references)
-        Filled with the lowest exponent of each set.
+        Filled with the lowest exponent of each set; NaN where one is.
     """
     n_references, n_supports, n_elements = similarities.shape
     highest = np.empty(_BLOCK, similarities.dtype)
@@ -66,7 +66,7 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
         for s in range(len(offsets) - 1):
             lowest[s, r] = 0.0
             for i in range(offsets[s], offsets[s + 1]):
-                if not least[i] >= lowest[s, r]:
+                if least[i] < lowest[s, r] or np.isnan(least[i]):  # NaN stays
                     lowest[s, r] = least[i]
 
 
@@ -218,9 +218,10 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     fill(w, np.log(mass) if in_logs else mass)
     fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
     copy(masses[start:stop], scratch.goal)
-    n_iter, n_steps, first_step, slope, error = 0, 0, _FIRST_EXTRAPOLATED, 0.0, np.inf
+    n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
+    change = error = np.inf
     while True:
-        last_error = error
+        last_change, last_error = change, error
         if in_logs:
             change = _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch)
         else:
@@ -237,8 +238,8 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
             continue
         if not change < np.inf:
             return 0
-        if not balanced:
-            error = change
+        if not balanced:  # a small change may come by chance, and a larger one after it
+            error = max(change, last_change)
         done = n_iter == scaling.max_iter or error < scaling.tol
         plainly = done or scaling.tol == 0.0 or not balanced or n_iter < first_step
         if n_steps == 0:

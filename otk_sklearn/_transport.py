@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, rel_entr
+from scipy.special import rel_entr
 
 from otk_sklearn import _scaling
 
@@ -161,11 +161,16 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
     log_kernel = similarities / epsilon
     log_u, log_v = 0.0, np.zeros((1, similarities.shape[1]))
     for _ in range(max_iter if solver == "sinkhorn" else 0):
-        log_u = -power * logsumexp(log_kernel + log_v + log_b, axis=1, keepdims=True)
-        log_v = -logsumexp(log_kernel + log_u + log_a, axis=0, keepdims=True)
+        log_u = -power * _log_sum_exp(log_kernel + log_v + log_b, axis=1)
+        log_v = -_log_sum_exp(log_kernel + log_u + log_a, axis=0)
     if solver == "softmax":
-        log_v = -logsumexp(log_kernel + log_a, axis=0, keepdims=True)
+        log_v = -_log_sum_exp(log_kernel + log_a, axis=0)
     return np.exp(log_a + log_u + log_kernel + log_v + log_b)
+
+
+def _log_sum_exp(x, axis):
+    highest = x.max(axis=axis, keepdims=True)
+    return highest + np.log(np.exp(x - highest).sum(axis=axis, keepdims=True))
 
 
 def _plans(plan, n_sets):
@@ -239,13 +244,14 @@ def _sinkhorn_in_logs(exponents, scaling):
     """Solve for one set's plan to one reference, whatever epsilon."""
     # Beyond, potentials of the size of exponents would have no digits left.
     plan = np.maximum(exponents, -1e13)[np.newaxis]
-    scaling = scaling._replace(
-        kernel=plan, log_lift=np.ascontiguousarray(scaling.log_lift), in_logs=True
-    )
+    log_lift = np.maximum(scaling.log_lift, -1e13)
+    scaling = scaling._replace(kernel=plan, log_lift=log_lift, in_logs=True)
     offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
     n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
     solved = np.ones(shape, bool)
     _scaling.scale_to_marginals(scaling, offsets, solved, n_iter, residual)
+    if not solved.all():  # similarities are not finite
+        plan[:] = residual[:] = np.nan
     return plan[0], n_iter[0, 0], residual[0, 0]
 
 
@@ -276,6 +282,9 @@ def _exact(similarities, offsets, masses):
             cost -= cost.min(axis=1, keepdims=True)
             cost[masses[start:stop] == 0] = 0.0
             cost /= max(cost.max(), np.finfo(np.float64).tiny)
+            if not np.isfinite(cost).all():  # nothing for POT: it would not come to an end
+                plan[r, :, start:stop] = np.nan
+                continue
             plan[r, :, start:stop] = ot.emd(
                 masses[start:stop], supports, cost, numItermax=10_000_000
             ).T

@@ -46,7 +46,8 @@ def as_sets(X, *, explain_rows=True):
 def check_finite(sets):
     """Raise an error that names the first set with NaN or infinity."""
     try:
-        assert_all_finite(sets.values)
+        with np.errstate(all="ignore"):  # it adds up what may leave the range of floats
+            assert_all_finite(sets.values)
     except ValueError:
         row, column = np.argwhere(~np.isfinite(sets.values))[0]
         i, element = locate(row, sets.offsets)
@@ -57,15 +58,28 @@ def check_finite(sets):
         ) from None
 
 
-def check_finite_output(out, offsets, name):
-    """Raise an error that names the first set whose rows of `out` are not all finite."""
+def check_finite_output(out, name, offsets=None, sets="X"):
+    """Raise an error that names the first set whose part of `out` is not all finite.
+
+    Parameters
+    ----------
+    out : ndarray of shape (n_rows, n_columns)
+    name : str
+        What the error calls it.
+    offsets : ndarray of int of shape (n_sets + 1,), default=None
+        Where the rows of each set start. None means one row a set.
+    sets : str, default="X"
+        What the error calls the sets.
+    """
     try:
-        with np.errstate(all="ignore"):  # it adds up what may be infinite
+        with np.errstate(all="ignore"):
             assert_all_finite(out)
     except ValueError:
-        i, _ = locate(np.argmin(np.isfinite(out).all(axis=1)), offsets)
+        i = np.argmin(np.isfinite(out).all(axis=1))
+        if offsets is not None:
+            i, _ = locate(i, offsets)
         raise ValueError(
-            f"The {name} of set {i} of X leaves the range of {out.dtype}; expected "
+            f"The {name} of set {i} of {sets} leaves the range of {out.dtype}; expected "
             "elements on a smaller scale (see ElementTransformer)."
         ) from None
 

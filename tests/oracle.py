@@ -1,0 +1,159 @@
+"""What `OTKEmbedding` should say of any sets, in float64 and logarithms, and how exactly.
+
+The formulas are those of `helpers.py`, written for many elements at once. Beside each result
+goes its error budget: how far floating-point numbers of the data's precision may lead away
+from it. Where a budget uses up all digits, nothing is left to compare but invariants.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from helpers import plain_filter, plain_windows
+
+from otk_sklearn._transport import plain_plan
+
+# Roundings that add up in sums as short as those here.
+_ROUNDINGS = 40
+
+# Largest error of an exponent that leaves anything to compare.
+_MAX_ERROR = 0.05
+
+
+class Features(NamedTuple):
+    """Kernel values of elements, the matrix that makes features of them, and errors.
+
+    Parameters
+    ----------
+    kappa, error : ndarray of shape (n_elements, n_components)
+    D : ndarray of shape (n_components, n_components)
+    """
+
+    kappa: np.ndarray
+    error: np.ndarray
+    D: np.ndarray
+
+    @property
+    def psi(self):
+        return self.kappa @ self.D
+
+    @property
+    def psi_error(self):
+        return self.error @ np.abs(self.D)
+
+
+class Problem(NamedTuple):
+    """One set and one reference.
+
+    Parameters
+    ----------
+    similarities, error : ndarray of shape (n_elements, n_supports)
+    masses : ndarray of shape (n_elements,)
+    held : ndarray of shape (n_elements, n_supports) or float
+        The position filter.
+    """
+
+    similarities: np.ndarray
+    error: np.ndarray
+    masses: np.ndarray
+    held: np.ndarray | float
+
+
+def set_parts(model, sets, i):
+    """Elements, masses and positions of a set's windows, as plain arrays."""
+    rows = sets[i].astype(np.float64)
+    span = slice(*sets.offsets[i : i + 2])
+    weights = np.ones(len(rows)) if sets.weights is None else sets.weights[span]
+    windows, real = plain_windows(rows, model.filter_size, model.padding)
+    weights = weights / weights.max()
+    masses = np.array([weights[r].mean() for r in real])
+    if sets.positions is None:
+        positions = np.arange(len(windows))[:, np.newaxis] / len(windows)
+    else:
+        positions = np.array([sets.positions[span][r].mean(axis=0) for r in real])
+    return windows, masses / masses.sum(), positions
+
+
+def features_of(model, elements, dtype):
+    """The `Features` of elements that came in this precision."""
+    unit = np.finfo(dtype).eps
+    if model.kernel == "linear":
+        return Features(elements, np.zeros_like(elements), np.eye(elements.shape[1]))
+    anchors, gamma = model.anchors_.astype(np.float64), model.gamma_
+    scales = np.ones(len(elements))
+    if model.kernel == "homogeneous":
+        elements, scales = _directions(elements)
+    with np.errstate(all="ignore"):
+        center = anchors.mean(axis=0)
+        exponents = gamma * _squared_distances(elements, anchors)
+        sizes = gamma * _squared_distances(elements, center[np.newaxis])
+        sizes = sizes + gamma * _squared_distances(anchors, center[np.newaxis]).T
+        # Rows for which this gets large are computed in another way.
+        relative = np.minimum(_ROUNDINGS * unit * (sizes + 1), 1e-5)
+        kappa = np.exp(-exponents)
+        error = kappa * relative + np.finfo(dtype).tiny
+    scales = scales[:, np.newaxis]
+    return Features(kappa * scales, error * scales, model.normalization_.astype(float))
+
+
+def problem_of(model, features, reference, masses, positions, supports, dtype):
+    """The `Problem` of a set of these features."""
+    whitened = features.D @ reference.astype(np.float64).T
+    similarities = features.kappa @ whitened
+    terms = features.error @ np.abs(whitened)
+    products = _ROUNDINGS * np.abs(features.kappa) @ np.abs(whitened)
+    error = terms + products * np.finfo(dtype).eps
+    if dtype == np.float32:  # more is left to float64
+        trusted = 1e-3 * model.epsilon + products * np.finfo(np.float64).eps
+        error = np.minimum(error, terms + trusted)
+    held = 1.0
+    if model.position is not None:
+        held = plain_filter(model.position, model.position_sigma, positions, supports)
+        similarities = held * similarities
+    if model.relaxation is not None:
+        psi = features.psi
+        similarities = similarities - np.sum(psi**2, axis=1, keepdims=True) / 2
+        norms = np.abs(psi) * (np.abs(features.kappa) @ np.abs(features.D))
+        error = error + _ROUNDINGS * np.finfo(np.float64).eps * norms.sum(1, keepdims=True)
+        error = error + (np.abs(psi) * features.psi_error).sum(axis=1, keepdims=True)
+    return Problem(similarities, error, masses, held)
+
+
+def plan_of(model, problem, n_iter):
+    """The plan after plain iterations from a flat start, before the position filter."""
+    return plain_plan(
+        problem.similarities,
+        problem.masses,
+        solver=model.solver,
+        epsilon=model.epsilon,
+        relaxation=model.relaxation,
+        max_iter=n_iter,
+    )
+
+
+def exponent_error(model, problem, n_iter, dtype):
+    """How far the logarithms of a plan may be off, or None where no digits are left."""
+    unit = np.finfo(dtype).eps
+    similarities, epsilon = problem.similarities[problem.masses > 0], model.epsilon
+    if model.relaxation is not None:
+        unit, epsilon = np.finfo(np.float64).eps, min(epsilon, model.relaxation)
+    with np.errstate(all="ignore"):
+        sizes = np.ptp(similarities, axis=1).max() / model.epsilon
+        if model.relaxation is not None:
+            sizes += np.ptp(similarities) / epsilon
+        error = 2 * problem.error[problem.masses > 0].max() / epsilon
+        # In logarithms: these lose digits as they grow.
+        error += unit * (n_iter + 1) * _ROUNDINGS + 4 * np.finfo(dtype).eps
+        error += np.finfo(np.float64).eps * sizes * (n_iter + 1)
+    return error if error < _MAX_ERROR else None
+
+
+def _squared_distances(x, w):
+    return np.sum((x[:, np.newaxis] - w) ** 2, axis=2)
+
+
+def _directions(elements):
+    """Unit vectors, 0 where elements are, and norms: none of them over- or underflows."""
+    largest = np.abs(elements).max(axis=1, keepdims=True)
+    scaled = elements / np.where(largest > 0, largest, 1)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norms > 0, norms, 1), (norms * largest)[:, 0]
