@@ -60,6 +60,32 @@ def plain_windows(rows, filter_size, padding):
     return np.array(windows), real
 
 
+def means_over(values, real):
+    """Means of the values of the real rows of each window."""
+    return np.array([values[rows].mean(axis=0) for rows in real])
+
+
+def subsampled(values, subsampling, taps, divide):
+    """Weighted sums over neighbours, of one in so many; divided by the taps inside."""
+    result = []
+    for center in range(0, len(values), subsampling):
+        total, weight = 0.0, 0.0
+        for t, tap in zip(range(1 - subsampling, subsampling), taps):
+            if 0 <= center + t < len(values):
+                total, weight = total + tap * values[center + t], weight + tap
+        result.append(total / weight if divide else total)
+    return np.array(result)
+
+
+def gaussian_taps(subsampling):
+    """The filter that subsampling averages by."""
+    if subsampling == 1:
+        return np.ones(1)
+    deviation = (2 * subsampling - 2) / (2 * np.sqrt(2))
+    taps = np.exp(-(np.arange(1 - subsampling, subsampling) ** 2) / (2 * deviation**2))
+    return taps / taps.sum()
+
+
 def plain_filter(kind, sigma, positions, supports):
     """The position filter, one value at a time."""
     held = np.ones((len(positions), len(supports)))

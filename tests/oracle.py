@@ -5,11 +5,13 @@ goes its error budget: how far floating-point numbers of the data's precision ma
 from it. Where a budget uses up all digits, nothing is left to compare but invariants.
 """
 
+import collections
 from typing import NamedTuple
 
 import numpy as np
-from helpers import plain_filter, plain_windows
+from helpers import means_over, plain_filter, plain_windows
 
+from otk_sklearn._positions import support_positions
 from otk_sklearn._transport import plain_plan
 
 # Roundings that add up in sums as short as those here.
@@ -17,6 +19,19 @@ _ROUNDINGS = 40
 
 # Largest error of an exponent that leaves anything to compare.
 _MAX_ERROR = 0.05
+
+# The largest part of a budget that was used up so far, by what was compared.
+used = collections.defaultdict(float)
+
+
+def assert_within(budget, found, expected, what):
+    """Assert that nothing is further off than its budget; what is denormal may be 0."""
+    tiny = np.finfo(found.dtype).tiny
+    parts = np.abs(found - expected) / (budget + tiny)
+    parts[~np.isfinite(budget)] = 0
+    worst = np.unravel_index(parts.argmax(), parts.shape)
+    used[what] = max(used[what], float(parts[worst]))
+    assert parts[worst] <= 1, (what, worst, found[worst], expected[worst], budget[worst])
 
 
 class Features(NamedTuple):
@@ -58,29 +73,42 @@ class Problem(NamedTuple):
     held: np.ndarray | float
 
 
-def set_parts(model, sets, i):
-    """Elements, masses and positions of a set's windows, as plain arrays."""
+class Windows(NamedTuple):
+    """Windows of a set, as plain arrays.
+
+    Parameters
+    ----------
+    elements : ndarray of shape (n_windows, filter_size * n_features)
+    masses : ndarray of shape (n_windows,)
+    positions : ndarray of shape (n_windows, n_axes)
+    """
+
+    elements: np.ndarray
+    masses: np.ndarray
+    positions: np.ndarray
+
+
+def windows_of(model, sets, i):
+    """The `Windows` of a set."""
     rows = sets[i].astype(np.float64)
     span = slice(*sets.offsets[i : i + 2])
+    elements, real = plain_windows(rows, model.filter_size, model.padding)
     weights = np.ones(len(rows)) if sets.weights is None else sets.weights[span]
-    windows, real = plain_windows(rows, model.filter_size, model.padding)
-    weights = weights / weights.max()
-    masses = np.array([weights[r].mean() for r in real])
-    if sets.positions is None:
-        positions = np.arange(len(windows))[:, np.newaxis] / len(windows)
-    else:
-        positions = np.array([sets.positions[span][r].mean(axis=0) for r in real])
-    return windows, masses / masses.sum(), positions
+    masses = means_over(weights / weights.max(), real)
+    positions = np.arange(len(elements))[:, np.newaxis] / len(elements)
+    if sets.positions is not None:
+        positions = means_over(sets.positions[span], real)
+    return Windows(elements, masses / masses.sum(), positions)
 
 
 def features_of(model, elements, dtype):
     """The `Features` of elements that came in this precision."""
-    unit = np.finfo(dtype).eps
-    if model.kernel == "linear":
+    unit, kernel = np.finfo(dtype).eps, getattr(model, "kernel", "homogeneous")
+    if kernel == "linear":
         return Features(elements, np.zeros_like(elements), np.eye(elements.shape[1]))
     anchors, gamma = model.anchors_.astype(np.float64), model.gamma_
     scales = np.ones(len(elements))
-    if model.kernel == "homogeneous":
+    if kernel == "homogeneous":
         elements, scales = _directions(elements)
     with np.errstate(all="ignore"):
         center = anchors.mean(axis=0)
@@ -95,8 +123,8 @@ def features_of(model, elements, dtype):
     return Features(kappa * scales, error * scales, model.normalization_.astype(float))
 
 
-def problem_of(model, features, reference, masses, positions, supports, dtype):
-    """The `Problem` of a set of these features."""
+def problem_of(model, features, reference, windows, dtype):
+    """The `Problem` of a set of windows with these features."""
     whitened = features.D @ reference.astype(np.float64).T
     similarities = features.kappa @ whitened
     terms = features.error @ np.abs(whitened)
@@ -107,7 +135,10 @@ def problem_of(model, features, reference, masses, positions, supports, dtype):
         error = np.minimum(error, terms + trusted)
     held = 1.0
     if model.position is not None:
-        held = plain_filter(model.position, model.position_sigma, positions, supports)
+        supports = support_positions(len(reference), windows.positions.shape[1])
+        held = plain_filter(
+            model.position, model.position_sigma, windows.positions, supports
+        )
         similarities = held * similarities
     if model.relaxation is not None:
         psi = features.psi
@@ -115,7 +146,7 @@ def problem_of(model, features, reference, masses, positions, supports, dtype):
         norms = np.abs(psi) * (np.abs(features.kappa) @ np.abs(features.D))
         error = error + _ROUNDINGS * np.finfo(np.float64).eps * norms.sum(1, keepdims=True)
         error = error + (np.abs(psi) * features.psi_error).sum(axis=1, keepdims=True)
-    return Problem(similarities, error, masses, held)
+    return Problem(similarities, error, windows.masses, held)
 
 
 def plan_of(model, problem, n_iter):

@@ -220,3 +220,104 @@ def embedding_params(draw, learned=True):
     if params["solver"] == "sinkhorn":
         params["relaxation"] = draw(st.one_of(st.none(), powers_of_ten(-6, 6)))
     return params
+
+
+@st.composite
+def layer_params(draw):
+    """Parameters of `ConvolutionalKernelLayer`."""
+    return {
+        "n_components": draw(st.integers(1, 9)),
+        "filter_size": draw(st.integers(1, 6)),
+        "gamma": draw(st.one_of(st.just("median"), powers_of_ten(-6, 6))),
+        "subsampling": draw(st.integers(1, 5)),
+        "damping": draw(st.one_of(st.just(1e-2), powers_of_ten(-9, 3))),
+        "padding": draw(st.sampled_from(["valid", "same"])),
+        "anchors": draw(st.sampled_from(["kmeans", "random", "given"])),
+        "max_elements": draw(st.sampled_from([3, 50, 300_000])),
+        "n_jobs": draw(st.sampled_from([1, 1, 2])),
+        "random_state": draw(seeds),
+    }
+
+
+@st.composite
+def supervised_params(draw):
+    """Parameters that `OTKClassifier` and `OTKRegressor` share."""
+    trainable = st.sets(st.sampled_from(["references", "anchors", "gamma"]))
+    return {
+        "n_supports": draw(st.integers(1, 4)),
+        "n_references": draw(st.sampled_from([1, 1, 2])),
+        "epsilon": draw(powers_of_ten(-6, 6)),
+        "kernel": draw(st.sampled_from(KERNELS)),
+        "gamma": draw(st.one_of(st.just("median"), powers_of_ten(-6, 6))),
+        "n_components": draw(st.integers(1, 8)),
+        "damping": draw(st.one_of(st.just(1e-2), powers_of_ten(-9, 3))),
+        "filter_size": draw(st.sampled_from([1, 1, 3])),
+        "solver": draw(st.sampled_from(["sinkhorn", "sinkhorn", "softmax"])),
+        "tol": draw(st.sampled_from([0.0, 1e-4, 1e-2])),
+        "alpha": draw(st.one_of(st.just("cv"), powers_of_ten(-3, 6))),
+        "optimizer": draw(st.sampled_from(["auto", "adam", "lbfgs"])),
+        "learning_rate_init": draw(powers_of_ten(-6, 6)),
+        "max_epochs": draw(st.integers(1, 3)),
+        "early_stopping": draw(st.sampled_from(["auto", True, False])),
+        "trainable": sorted(draw(trainable)),
+        "refit_head": draw(st.booleans()),
+        "random_state": draw(seeds),
+    }
+
+
+# What is not legal, and what its error says.
+ILLEGAL = {
+    "n_supports": [0, -1, 1.5, "many", None],
+    "n_references": [0, -3, 2.0],
+    "epsilon": [0, -0.1, np.nan, "small", None],
+    "kernel": ["gaussian", None, 1],
+    "gamma": [0, -1.0, np.nan, "mean"],
+    "n_components": [0, -1, 3.0],
+    "damping": [0, -1e-2, np.nan],
+    "filter_size": [0, -1, 2.5],
+    "padding": ["full", None],
+    "position": ["soft", 1],
+    "position_sigma": [0, -1, np.nan],
+    "anchors": ["k-means", None, [[1.0, np.nan]], [1.0, 2.0], [["a"]]],
+    "references": ["k-means", None, [[[np.inf]]], [[1.0]], []],
+    "solver": ["sinkhorn_log", None],
+    "relaxation": [0, -1, np.nan, "much"],
+    "max_iter": [0, -5, 1.5],
+    "tol": [-1e-9, np.nan, None],
+    "max_elements": [0, -1, 10.0],
+    "n_jobs": [0, 1.5, "all"],
+    "random_state": [-1, "seed", 1.5],
+}
+BROKEN_SETS = {
+    "NaN": "contains NaN in set {}",
+    "inf": r"contains infinity \(inf\) in set {}",
+    "empty": "set {} of X is empty",
+    "1-D": "set {} of X has shape",
+    "3-D": "set {} of X has shape",
+    "wider": "features",
+    "complex": "Complex data not supported: set {}",
+    "text": "set {} of X is <U",
+    "masked": "set {} of X has masked values",
+}
+
+
+def broken_set(kind, x, random):
+    """One set's elements, changed into something that is no set."""
+    if kind in ("NaN", "inf"):
+        x = x.copy()
+        x[random.integers(len(x)), random.integers(x.shape[1])] = float(kind)
+        return x
+    return {
+        "empty": x[:0],
+        "1-D": x[:, 0],
+        "3-D": x[np.newaxis],
+        "wider": np.hstack([x, x]),
+        "complex": x * 1j,
+        "text": x.astype(str),
+        "masked": np.ma.masked_greater_equal(x, x.min()),
+    }[kind]
+
+
+illegal_params = st.sampled_from(
+    [(name, value) for name, values in ILLEGAL.items() for value in values]
+)

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import (
+    gaussian_taps,
+    means_over,
     plain_embedding,
     plain_kappa,
     plain_normalization,
     plain_windows,
+    subsampled,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
@@ -45,31 +48,6 @@ def make_weighted(sets, seed=0):
     positions = [rng.uniform(size=(len(x), 2)) for x in sets]
     X = SetCollection.from_sets(sets, weights=weights, positions=positions)
     return X, [w / w.sum() for w in weights], positions
-
-
-def means_over(values, real):
-    """Means of the values of the real rows of each window."""
-    return np.array([values[rows].mean(axis=0) for rows in real])
-
-
-def subsampled(values, subsampling, taps, divide):
-    """Weighted sums over neighbours, of one in so many; divided by the taps inside."""
-    result = []
-    for center in range(0, len(values), subsampling):
-        total, weight = 0.0, 0.0
-        for t, tap in zip(range(1 - subsampling, subsampling), taps):
-            if 0 <= center + t < len(values):
-                total, weight = total + tap * values[center + t], weight + tap
-        result.append(total / weight if divide else total)
-    return np.array(result)
-
-
-def gaussian_taps(subsampling):
-    if subsampling == 1:
-        return np.ones(1)
-    deviation = (2 * subsampling - 2) / (2 * np.sqrt(2))
-    taps = np.exp(-(np.arange(1 - subsampling, subsampling) ** 2) / (2 * deviation**2))
-    return taps / taps.sum()
 
 
 @every_padding_and_size
