@@ -36,6 +36,8 @@ def as_floats(array, name):
     """Return `array` as float32 or float64, in C order, copied only if need be."""
     array = check_numbers(array, name)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
+    if not array.flags.aligned:  # as compiled code takes for granted
+        array = array.copy()
     try:
         return np.ascontiguousarray(array, dtype)
     except (TypeError, ValueError, OverflowError) as error:
@@ -44,7 +46,8 @@ def as_floats(array, name):
 
 def check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
-    array = as_array(elements, name)
+    # A plain array first: subclasses and objects may say of their shape what they like.
+    array = as_unmasked(elements, name)
     if array.shape == (0,):
         raise ValueError(f"{name} is empty; expected at least one element.")
     if array.ndim != 2:
@@ -70,3 +73,20 @@ def as_rows(array, n_rows, name):
             f"{name} has shape {array.shape}; expected one entry an element, {n_rows}."
         )
     return array
+
+
+def as_fitted(array, name, shape):
+    """Return a fitted attribute as finite floats of this shape, where None is any length.
+
+    It may have come out of a file, or been assigned by users.
+    """
+    if array is None:
+        raise ValueError(f"{name} is None; expected an array.")
+    floats = as_floats(array, name)
+    expected = [given if n is None else n for n, given in zip(shape, floats.shape)]
+    if floats.ndim != len(shape) or list(floats.shape) != expected or not floats.size:
+        lengths = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} has shape {floats.shape}; expected ({lengths}).")
+    if not np.isfinite(floats).all():
+        raise ValueError(f"{name} has NaN or infinity; expected finite numbers.")
+    return floats

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_memory
 
 from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin
 from otk_sklearn._clustering import sample_elements
-from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
+from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
 from otk_sklearn._sets import SetCollection, masses_of
@@ -215,11 +215,9 @@ class ConvolutionalKernelLayer(
         check_finite(sets)
         windows = windows_of(sets, **self._windows)
         kept, taps = subsampling_windows(windows.offsets, self.subsampling)
-        feature_map = FeatureMap(
-            "homogeneous", self.gamma_, self.anchors_, self.normalization_
-        ).astype(sets.dtype)
+        feature_map = fitted_map(self, "homogeneous").astype(sets.dtype)
         kappa_of = feature_map.kappa_in(sets.dtype)
-        n_components, n_window = self.anchors_.shape
+        n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
         # Of each row kept: the windows that it averages, their features, and its own.
         row_bytes = 8 * self.subsampling * (n_window + 3 * n_components)

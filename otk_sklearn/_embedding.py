@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_memory
 
 from otk_sklearn._base import FEATURE_CONSTRAINTS
 from otk_sklearn._clustering import sample_elements, sample_sets
-from otk_sklearn._features import FeatureMap, learn_feature_map, unit_elements
+from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._matching import Matching
 from otk_sklearn._parallel import single_threaded
 from otk_sklearn._positions import (
@@ -563,7 +563,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if self.position is not None:
             check_positions(sets, self.references_.shape[1], self._n_axes)
         matching = Matching(
-            FeatureMap(self._kernel, self.gamma_, self.anchors_, self.normalization_),
+            fitted_map(self, self._kernel),
             self.references_,
             self._transport(),
             sets.dtype,

@@ -7,12 +7,14 @@ to what has been pooled: elements themselves only ever meet `kappa_W`.
 
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
+from otk_sklearn._arrays import as_fitted
 from otk_sklearn._clustering import draw_rows, kmeans_centers
 from otk_sklearn._parallel import Buffers, chunk_rows, map_chunks
 from otk_sklearn._validation import check_parameter_array
@@ -99,6 +101,18 @@ class FeatureMap:
             n_jobs=n_jobs,
         )
         return features
+
+
+def fitted_map(model, kernel):
+    """Return the `FeatureMap` of a fitted estimator, whose attributes are proved to fit."""
+    if kernel == "linear":
+        return FeatureMap("linear")
+    anchors, gamma = as_fitted(model.anchors_, "anchors_", (None, None)), model.gamma_
+    shape = len(anchors), len(anchors)
+    normalization = as_fitted(model.normalization_, "normalization_", shape)
+    if not (isinstance(gamma, Real) and 0.0 < gamma < np.inf):
+        raise ValueError(f"gamma_ is {gamma!r}; expected a positive number.")
+    return FeatureMap(kernel, float(gamma), anchors, normalization)
 
 
 def learn_feature_map(
@@ -362,6 +376,11 @@ class _Rbf:
 
     def _scaled_rows(self, rows, divisors, scales):
         """The kernel between `rows / divisors` and the anchors, times `scales`."""
+        if rows.shape[1] != len(self.center):  # which the compiled function would not see
+            raise ValueError(
+                f"anchors_ has shape {self.anchors.shape}; expected (n_components, "
+                f"{rows.shape[1]}), with the features of the elements (or windows) of X."
+            )
         x = self.buffers.empty("x", rows.shape, rows.dtype)
         squares = self.buffers.empty("squares", divisors.shape, rows.dtype)
         norms = np.empty_like(scales)

@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn import _kernels
+from otk_sklearn._arrays import as_fitted
 from otk_sklearn._parallel import Buffers, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._transport import plan_values, solve_plans
 
@@ -39,6 +40,9 @@ class Matching:
         n_jobs=None,
         objective=None,
     ):
+        # They may come out of a file, or have been assigned by users.
+        shape = (None, None, feature_map.n_components)
+        references = as_fitted(references, "references_", shape)
         self.dtype = np.dtype(dtype)
         self._given = feature_map, references
         self.feature_map = feature_map
@@ -210,10 +214,16 @@ class Matching:
                 values = values[rows]
             return rows, *self._kappa_of(values)
 
-        n_rows = len(sets.values)
+        n_rows, n_features = sets.values.shape
+        n_components = self.supports.shape[2]
+        if self.feature_map.kernel == "linear" and n_features != n_components:
+            raise ValueError(
+                f"references_ has {n_components} components; expected {n_features}, as "
+                "elements (or windows) of X have features."
+            )
         if n_rows <= self.max_rows:
             return [features_of(slice(0, n_rows))]
-        block_rows = min(self.max_rows, chunk_rows(self.supports.shape[2]))
+        block_rows = min(self.max_rows, chunk_rows(n_components))
         return _FeatureBlocks(features_of, n_rows, block_rows)
 
 

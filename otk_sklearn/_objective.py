@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from otk_sklearn._features import make_feature_map, unit_rows
+from otk_sklearn._features import fitted_map, make_feature_map, unit_rows
 from otk_sklearn._gradients import (
     DifferentiableMap,
     DifferentiableMatching,
@@ -58,10 +58,11 @@ class Parameters(NamedTuple):
 
 def parameters_of(embedding, coef, intercept):
     """Return the `Parameters` of a fitted embedding and a linear model of it."""
-    anchors, log_gamma = embedding.anchors_, None
+    feature_map, log_gamma = fitted_map(embedding, embedding._kernel), None
+    anchors = feature_map.anchors
     if anchors is not None:
         anchors = anchors.astype(np.float64)
-        log_gamma = np.asarray(np.log(embedding.gamma_))
+        log_gamma = np.asarray(np.log(feature_map.gamma))
     references = embedding.references_.astype(np.float64)
     return Parameters(references, anchors, log_gamma, coef, intercept)
 

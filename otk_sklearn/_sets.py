@@ -21,9 +21,9 @@ from otk_sklearn._arrays import (
 class SetCollection:
     """Sets of vectors of varying size, packed into one array without padding.
 
-    Set `i` is `values[offsets[i]:offsets[i + 1]]`. A collection can't be changed: its
-    arrays are not writeable. It can be indexed, sliced, split and cross-validated by
-    scikit-learn, and its weights and positions go along.
+    Set `i` is `values[offsets[i]:offsets[i + 1]]`. A collection can't be changed: what it
+    hands out are views that are not writeable. It can be indexed, sliced, split and
+    cross-validated by scikit-learn, and its weights and positions go along.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class SetCollection:
     def _of_proved(cls, values, offsets, weights, positions):
         """A collection of parts of another one, which need no second proof."""
         sets = cls.__new__(cls)
-        sets._values, sets._offsets = _read_only(values.view()), _read_only(offsets)
+        sets._values, sets._offsets = _read_only(values.view()), _frozen(offsets)
         sets._weights = None if weights is None else _read_only(weights)
         sets._positions = None if positions is None else _read_only(positions)
         return sets
@@ -227,22 +227,22 @@ weights)
     @property
     def values(self):
         """Elements of all sets, one set after the other."""
-        return self._values
+        return self._values.view()
 
     @property
     def offsets(self):
         """Where each set starts, and the last one ends."""
-        return self._offsets
+        return self._offsets.view()
 
     @property
     def weights(self):
         """Weights of the elements, as given, or None."""
-        return self._weights
+        return None if self._weights is None else self._weights.view()
 
     @property
     def positions(self):
         """Coordinates of the elements, or None."""
-        return self._positions
+        return None if self._positions is None else self._positions.view()
 
     @property
     def shape(self):
@@ -421,6 +421,11 @@ def _read_only(array):
     return array
 
 
+def _frozen(offsets):
+    """Return a copy that can't be made writeable again: kernels' safety rests on it."""
+    return np.frombuffer(offsets.tobytes(), np.int64)
+
+
 def _check_offsets(offsets, n_elements):
     given = as_unmasked(offsets, "offsets")
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
@@ -441,7 +446,7 @@ def _check_offsets(offsets, n_elements):
             f"set {i} is empty: offsets goes from {given[i]} to {given[i + 1]}; expected "
             "strictly increasing offsets, each set having at least one element."
         )
-    return _read_only(offsets)
+    return _frozen(offsets)
 
 
 def _check_weights(weights, offsets):

@@ -1,6 +1,5 @@
 """What `OTKClassifier` and `OTKRegressor` have in common: the training of an embedding."""
 
-import copy
 import warnings
 from numbers import Integral, Real
 
@@ -16,6 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
+from otk_sklearn._arrays import as_fitted
 from otk_sklearn._embedding import OTKEmbedding
 from otk_sklearn._objective import Objective, Problem, embedding_of, parameters_of
 from otk_sklearn._parallel import single_threaded
@@ -289,9 +289,7 @@ class SupervisedEmbedding(
         weight_seen = getattr(self, "_weight", 0.0) + weight
         part = problem._replace(alpha=alpha * weight / weight_seen)
         objective = Objective(embedding, start, part, trainable, self.refit_head, units)
-        adam = copy.deepcopy(getattr(self, "_adam", None))
-        if adam is None or adam.size != len(objective.start):
-            adam = Adam(len(objective.start))
+        adam = Adam(len(objective.start), getattr(self, "_adam", None))
         rates = self.learning_rate_init, self.learning_rate_init
         flat, loss = run_epoch(
             objective, adam, objective.start, self._batch_size(problem), rates, random
@@ -299,8 +297,9 @@ class SupervisedEmbedding(
         losses = list(getattr(self, "loss_curve_", []))
         if has_diverged(loss, min([start_loss, *losses])):
             self._warn_diverged(stacklevel=6)
-            flat, adam = objective.start, None
+            flat, adam_state = objective.start, None
         else:
+            adam_state = adam.state
             losses.append(float(loss))
             if self.refit_head:
                 objective.refit(flat)
@@ -313,7 +312,7 @@ class SupervisedEmbedding(
             "loss_curve_": losses,
             "validation_scores_": None,
             "n_iter_": len(losses),
-            "_adam": adam,
+            "_adam": adam_state,
             "_weight": weight_seen,
             "_start_loss": start_loss,
         }
@@ -377,7 +376,8 @@ class SupervisedEmbedding(
     def _parameters(self, problem):
         """What has been learned so far, as `Parameters`."""
         scale = np.broadcast_to(problem.scale, self.intercept_.shape)
-        coef = self.coef_ / scale[:, np.newaxis]
+        coef = as_fitted(self.coef_, "coef_", (len(scale), self._n_features_out))
+        coef = coef / scale[:, np.newaxis]
         intercept = (self.intercept_ - problem.center) / scale
         return parameters_of(self.embedding_, coef, intercept)
 
@@ -426,7 +426,9 @@ class SupervisedEmbedding(
 
     def _scores(self, X):
         """Scores of sets, of shape (n_sets, n_outputs)."""
-        return self._embeddings(X) @ self.coef_.T + self.intercept_
+        embeddings = self._embeddings(X)
+        coef = as_fitted(self.coef_, "coef_", (None, embeddings.shape[1]))
+        return embeddings @ coef.T + as_fitted(self.intercept_, "intercept_", (len(coef),))
 
     def _embeddings(self, X):
         """What `transform` returns, as an array whatever `set_output` says."""

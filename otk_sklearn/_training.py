@@ -30,6 +30,13 @@ class Adam:
     ----------
     size : int
         Length of gradients.
+    state : tuple, default=None
+        What `state` was of one to go on from, if its gradients were as long.
+
+    Attributes
+    ----------
+    state : tuple of ndarray of shape (size,), ndarray of shape (size,) and int
+        Means of gradients and of their squares, and the number of steps.
 
     References
     ----------
@@ -40,18 +47,21 @@ class Adam:
     _DECAY, _SQUARE_DECAY, _SMALLEST = 0.9, 0.999, 1e-8
     _N_SHORT_STEPS = 100
 
-    def __init__(self, size):
-        self.size = size
-        self._mean, self._square, self._n_steps = np.zeros(size), np.zeros(size), 0
+    def __init__(self, size, state=None):
+        if state is None or len(state[0]) != size:
+            state = np.zeros(size), np.zeros(size), 0
+        self.state = state
 
     def step(self, gradient):
         """Return the step against this gradient, for a learning rate of 1."""
-        self._n_steps += 1
-        self._mean += (1 - self._DECAY) * (gradient - self._mean)
-        self._square += (1 - self._SQUARE_DECAY) * (gradient**2 - self._square)
-        mean = self._mean / (1 - self._DECAY**self._n_steps)
-        square = self._square / (1 - self._SQUARE_DECAY**self._n_steps)
-        length = min(1.0, self._n_steps / self._N_SHORT_STEPS)
+        mean, square, n_steps = self.state
+        n_steps += 1
+        mean = mean + (1 - self._DECAY) * (gradient - mean)
+        square = square + (1 - self._SQUARE_DECAY) * (gradient**2 - square)
+        self.state = mean, square, n_steps
+        mean = mean / (1 - self._DECAY**n_steps)
+        square = square / (1 - self._SQUARE_DECAY**n_steps)
+        length = min(1.0, n_steps / self._N_SHORT_STEPS)
         return length * mean / (np.sqrt(square) + self._SMALLEST)
 
 

@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from otk_sklearn._arrays import as_floats
+from otk_sklearn._arrays import as_floats, as_unmasked
 from otk_sklearn._sets import SetCollection, locate, offsets_of, pack
 
 
@@ -29,7 +29,7 @@ def as_sets(X, *, explain_rows=True):
     SetCollection
     """
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
-        X = np.asanyarray(X)
+        X = as_unmasked(X, "X")
     if isinstance(X, SetCollection):
         sets = X
     elif _is_sequence_of_sets(X):
@@ -101,6 +101,7 @@ def check_parameter_array(array, name):
 def record_fit_input(estimator, X, sets):
     """Keep in the estimator what later input is compared with."""
     validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)
+    estimator.n_features_in_ = sets.n_features  # whatever a table says of itself
     estimator._single_elements = bool((sets.lengths == 1).all())
 
 
@@ -110,6 +111,11 @@ def as_fitted_sets(estimator, X):
     # Whoever fitted on sets of one element knows what rows mean.
     sets = as_sets(X, explain_rows=not estimator._single_elements)
     validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
+    if sets.n_features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {sets.n_features} features, but {type(estimator).__name__} is "
+            f"expecting {estimator.n_features_in_} features as input."
+        )
     return sets
 
 
@@ -158,8 +164,6 @@ def _from_equal_lengths(X):
 
 def _from_rows(X, explain):
     """Each row of a table as a set of one element: scikit-learn's own kind of input."""
-    if np.ma.is_masked(X):
-        raise ValueError("X has masked values; expected none.")
     try:
         if isinstance(X, (list, tuple)):
             X = np.asarray(X)
