@@ -65,7 +65,8 @@ class ConvolutionalKernelLayer(
         Number of windows that anchors are learned from, drawn without replacement if there
         are more.
     memory : str or object with the joblib.Memory interface, default=None
-        Caches the anchors.
+        Caches the anchors. joblib keeps pickles there: name no folder that strangers can
+        write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results don't depend on it.

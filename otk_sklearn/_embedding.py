@@ -134,8 +134,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         are drawn as have this many elements, and some of the elements of long ones.
     memory : str or object with the joblib.Memory interface, default=None
         Caches what is learned and doesn't depend on all parameters. With an integer
-        `random_state`, a grid search over `epsilon` and `n_supports` learns anchors once
-        for each training fold.
+        `random_state`, a grid search learns anchors once for each training fold. joblib
+        keeps pickles there: name no folder that strangers can write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results don't depend on it.
