@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from otk_sklearn._arrays import as_fitted
 from otk_sklearn._features import fitted_map, make_feature_map, unit_rows
 from otk_sklearn._gradients import (
     DifferentiableMap,
@@ -63,7 +64,8 @@ def parameters_of(embedding, coef, intercept):
     if anchors is not None:
         anchors = anchors.astype(np.float64)
         log_gamma = np.asarray(np.log(feature_map.gamma))
-    references = embedding.references_.astype(np.float64)
+    shape = (None, None, feature_map.n_components)
+    references = as_fitted(embedding.references_, "references_", shape).astype(np.float64)
     return Parameters(references, anchors, log_gamma, coef, intercept)
 
 

@@ -345,9 +345,9 @@ class SupervisedEmbedding(
             )
         attributes, y, targets = self._encode(y, classes, goes_on)
         check_consistent_length(sets, targets)
-        if goes_on and targets.shape[1] != len(self.intercept_):
+        if goes_on and targets.shape[1] != len(self._head[0]):
             raise ValueError(
-                f"y has {targets.shape[1]} outputs; expected {len(self.intercept_)}, as "
+                f"y has {targets.shape[1]} outputs; expected {len(self._head[0])}, as "
                 "before."
             )
         weights = _check_sample_weight(
@@ -373,12 +373,18 @@ class SupervisedEmbedding(
         embedding.random_state = self.random_state
         return embedding
 
+    @property
+    def _head(self):
+        """The linear model, proved to fit the embedding."""
+        coef = as_fitted(self.coef_, "coef_", (None, self._n_features_out))
+        return coef, as_fitted(self.intercept_, "intercept_", (len(coef),))
+
     def _parameters(self, problem):
         """What has been learned so far, as `Parameters`."""
-        scale = np.broadcast_to(problem.scale, self.intercept_.shape)
-        coef = as_fitted(self.coef_, "coef_", (len(scale), self._n_features_out))
+        coef, intercept = self._head
+        scale = np.broadcast_to(problem.scale, intercept.shape)
         coef = coef / scale[:, np.newaxis]
-        intercept = (self.intercept_ - problem.center) / scale
+        intercept = (intercept - problem.center) / scale
         return parameters_of(self.embedding_, coef, intercept)
 
     def _attributes(self, embedding, problem, head, units):
@@ -427,8 +433,8 @@ class SupervisedEmbedding(
     def _scores(self, X):
         """Scores of sets, of shape (n_sets, n_outputs)."""
         embeddings = self._embeddings(X)
-        coef = as_fitted(self.coef_, "coef_", (None, embeddings.shape[1]))
-        return embeddings @ coef.T + as_fitted(self.intercept_, "intercept_", (len(coef),))
+        coef, intercept = self._head
+        return embeddings @ coef.T + intercept
 
     def _embeddings(self, X):
         """What `transform` returns, as an array whatever `set_output` says."""
