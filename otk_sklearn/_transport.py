@@ -247,6 +247,7 @@ def _sinkhorn_in_logs(exponents, scaling):
     log_lift = np.maximum(scaling.log_lift, -1e13)
     scaling = scaling._replace(kernel=plan, log_lift=log_lift, in_logs=True)
     offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
+    offsets.flags.writeable = False  # as those of sets, so that nothing is compiled again
     n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
     solved = np.ones(shape, bool)
     _scaling.scale_to_marginals(scaling, offsets, solved, n_iter, residual)
