@@ -24,6 +24,20 @@ FEATURE_CONSTRAINTS = {
 }
 
 
+def publish(estimator, attributes):
+    """Give an estimator what a fit has learned, all of it at once.
+
+    Whatever comes in between, an interrupt or a method in another thread, finds either the
+    old fit or the new one. A method that reads several attributes takes them from one
+    `copy.copy` of the estimator.
+    """
+    state = vars(estimator).copy()
+    if "feature_names_in_" not in attributes:  # the one that not every fit learns
+        state.pop("feature_names_in_", None)
+    state.update(attributes)
+    estimator.__dict__ = state
+
+
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):
     """A transformer of sets whose output is a `SetCollection`."""
 

@@ -1,5 +1,7 @@
 """`OTKClassifier`: an embedding that is trained with classes."""
 
+import copy
+
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
@@ -271,13 +273,14 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_labels)
             With several labels, 1 where a label is predicted and 0 elsewhere.
         """
-        scores = self._scores(X)
-        if self._multilabel:
+        model = copy.copy(self)  # whatever is fitted in another thread
+        scores = model._scores(X)
+        if model._multilabel:
             return (scores > 0).astype(int)
-        if len(self.classes_) > 2:
-            return self.classes_[scores.argmax(axis=1)]
-        second = (scores[:, 0] > 0) & (len(self.classes_) == 2)
-        return self.classes_[second.astype(int)]
+        if len(model.classes_) > 2:
+            return model.classes_[scores.argmax(axis=1)]
+        second = (scores[:, 0] > 0) & (len(model.classes_) == 2)
+        return model.classes_[second.astype(int)]
 
     def decision_function(self, X):
         """Scores of the linear model.
@@ -292,8 +295,9 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             For two classes, positive where it is the second.
         """
-        scores = self._scores(X)
-        return scores if self._multilabel or scores.shape[1] > 1 else scores[:, 0]
+        model = copy.copy(self)
+        scores = model._scores(X)
+        return scores if model._multilabel or scores.shape[1] > 1 else scores[:, 0]
 
     def predict_proba(self, X):
         """Probabilities of classes.
@@ -308,13 +312,14 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets, n_classes)
             With several labels, the probability of each.
         """
-        scores = self._scores(X)
-        if self._multilabel:
+        model = copy.copy(self)
+        scores = model._scores(X)
+        if model._multilabel:
             return expit(scores)
-        if len(self.classes_) > 2:
+        if len(model.classes_) > 2:
             return softmax(scores, axis=1)
         both = np.hstack([expit(-scores), expit(scores)])
-        return both if len(self.classes_) == 2 else np.ones_like(scores)
+        return both if len(model.classes_) == 2 else np.ones_like(scores)
 
     def _encode(self, y, classes, goes_on):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")

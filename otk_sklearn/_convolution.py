@@ -1,5 +1,6 @@
 """`ConvolutionalKernelLayer`: features of windows, from sets to sets."""
 
+import copy
 from numbers import Integral
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_memory
 
-from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin
+from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin, publish
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
@@ -19,7 +20,7 @@ from otk_sklearn._validation import (
     as_sets,
     check_finite,
     check_finite_output,
-    record_fit_input,
+    fit_input_of,
 )
 from otk_sklearn._windows import subsampling_windows, windows_of
 
@@ -177,7 +178,8 @@ class ConvolutionalKernelLayer(
         check_finite(sets)
         random = check_random_state(self.random_state)
         sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
-        windows = windows_of(sets, self.filter_size, self.padding)
+        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
+        windows = windows_of(sets, **of_windows)
         unplaced = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
             elements = sample_elements(windows, unplaced, self.max_elements, sample_seed)
@@ -191,11 +193,14 @@ class ConvolutionalKernelLayer(
                 memory=check_memory(self.memory),
                 seeds=seeds,
             )
-        record_fit_input(self, X, sets)
-        self.anchors_ = feature_map.anchors
-        self.normalization_ = feature_map.normalization
-        self.gamma_ = feature_map.gamma
-        self._windows = {"filter_size": self.filter_size, "padding": self.padding}
+        attributes = {
+            **fit_input_of(X, sets),
+            "anchors_": feature_map.anchors,
+            "normalization_": feature_map.normalization,
+            "gamma_": feature_map.gamma,
+            "_windows": of_windows,
+        }
+        publish(self, attributes)
         return self
 
     def transform(self, X):
@@ -211,22 +216,23 @@ class ConvolutionalKernelLayer(
         SetCollection
             In the precision of X. Weights and positions follow the windows.
         """
-        sets = as_fitted_sets(self, X)
-        self._validate_params()
+        model = copy.copy(self)  # whatever is fitted in another thread
+        sets = as_fitted_sets(model, X)
+        model._validate_params()
         check_finite(sets)
-        windows = windows_of(sets, **self._windows)
-        kept, taps = subsampling_windows(windows.offsets, self.subsampling)
-        feature_map = fitted_map(self, "homogeneous").astype(sets.dtype)
+        windows = windows_of(sets, **model._windows)
+        kept, taps = subsampling_windows(windows.offsets, model.subsampling)
+        feature_map = fitted_map(model, "homogeneous").astype(sets.dtype)
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
         # Of each row kept: the windows that it averages, their features, and its own.
-        row_bytes = 8 * self.subsampling * (n_window + 3 * n_components)
+        row_bytes = 8 * model.subsampling * (n_window + 3 * n_components)
         max_rows = rows_in_memory(row_bytes)
 
         def write_features(chunk):
             part = windows[chunk]
-            kept_of_part, _ = subsampling_windows(part.offsets, self.subsampling)
+            kept_of_part, _ = subsampling_windows(part.offsets, model.subsampling)
             out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
             for rows in gen_batches(len(out), max_rows):
                 used, real = kept_of_part.rows(np.arange(rows.start, rows.stop))
@@ -239,7 +245,7 @@ class ConvolutionalKernelLayer(
             windows.lengths,
             rows_per_set=0,
             max_rows=min(max_rows, chunk_rows(n_components)),
-            n_jobs=self.n_jobs,
+            n_jobs=model.n_jobs,
         )
         check_finite_output(values, "feature", kept.offsets)
         weights, positions = None, windows.positions

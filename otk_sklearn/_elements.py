@@ -1,6 +1,7 @@
 """Any scikit-learn transformer, applied to the elements of sets."""
 
 import contextlib
+import copy
 from numbers import Integral
 
 import numpy as np
@@ -10,12 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from otk_sklearn._base import SetsOutMixin
+from otk_sklearn._base import SetsOutMixin, publish
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
-    record_fit_input,
+    fit_input_of,
 )
 
 
@@ -104,8 +105,7 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
         transformer = clone(self.transformer)
         with _naming_sets(sets):
             transformer.fit(sets.values[rows], y)
-        record_fit_input(self, X, sets)
-        self.transformer_ = transformer
+        publish(self, {**fit_input_of(X, sets), "transformer_": transformer})
         return self
 
     def transform(self, X):
@@ -120,9 +120,10 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
         -------
         SetCollection
         """
-        sets = as_fitted_sets(self, X)
+        model = copy.copy(self)  # whatever is fitted in another thread
+        sets = as_fitted_sets(model, X)
         with _naming_sets(sets):
-            values = self.transformer_.transform(sets.values)
+            values = model.transformer_.transform(sets.values)
         if issparse(values):
             raise TypeError(
                 f"transformer={self.transformer!r} gave a sparse matrix; expected a dense "
@@ -146,10 +147,11 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
         -------
         ndarray of str
         """
-        check_is_fitted(self)
+        model = copy.copy(self)
+        check_is_fitted(model)
         if input_features is None:
-            input_features = getattr(self, "feature_names_in_", None)
-        return self.transformer_.get_feature_names_out(input_features)
+            input_features = getattr(model, "feature_names_in_", None)
+        return model.transformer_.get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,5 +1,6 @@
 """`OTKEmbedding`: parameters, validation, and the order of the steps."""
 
+import copy
 import math
 import warnings
 from numbers import Integral, Real
@@ -16,7 +17,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_memory
 
-from otk_sklearn._base import FEATURE_CONSTRAINTS
+from otk_sklearn._base import FEATURE_CONSTRAINTS, publish
 from otk_sklearn._clustering import sample_elements, sample_sets
 from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._matching import Matching
@@ -34,8 +35,8 @@ from otk_sklearn._validation import (
     as_sets,
     check_finite,
     check_finite_output,
-    check_parameter_array,
-    record_fit_input,
+    check_references,
+    fit_input_of,
 )
 from otk_sklearn._windows import windows_of
 
@@ -296,8 +297,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ConvergenceWarning
             If references were learned from sets of which some missed `tol`.
         """
-        residual = self._fit(X, as_sets(X))
+        attributes, residual = copy.copy(self)._learn(X, as_sets(X))
         self._warn_unconverged(residual, " that references were learned from")
+        publish(self, attributes)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -314,15 +316,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
-        sets = as_sets(X)
-        before = vars(self).copy()
-        try:
-            self._fit(X, sets)
-            return self._transform(sets)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+        sets, model = as_sets(X), copy.copy(self)
+        attributes, _ = model._learn(X, sets)
+        publish(model, attributes)
+        out = model._transform(sets)
+        publish(self, attributes)
+        return out
 
     def transform(self, X):
         """Embed sets.
@@ -342,7 +341,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ConvergenceWarning
             If sets missed `tol` within `max_iter` iterations: once, with their number.
         """
-        return self._transform(as_fitted_sets(self, X))
+        model = copy.copy(self)  # whatever is fitted in another thread
+        return model._transform(as_fitted_sets(model, X))
 
     def kernel_matrix(self, X, Y=None):
         """Kernel between sets: the mean over supports of inner products of embeddings.
@@ -361,13 +361,14 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
         """
-        phi_x, residual = self._embed(as_fitted_sets(self, X))
+        model = copy.copy(self)
+        phi_x, residual = model._embed(as_fitted_sets(model, X))
         phi_y = phi_x
         if Y is not None:
-            phi_y, residual_y = self._embed(as_fitted_sets(self, Y))
+            phi_y, residual_y = model._embed(as_fitted_sets(model, Y))
             residual = np.concatenate([residual, residual_y])
-        self._warn_unconverged(residual)
-        return phi_x @ phi_y.T / math.prod(self.references_.shape[:2])
+        model._warn_unconverged(residual)
+        return phi_x @ phi_y.T / math.prod(model.references_.shape[:2])
 
     def transport_plan(self, X):
         """Transport plans between sets and references.
@@ -385,7 +386,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             `relaxation`. With `position`, the filter has been applied to such a plan. With
             `filter_size`, elements are windows.
         """
-        windows, matching = self._matching(as_fitted_sets(self, X))
+        model = copy.copy(self)
+        windows, matching = model._matching(as_fitted_sets(model, X))
 
         def plans_of(chunk):
             plans = matching.plans(windows[chunk])
@@ -396,7 +398,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         residuals, plans = zip(*matching.map(plans_of, windows))
         plans = [plan for chunk_plans in plans for plan in chunk_plans]
         check_finite_output(np.array([[plan.sum()] for plan in plans]), "transport problem")
-        self._warn_unconverged(np.concatenate(residuals))
+        model._warn_unconverged(np.concatenate(residuals))
         return plans
 
     def sinkhorn_diagnostics(self, X):
@@ -419,7 +421,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
             All are 0 with the other solvers.
         """
-        windows, matching = self._matching(as_fitted_sets(self, X))
+        model = copy.copy(self)
+        windows, matching = model._matching(as_fitted_sets(model, X))
 
         def diagnose(chunk):
             plans = matching.plans(windows[chunk])
@@ -439,10 +442,12 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _fit(self, X, sets, sample_weight=None):
-        """Learn what is to be learned, and return what Sinkhorn left of errors."""
+    def _learn(self, X, sets, sample_weight=None):
+        """Return the fitted attributes, and what Sinkhorn left of errors."""
         self._transport()  # complain about parameters before anything is learned
-        references = self._check_references()
+        references = None
+        if not isinstance(self.references, str):
+            references = check_references(self.references)
         check_finite(sets)
         if self.position is not None:
             n_supports = self.n_supports if references is None else references.shape[1]
@@ -452,7 +457,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
         memory = check_memory(self.memory)
         history, residual = np.empty(0), np.empty((0, 1))
-        windows = windows_of(sets, self.filter_size, self.padding)
+        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
+        windows = windows_of(sets, **of_windows)
         positions = positions_of(windows, self.position)
         elements = sample_elements(
             windows, positions, self.max_elements, seeds[0], sample_weight
@@ -481,18 +487,20 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                     f"references has shape {references.shape}; expected (n_references, "
                     f"n_supports, {n_components})."
                 )
-        record_fit_input(self, X, sets)
-        self.anchors_ = feature_map.anchors
-        self.normalization_ = feature_map.normalization
-        self.gamma_ = feature_map.gamma
-        self.references_ = references
-        self.objective_history_ = history
-        self.n_iter_ = max(1, len(history))
-        # What is learned is of use with these only, whatever the parameters become.
-        self._kernel = self.kernel
-        self._windows = {"filter_size": self.filter_size, "padding": self.padding}
-        self._n_axes = n_axes_of(sets)
-        return residual
+        attributes = {
+            **fit_input_of(X, sets),
+            "anchors_": feature_map.anchors,
+            "normalization_": feature_map.normalization,
+            "gamma_": feature_map.gamma,
+            "references_": references,
+            "objective_history_": history,
+            "n_iter_": max(1, len(history)),
+            # What is learned is of use with these only, whatever the parameters become.
+            "_kernel": self.kernel,
+            "_windows": of_windows,
+            "_n_axes": n_axes_of(sets),
+        }
+        return attributes, residual
 
     def _learn_references(self, feature_map, elements, windows, positions, memory, seeds):
         """Return the references, and of their learning, the history and residuals."""
@@ -523,18 +531,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             seed,
             n_jobs=self.n_jobs,
         )
-
-    def _check_references(self):
-        """Return the references if they were given, or None."""
-        if isinstance(self.references, str):
-            return None
-        references = check_parameter_array(self.references, "references")
-        if references.ndim != 3 or not references.size:
-            raise ValueError(
-                f"references has shape {references.shape}; expected (n_references, "
-                "n_supports, n_components), none of them 0."
-            )
-        return references
 
     def _transport(self):
         if self.relaxation is not None and self.solver != "sinkhorn":

@@ -24,7 +24,9 @@ class Progress:
         metadata = {"sample_weight": sample_weight}
         self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._fit = self._epoch = None
-        if hasattr(estimator, "_init_callback_context"):
+        # scikit-learn would keep a context in the estimator, also for no callbacks at all:
+        # fits in several threads would take it from each other.
+        if getattr(estimator, "_skl_callbacks", None):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._data)
 

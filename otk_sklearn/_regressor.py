@@ -1,5 +1,7 @@
 """`OTKRegressor`: an embedding that is trained with numbers."""
 
+import copy
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array
@@ -171,8 +173,9 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             As y was in `fit`.
         """
-        scores = self._scores(X)
-        return scores[:, 0] if self._one_output else scores
+        model = copy.copy(self)  # whatever is fitted in another thread
+        scores = model._scores(X)
+        return scores[:, 0] if model._one_output else scores
 
     def _encode(self, y, classes, goes_on):
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from otk_sklearn._arrays import as_fitted
+from otk_sklearn._base import publish
 from otk_sklearn._embedding import OTKEmbedding
 from otk_sklearn._objective import Objective, Problem, embedding_of, parameters_of
 from otk_sklearn._parallel import single_threaded
@@ -29,7 +30,7 @@ from otk_sklearn._training import (
     minimize_whole,
     run_epoch,
 )
-from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite, record_fit_input
+from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite
 
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
@@ -155,13 +156,13 @@ class SupervisedEmbedding(
         self : object
         """
         progress = Progress(self, self.max_epochs, X, y, sample_weight)
-        goes_on = self.warm_start and hasattr(self, "embedding_")
-        sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
+        model = copy.copy(self)  # whatever is fitted in another thread
+        goes_on = model.warm_start and hasattr(model, "embedding_")
+        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
+            attributes = model._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
         progress.end(attributes)
-        record_fit_input(self, X, sets)
-        vars(self).update(attributes)
+        publish(self, attributes)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -170,15 +171,14 @@ class SupervisedEmbedding(
                 "early_stopping=True is given with partial_fit, which holds no sets out; "
                 "expected 'auto' or False."
             )
-        goes_on = hasattr(self, "embedding_")
-        sets = as_fitted_sets(self, X) if goes_on else as_sets(X)
+        model = copy.copy(self)
+        goes_on = hasattr(model, "embedding_")
+        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._partial_fit_attributes(
+            attributes = model._partial_fit_attributes(
                 X, sets, y, sample_weight, classes, goes_on
             )
-        if not goes_on:
-            record_fit_input(self, X, sets)
-        vars(self).update(attributes)
+        publish(self, attributes)
         return self
 
     def transform(self, X):
@@ -193,7 +193,7 @@ class SupervisedEmbedding(
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
-        return self._embeddings(X)
+        return copy.copy(self)._embeddings(X)
 
     @property
     def _n_features_out(self):
@@ -368,7 +368,8 @@ class SupervisedEmbedding(
         names = OTKEmbedding._get_param_names()
         embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
         embedding.random_state = random
-        residual = embedding._fit(X, problem.sets, problem.weights)
+        attributes, residual = embedding._learn(X, problem.sets, problem.weights)
+        publish(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
         embedding.random_state = self.random_state
         return embedding

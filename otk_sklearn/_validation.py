@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -98,11 +99,26 @@ def check_parameter_array(array, name):
         raise ValueError(f"{name} is no array of finite numbers: {error}") from error
 
 
-def record_fit_input(estimator, X, sets):
-    """Keep in the estimator what later input is compared with."""
-    validate_data(estimator, _table(X, sets), reset=True, skip_check_array=True)
-    estimator.n_features_in_ = sets.n_features  # whatever a table says of itself
-    estimator._single_elements = bool((sets.lengths == 1).all())
+def check_references(references):
+    """Return a copy of the references that were given as a parameter."""
+    references = check_parameter_array(references, "references")
+    if references.ndim != 3 or not references.size:
+        raise ValueError(
+            f"references has shape {references.shape}; expected (n_references, "
+            "n_supports, n_components), none of them 0."
+        )
+    return references
+
+
+def fit_input_of(X, sets):
+    """Return what later input is compared with, as attributes of an estimator."""
+    seen = BaseEstimator()
+    validate_data(seen, _table(X, sets), reset=True, skip_check_array=True)
+    return {
+        **vars(seen),
+        "n_features_in_": sets.n_features,  # whatever a table says of itself
+        "_single_elements": bool((sets.lengths == 1).all()),
+    }
 
 
 def as_fitted_sets(estimator, X):
