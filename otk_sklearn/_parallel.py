@@ -4,6 +4,7 @@ import collections
 import contextlib
 import functools
 import math
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,14 +22,71 @@ _MAX_NARROW_ROWS = 8192
 # What is cut into smaller pieces than this takes longer to hand out than to do.
 _MIN_CHUNK_ROWS = 512
 
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limit = None
+
+class _Blas:
+    """The thread limit of BLAS, which is the whole process's, and who holds it at 1.
+
+    Of users that overlap, the last to leave restores what the first one found. Were each to
+    restore what it found itself, one that came second and left last would "restore" 1, for
+    good.
+
+    An interrupt may come between any two steps. Both methods can be called again: they
+    bring everything to where it should be, whatever was done of it before.
+    """
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self._users = {}
+        self._before = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._keep_own_users,
+            )
+
+    def hold(self, user):
+        """Hold BLAS to one thread until this user lets go."""
+        with self._lock:
+            self._users[user] = threading.get_ident()
+            if self._before is None:
+                self._before = _controller("blas").limit(limits=None)  # changes nothing
+            _controller("blas").limit(limits=1)
+            _leave_limits_to_others()
+
+    def let_go(self, user):
+        """Restore the limit, if nobody else holds it."""
+        with self._lock:
+            self._users.pop(user, None)
+            if not self._users and self._before is not None:
+                self._before.restore_original_limits()
+                _leave_limits_to_others()
+                self._before = None
+
+    def _keep_own_users(self):
+        """In the child of a fork: other threads are not there, and will never let go."""
+        own = threading.get_ident()
+        self._users = {user: of for user, of in self._users.items() if of == own}
+        self._lock.release()
+        self.let_go(None)
+
+
+def _leave_limits_to_others():
+    """Let other threads change the limits of BLAS.
+
+    From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
+    them last, until that thread leaves a limit's context; others are ignored, silently.
+    """
+    with _controller("blas").limit(limits=None):
+        pass
 
 
 @functools.cache
-def _controller():
-    return ThreadpoolController()
+def _controller(user_api):
+    return ThreadpoolController().select(user_api=user_api)
+
+
+_blas = _Blas()
 
 
 @contextlib.contextmanager
@@ -38,42 +96,24 @@ def single_threaded():
     Work is split over threads of our own; and one thread always adds up in one order, so
     that results don't depend on `n_jobs`.
     """
-    # OpenMP's limit is the calling thread's own, but that of BLAS is the whole process's.
-    with _single_threaded_blas(), _controller().limit(limits=1, user_api="openmp"):
-        yield
+    user = object()
+    # OpenMP's limit is the calling thread's own.
+    openmp_before = _controller("openmp").limit(limits=None)
 
+    def restore():
+        openmp_before.restore_original_limits()
+        _blas.let_go(user)
 
-@contextlib.contextmanager
-def _single_threaded_blas():
-    """Of threads that overlap, the last to leave restores what the first one found.
-
-    Were each to restore what it found itself, one that came second and left last would
-    "restore" the limit of 1, for good.
-    """
-    global _blas_users, _blas_limit
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_limit = _controller().limit(limits=1, user_api="blas")
-            _let_go()
-        _blas_users += 1
     try:
+        _blas.hold(user)
+        _controller("openmp").limit(limits=1)
         yield
     finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.restore_original_limits()
-                _let_go()
-
-
-def _let_go():
-    """Let other threads change the limits.
-
-    From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
-    them last, until that thread leaves a limit's context; others are ignored, silently.
-    """
-    with _controller().limit(limits=None):
-        pass
+        try:
+            restore()
+        except BaseException:  # an interrupt, which comes once
+            restore()
+            raise
 
 
 class Buffers(threading.local):
