@@ -4,11 +4,14 @@ Compiled callers contain these: after a change here, delete numba's cached files
 `__pycache__` that end in .nbi and .nbc), which don't notice.
 """
 
+import contextlib
 import math
 from fractions import Fraction
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.sigutils import normalize_signature
 from numba.extending import overload
 
 # Reordering sums lets them vectorise. A loop that sums must not write to arrays: which way
@@ -25,12 +28,37 @@ _FLOAT_LOG_2 = math.log(2)
 _SQRT_2 = math.sqrt(2)
 
 
+class _Cache(FunctionCache):
+    """numba's cache on disk, from which no error comes: at worst, compile again.
+
+    A disk is full, a folder is gone or no longer writeable, a file was cut short; and of
+    two processes that begin a cache for different types, each may come to the other's file.
+    """
+
+    def load_overload(self, sig, target_context):
+        """Return what was compiled for these types, or None."""
+        types, _ = normalize_signature(sig)
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:
+            return None
+        return found if found is not None and found.signature.args == types else None
+
+    def save_overload(self, sig, data):
+        """Keep what was compiled, if that is possible."""
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.flush()  # an index that can't be read is begun anew
+
+
 def jit(function):
     """Compile at the first call; cache on disk where a folder can be written."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # numba finds no folder for its cache
-        return numba.njit(**_OPTIONS)(function)
+    compiled = numba.njit(**_OPTIONS)(function)
+    with contextlib.suppress(RuntimeError):  # numba finds no folder for its cache
+        compiled._cache = _Cache(function)  # as `cache=True` does with its own
+    return compiled
 
 
 def inlined(function):
