@@ -1,0 +1,128 @@
+"""Threads, processes and interrupts: no wrong answer, no deadlock, nothing left behind.
+
+Each case of `process_cases.py` runs in a process of its own, which has a limit of time.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import otk_sklearn
+
+CASES = Path(__file__).with_name("process_cases.py")
+LIMIT = 240  # seconds, of which nearly all is for compiling on a slow machine
+
+# A fork beside threads is what is tested here; Python 3.12 and newer warn of it.
+OPTIONS = "-W", "error", "-W", "ignore:.*fork:DeprecationWarning"
+
+
+def start(name, *arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, *OPTIONS, CASES, name, *map(str, arguments)],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process):
+    """Return what the process printed."""
+    try:
+        out, error = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    assert process.returncode == 0, error
+    return out
+
+
+def run(name, *arguments, **environment):
+    return finish(start(name, *arguments, **environment))
+
+
+@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
+def test_eight_threads_share_an_estimator(name):
+    run("threads", name, 4)
+
+
+@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
+def test_a_call_sees_one_fit_whenever_another_takes_place(name):
+    run("a_fit_amid_calls", name, 20)
+
+
+@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
+def test_a_fit_is_seen_whole_or_not_at_all(name):
+    run("a_call_amid_fits", name, 20)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_joblib_inside_and_outside(backend):
+    run("joblib_backend", backend)
+
+
+def test_searches_within_a_search():
+    run("nested_search")
+
+
+def test_fork_after_fit():
+    run("fork_after_fit")
+
+
+def test_fork_while_others_hold_the_limit():
+    run("fork_amid_transforms", 15)
+    run("fork_while_holding_the_limit")
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("embedding", "fit"),
+        ("embedding", "fit_transform"),
+        ("embedding", "transform"),
+        ("classifier", "fit"),
+        ("classifier", "partial_fit"),
+        ("elements", "fit"),
+        ("layer", "fit"),
+        ("layer", "transform"),
+    ],
+)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupts_at_every_kind_of_moment(name, method, n_jobs):
+    run("interrupts", name, method, n_jobs, 30)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_signals(method, n_jobs):
+    run("signals", "embedding", method, n_jobs, 30)
+
+
+def test_cache_faults(tmp_path):
+    run("cache_faults", tmp_path)
+
+
+def test_two_processes_compile_into_one_cache(tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    both = [start("use", dtype, **cache) for dtype in ["float64", "float32"]]
+    alone = [finish(process) for process in both]
+    assert run("use", "float64", "float32", **cache) == "".join(alone)
+    assert [*tmp_path.rglob("*.nbi")]
+
+
+def test_package_folder_and_home_that_cannot_be_written(tmp_path):
+    """Files where numba would make folders: permissions do not keep root from writing."""
+    source = Path(otk_sklearn.__file__).parent
+    package = tmp_path / "packages" / "otk_sklearn"
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__pycache__").write_text("")
+    (tmp_path / "home").write_text("")
+    environment = {"PYTHONPATH": str(package.parent), "HOME": str(tmp_path / "home")}
+    for name in ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"]:
+        environment[name] = str(tmp_path / "home" / "none")
+    assert run("use", "float64", **environment) == run("use", "float64")
+    assert not [*tmp_path.rglob("*.nb?")]
