@@ -129,14 +129,14 @@ def in_a_thread(function, futures):
     return call
 
 
-def moments_of(function, n_wanted):
+def moments_of(make_call, n_wanted):
     """Moments spread over a call, and all of the first and the last.
 
     There, attributes are read, and fits are published.
     """
-    function()
-    _, n_moments = at_moment(np.inf, function, None)
-    every, ends = np.arange(n_moments), 50
+    make_call()()
+    _, n_moments = at_moment(np.inf, make_call(), None)
+    every, ends = np.arange(n_moments), 30
     spread = np.linspace(0, n_moments - 1, n_wanted).astype(int)
     return sorted({*every[:ends], *spread, *every[-ends:]})
 
@@ -149,8 +149,8 @@ def a_fit_amid_calls(name, n_wanted):
     for method in methods:
         expected = {bits(getattr(model, method)(DATA[0])) for model in (first, second)}
         assert len(expected) == 2 or method == "predict"
-        call = partial(getattr(first, method), DATA[0])
-        for moment in moments_of(call, int(n_wanted)):
+        make_call = partial(partial, getattr(first, method), DATA[0])
+        for moment in moments_of(make_call, int(n_wanted)):
             model = copy.copy(first)
             call = partial(getattr(model, method), DATA[0])
             fits = []
@@ -168,7 +168,9 @@ def a_call_amid_fits(name, n_wanted):
     first, second = (sklearn.clone(template).fit(X, TARGETS) for X in DATA)
     expected = {bits(getattr(model, method)(DATA[0])) for model in (first, second)}
     n_cases = 0
-    moments = moments_of(partial(copy.copy(first).fit, DATA[1], TARGETS), int(n_wanted))
+    moments = moments_of(
+        lambda: partial(copy.copy(first).fit, DATA[1], TARGETS), int(n_wanted)
+    )
     for moment in moments:
         model, found = copy.copy(first), []
         call = in_a_thread(partial(getattr(model, method), DATA[0]), found)
@@ -190,7 +192,7 @@ def interrupts(name, method, n_jobs, n_wanted):
     def interrupt():
         raise KeyboardInterrupt
 
-    moments = moments_of(partial(call, copy.copy(model)), int(n_wanted))
+    moments = moments_of(lambda: partial(call, copy.copy(model)), int(n_wanted))
     n_interrupts = 0
     for moment in moments:
         interrupted, before = copy.copy(model), limits()
@@ -200,7 +202,7 @@ def interrupts(name, method, n_jobs, n_wanted):
             n_interrupts += 1
         assert limits() == before, moment
         _expect_whole(interrupted, model, new)
-    assert n_interrupts > 0.8 * len(moments), (n_interrupts, len(moments))
+    assert n_interrupts > 0.5 * len(moments)  # Python drops those in finalizers
     print(f"{n_interrupts} interrupts")
 
 
@@ -429,7 +431,8 @@ def use(*dtypes):
     """Print embeddings, in each of the precisions."""
     for dtype in dtypes:
         X = [x.astype(dtype) for x in DATA[0]]
-        print(OTKEmbedding(3, **SMALL).fit_transform(X).tobytes().hex())
+        model = OTKEmbedding(3, kernel="linear", random_state=0)
+        print(model.fit_transform(X).tobytes().hex())
 
 
 def cache_faults(folder):
@@ -552,4 +555,7 @@ LOSSES = {
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])
+    # Several cases in a row, where compiling or importing takes longer than they do.
+    for case in " ".join(sys.argv[1:]).split(" , "):
+        called, *arguments = case.split()
+        globals()[called](*arguments)

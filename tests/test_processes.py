@@ -45,19 +45,24 @@ def run(name, *arguments, **environment):
     return finish(start(name, *arguments, **environment))
 
 
-@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
-def test_eight_threads_share_an_estimator(name):
-    run("threads", name, 4)
+def run_each(*cases):
+    """Run cases one after the other in one process."""
+    return run(*" , ".join(cases).split())
 
 
-@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
-def test_a_call_sees_one_fit_whenever_another_takes_place(name):
-    run("a_fit_amid_calls", name, 20)
+NAMES = ["embedding", "classifier", "regressor", "elements", "layer"]
 
 
-@pytest.mark.parametrize("name", ["embedding", "classifier", "elements", "layer"])
-def test_a_fit_is_seen_whole_or_not_at_all(name):
-    run("a_call_amid_fits", name, 20)
+def test_eight_threads_share_an_estimator():
+    run_each(*(f"threads {name} 3" for name in NAMES))
+
+
+def test_a_call_sees_one_fit_whenever_another_takes_place():
+    run_each(*(f"a_fit_amid_calls {name} 5" for name in NAMES))
+
+
+def test_a_fit_is_seen_whole_or_not_at_all():
+    run_each(*(f"a_call_amid_fits {name} 5" for name in NAMES))
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
@@ -78,28 +83,25 @@ def test_fork_while_others_hold_the_limit():
     run("fork_while_holding_the_limit")
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [
-        ("embedding", "fit"),
-        ("embedding", "fit_transform"),
-        ("embedding", "transform"),
-        ("classifier", "fit"),
-        ("classifier", "partial_fit"),
-        ("elements", "fit"),
-        ("layer", "fit"),
-        ("layer", "transform"),
-    ],
-)
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_interrupts_at_every_kind_of_moment(name, method, n_jobs):
-    run("interrupts", name, method, n_jobs, 30)
+def test_interrupts_at_every_kind_of_moment(n_jobs):
+    calls = [
+        "embedding fit",
+        "embedding fit_transform",
+        "embedding transform",
+        "classifier fit",
+        "classifier partial_fit",
+        "regressor predict",
+        "elements fit",
+        "layer fit",
+        "layer transform",
+    ]
+    run_each(*(f"interrupts {call} {n_jobs} 20" for call in calls))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("method", ["fit", "transform"])
-def test_signals(method, n_jobs):
-    run("signals", "embedding", method, n_jobs, 30)
+def test_signals(n_jobs):
+    run_each(*(f"signals embedding {call} {n_jobs} 25" for call in ["fit", "transform"]))
 
 
 def test_cache_faults(tmp_path):
