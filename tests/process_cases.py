@@ -211,6 +211,8 @@ def signals(name, method, n_jobs, n_wanted):
     model, new, call = _interruptible(name, method, int(n_jobs))
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     delays = np.random.default_rng(0).uniform(1e-5, 1, int(n_wanted)) ** 2
+    # Before, as an interrupt while numba loads or compiles may crash llvmlite.
+    call(copy.copy(model))
     n_interrupts, before = 0, limits()
     for delay in delays:
         interrupted = copy.copy(model)
