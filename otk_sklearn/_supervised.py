@@ -1,5 +1,6 @@
 """What `OTKClassifier` and `OTKRegressor` have in common: the training of an embedding."""
 
+import copy
 import warnings
 from numbers import Integral, Real
 
