@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 
 from otk_sklearn._sets import SetCollection, offsets_of
 
 # Multiplications of one of Lloyd's iterations. Above, they take minutes where mini-batches
 # take seconds, for centres that are a little worse.
 _MAX_PRODUCTS = 2_000_000_000
+
+# Rows that are compared at a time.
+_MAX_COMPARED = 2**12
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,15 @@ def group_equal_rows(rows):
         return order, label
     rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, label = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return first, label
+    # As np.unique does it, without its sorted copy of the rows.
+    order = np.argsort(as_bytes, kind="stable")
+    differs = np.ones(len(rows), bool)
+    for batch in gen_batches(len(rows) - 1, _MAX_COMPARED):
+        before, after = order[:-1][batch], order[1:][batch]
+        differs[1:][batch] = as_bytes[before] != as_bytes[after]
+    label = np.empty_like(order)
+    label[order] = np.cumsum(differs) - 1
+    return order[differs], label
 
 
 def sum_groups(label, n_groups, masses, positions):

@@ -183,8 +183,9 @@ class ConvolutionalKernelLayer(
         unplaced = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
             elements = sample_elements(windows, unplaced, self.max_elements, sample_seed)
+            elements = unit_elements(elements)
             feature_map = learn_feature_map(
-                unit_elements(elements),
+                elements,
                 kernel="homogeneous",
                 gamma=self.gamma,
                 n_components=self.n_components,

@@ -277,7 +277,10 @@ def unit_elements(elements):
     unit, norms = unit_rows(elements.rows)
     if not norms.any():  # nothing has a direction: any will do
         unit[:], norms[:] = unit_rows(np.ones_like(unit[:1]))[0], 1
-    return replace(elements, rows=unit)[norms > 0].merge_equal()
+    elements = replace(elements, rows=unit)
+    if not norms.all():  # otherwise, it would be a copy
+        elements = elements[norms > 0]
+    return elements.merge_equal()
 
 
 def unit_rows(rows):

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+from sklearn.utils import gen_batches
 
 from otk_sklearn._sets import locate
+
+# Elements whose filter is computed at a time.
+_MAX_FILTERED = 2**13
 
 
 def n_axes_of(sets):
@@ -124,12 +128,14 @@ class PositionFilter:
         """
         positions = element_positions(sets)
         supports = support_positions(self.n_supports, positions.shape[1])
-        product = np.ones((len(positions), self.n_supports), sets.dtype)
-        for s, t in zip(positions.T, supports.T):
-            distances = np.abs(s[:, np.newaxis] - t)
-            if self.kind == "hard":
-                product *= distances < self.sigma
-            else:
-                distances /= self.sigma
-                product *= np.exp(-(distances**2))
-        return product
+        product = np.ones((self.n_supports, len(positions)), sets.dtype)
+        # A long set's piece by piece: no temporary is as large as the filter.
+        for rows in gen_batches(len(positions), _MAX_FILTERED):
+            for s, t in zip(positions[rows].T, supports.T):
+                distances = np.abs(s - t[:, np.newaxis])
+                if self.kind == "hard":
+                    product[:, rows] *= distances < self.sigma
+                else:
+                    distances /= self.sigma
+                    product[:, rows] *= np.exp(-(distances**2))
+        return product.T

@@ -62,7 +62,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
         `n_supports`, supports repeat.
     """
     known = elements.rows.any(axis=1)
-    if known.any():
+    if known.any() and not known.all():  # otherwise, it would be a copy
         elements = elements[known]
     rows, masses = elements.rows, elements.masses
     if method == "random":
@@ -210,6 +210,8 @@ class _SetsOfFeatures:
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
         kinds, label = np.unique(self._label[rows], return_inverse=True)
         merged = sum_groups(label, len(kinds), self._masses[rows], self._positions[rows])
+        if len(kinds) == len(self._unit):
+            kinds = slice(None)  # no copy
         elements = Elements(self._unit[kinds], *merged)
         return learn_reference(
             elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER

@@ -369,7 +369,8 @@ def masses_of(weights, offsets):
     # By the largest first: neither tiny nor huge weights leave the range of floats.
     heaviest = np.maximum.reduceat(weights, starts)
     masses = weights / np.repeat(heaviest, lengths)
-    return masses / np.repeat(np.add.reduceat(masses, starts), lengths)
+    masses /= np.repeat(np.add.reduceat(masses, starts), lengths)
+    return masses
 
 
 def locate(row, offsets):

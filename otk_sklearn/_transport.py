@@ -211,7 +211,7 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
         return plans._replace(solved=solved.all(axis=1))
     for s, r in np.argwhere(~solved):
         rows = slice(offsets[s], offsets[s + 1])
-        exponents = too_low.get((s, r))
+        exponents = too_low.pop((s, r), None)
         if exponents is None:  # the kernel is as it was, and has all digits
             exponents = np.log(similarities[r, :, rows])
         part = scaling._replace(masses=masses[rows], log_lift=log_lift[r : r + 1, rows])
@@ -241,9 +241,9 @@ def _relaxed_side(similarities, offsets, masses, transport):
 
 
 def _sinkhorn_in_logs(exponents, scaling):
-    """Solve for one set's plan to one reference, whatever epsilon."""
+    """Solve for one set's plan to one reference, whatever epsilon, in place."""
     # Beyond, potentials of the size of exponents would have no digits left.
-    plan = np.maximum(exponents, -1e13)[np.newaxis]
+    plan = np.maximum(exponents, -1e13, out=exponents)[np.newaxis]
     log_lift = np.maximum(scaling.log_lift, -1e13)
     scaling = scaling._replace(kernel=plan, log_lift=log_lift, in_logs=True)
     offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
