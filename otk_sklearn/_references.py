@@ -188,13 +188,12 @@ class _SetsOfFeatures:
     """
 
     def __init__(self, feature_map, sets, transport, position_filter, n_jobs):
-        first, self._label = group_equal_rows(sets.values)
-        features = feature_map.features(sets.values[first])
+        self._first, self._label = group_equal_rows(sets.values)
+        features = feature_map.features(sets.values[self._first])
         self.sets = sets.with_values(features[self._label])
         check_finite_output(
             self.sets.values, "feature", sets.offsets, "those to learn references from"
         )
-        self._unit, _ = unit_rows(features)
         self._masses = sets.masses
         self._positions = sets.positions
         if position_filter is None:
@@ -210,9 +209,9 @@ class _SetsOfFeatures:
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
         kinds, label = np.unique(self._label[rows], return_inverse=True)
         merged = sum_groups(label, len(kinds), self._masses[rows], self._positions[rows])
-        if len(kinds) == len(self._unit):
-            kinds = slice(None)  # no copy
-        elements = Elements(self._unit[kinds], *merged)
+        # Made anew each time: K-means takes much longer, and kept, they would take memory.
+        unit, _ = unit_rows(self.sets.values[self._first[kinds]])
+        elements = Elements(unit, *merged)
         return learn_reference(
             elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
         )
