@@ -2,8 +2,8 @@
 
     python tests/fuzz.py [--minutes 10] [--seed 0] [--only NAME]
 
-Prints how many cases of each property ran, the largest parts of error budgets that were used
-up, and whatever failed, as the smallest case that hypothesis finds.
+Prints how many cases of each property ran, the largest parts of error budgets that were
+used up, and whatever failed, as the smallest case that hypothesis finds.
 """
 
 import argparse

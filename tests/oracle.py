@@ -1,8 +1,9 @@
 """What `OTKEmbedding` should say of any sets, in float64 and logarithms, and how exactly.
 
-The formulas are those of `helpers.py`, written for many elements at once. Beside each result
-goes its error budget: how far floating-point numbers of the data's precision may lead away
-from it. Where a budget uses up all digits, nothing is left to compare but invariants.
+The formulas are those of `helpers.py`, written for many elements at once. Beside each
+result goes its error budget: how far floating-point numbers of the data's precision may
+lead away from it. Where that is all of its digits, nothing is left to compare but
+invariants.
 """
 
 import collections

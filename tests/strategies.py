@@ -131,8 +131,9 @@ class RaggedSets:
         )
 
 
-def ragged_sets(n_features=st.integers(1, 5), min_sets=1, max_sets=4, extreme=True):
+def ragged_sets(n_features=None, min_sets=1, max_sets=4, extreme=True):
     """Strategy of `RaggedSets`."""
+    few = st.integers(1, 5)
     kinds = ELEMENTS if extreme else ["normal", "clusters", "constant feature", "ties"]
     return st.builds(
         RaggedSets,
@@ -141,7 +142,7 @@ def ragged_sets(n_features=st.integers(1, 5), min_sets=1, max_sets=4, extreme=Tr
         lengths=st.lists(
             st.sampled_from(LENGTHS), min_size=min_sets, max_size=max_sets
         ).map(tuple),
-        n_features=n_features,
+        n_features=few if n_features is None else st.just(n_features),
         dtype=st.sampled_from(["float64", "float32"]),
         weights=st.sampled_from(sorted(WEIGHTS)),
         n_axes=st.sampled_from([None, None, 1, 2]),
@@ -181,7 +182,7 @@ def cases(draw, of_params, extreme=True, max_sets=4):
     """Strategy of `Case`: the sets have the same features and axes."""
     params = draw(of_params)
     fitted = draw(ragged_sets(min_sets=3, max_sets=max(3, max_sets), extreme=extreme))
-    others = draw(ragged_sets(st.just(fitted.n_features), extreme=extreme))
+    others = draw(ragged_sets(fitted.n_features, extreme=extreme))
     if params.get("position") and params["n_supports"] not in (1, 4, 9):
         fitted = replace(fitted, n_axes=1 if fitted.n_axes == 2 else fitted.n_axes)
     return Case(params, fitted, replace(others, n_axes=fitted.n_axes))

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import ot
 import pytest
-from helpers import gaussian_taps, means_over, plain_windows, subsampled
+from helpers import gaussian_taps, subsampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -55,23 +55,29 @@ from otk_sklearn import (
 OUT_OF_RANGE = r"leaves? the range of float(32|64) .*expected elements on a smaller scale"
 
 
-def quietly(function, *args):
-    """Call it; ignore the warnings that users may get, and make errors of all others."""
-    with warnings.catch_warnings():
+def quietly(function, *args, heard=None):
+    """Call it; ignore the warnings that users may get, and make errors of all others.
+
+    Those of convergence are added to the list `heard`.
+    """
+    with warnings.catch_warnings(record=heard is not None) as caught:
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore" if heard is None else "always", ConvergenceWarning)
         for message in ["n_components=", "X is 2-D", r"\d+ positions lie"]:
             warnings.filterwarnings("ignore", message)
         # Ridge's, of embeddings whose sizes are many orders apart.
         warnings.simplefilter("ignore", LinAlgWarning)
         warnings.filterwarnings("ignore", "Singular matrix")
-        return function(*args)
+        result = function(*args)
+        if heard is not None:
+            heard += [str(warning.message) for warning in caught]
+        return result
 
 
-def in_range(function, sets, *args, damping):
+def in_range(function, sets, *args, damping, heard=None):
     """Call it with the sets; None if an error says that no float can hold the result."""
     try:
-        return quietly(function, sets, *args)
+        return quietly(function, sets, *args, heard=heard)
     except ValueError as error:
         if not re.search(OUT_OF_RANGE, str(error).replace(";", " ")):
             raise
@@ -89,17 +95,30 @@ def check_embedding(case):
     if in_range(model.fit, X, damping=model.damping) is None:
         return
     assert np.isfinite(model.references_).all()
-    plans = in_range(model.transport_plan, Y, damping=model.damping)
+    heard = []
+    plans = in_range(model.transport_plan, Y, damping=model.damping, heard=heard)
     embeddings = in_range(model.transform, Y, damping=model.damping)
     if plans is None:
         assert embeddings is None
         return
     diagnostics = model.sinkhorn_diagnostics(Y)
+    check_warning(model, heard, diagnostics)
     with np.errstate(all="ignore"):  # beyond the range of floats, budgets end
         for i, plan in enumerate(plans):
             features = check_plans(model, Y, i, plan, diagnostics)
             if embeddings is not None:
                 check_pooling(model, embeddings[i], plan, features, Y.dtype)
+
+
+def check_warning(model, heard, diagnostics):
+    """Users hear of sets that missed `tol`: once, how many they are and how far off."""
+    missed = (diagnostics.residual > model.tol).any(axis=1).sum()
+    if missed == 0 or model.tol == 0:
+        assert heard == []
+        return
+    (message,) = heard
+    assert f"for {missed} of {len(diagnostics.residual)} sets" in message
+    assert f"largest error {diagnostics.residual.max():.2g}" in message
 
 
 def check_plans(model, sets, i, plans, diagnostics):
@@ -231,7 +250,6 @@ def check_layer(case):
 def check_collection(ragged, seed):
     """A collection is the list of its sets, however it is made, taken apart and stored."""
     X, random = ragged.make(), np.random.default_rng(seed)
-    parts = [(x.copy(), None, None) for x in X]
     columns = [X.values, X.weights, X.positions]
     spans = [slice(*X.offsets[i : i + 2]) for i in range(len(X))]
     parts = [[None if c is None else c[span] for c in columns] for span in spans]
