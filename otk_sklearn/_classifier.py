@@ -317,7 +317,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         if model._multilabel:
             return expit(scores)
         if len(model.classes_) > 2:
-            return softmax(scores, axis=1)
+            with np.errstate(over="ignore"):  # where scores are close to the largest float
+                return softmax(scores, axis=1)
         both = np.hstack([expit(-scores), expit(scores)])
         return both if len(model.classes_) == 2 else np.ones_like(scores)
 

@@ -22,6 +22,9 @@ from otk_sklearn._validation import check_parameter_array
 # Largest error of an exponent, and so largest relative error of a kernel value.
 _MAX_ROUNDING = 1e-6
 
+# Largest rounding of unit vectors, as a part of the width of the kernel.
+_MAX_DIRECTION_ROUNDING = 1e-5
+
 # Powers of two whose squares are well within the range of float32.
 _MAX_EXPONENT = 30
 
@@ -337,7 +340,7 @@ class _Rbf:
     def __call__(self, elements):
         """Return the kernel between the elements and the anchors, and its rows' norms."""
         ones = np.ones(len(elements), elements.dtype)
-        return self._scaled_rows(elements, ones, ones)
+        return self._scaled_rows(elements, elements, ones, ones)
 
     def pull_back(self, products, out=None):
         """Take gradients back through the kernel of this thread's last call.
@@ -373,12 +376,20 @@ class _Rbf:
         return 2 * self.factor * moments.astype(np.float64), -float(distances)
 
     @property
+    def is_too_sharp(self):
+        """Whether the kernel tells apart what is equal in this precision."""
+        return False  # the elements are what they are
+
+    @property
     def last_rows(self):
         """Centred rows that this thread was last called with, and their squared norms."""
         return self.buffers.last("x"), self.buffers.last("squares")
 
-    def _scaled_rows(self, rows, divisors, scales):
-        """The kernel between `rows / divisors` and the anchors, times `scales`."""
+    def _scaled_rows(self, elements, rows, divisors, scales):
+        """The kernel between `rows / divisors` and the anchors, times `scales`.
+
+        The rows are what came of the elements in this precision.
+        """
         if rows.shape[1] != len(self.center):  # which the compiled function would not see
             raise ValueError(
                 f"anchors_ has shape {self.anchors.shape}; expected (n_components, "
@@ -394,17 +405,17 @@ class _Rbf:
         _kernels.gaussian_rows(kappa, squares, self.squares, scales, norms)
         # Rows too far out for this precision, or whose squares left the range of floats.
         far = ~(squares <= _MAX_ROUNDING / np.finfo(rows.dtype).eps)
-        far |= not np.isfinite(self.squares).all()
+        far |= not np.isfinite(self.squares).all() or self.is_too_sharp
         if far.any():
-            exact = (rows[far] / divisors[far, np.newaxis]).astype(np.float64)
-            kappa[far] = self._exact_rows(exact) * scales[far, np.newaxis]
+            exact = self._exact_rows(elements[far].astype(np.float64))
+            kappa[far] = exact * scales[far, np.newaxis]
             norms[far] = row_norms(kappa[far])
         return kappa, norms
 
-    def _exact_rows(self, rows):
+    def _exact_rows(self, elements):
         if self.center.dtype == np.float32:
-            return _Rbf(self.anchors, self.gamma, np.float64)(rows)[0]
-        return np.exp(-self.gamma * cdist(rows, self.anchors, "sqeuclidean"))
+            return _Rbf(self.anchors, self.gamma, np.float64)(elements)[0]
+        return np.exp(-self.gamma * cdist(elements, self.anchors, "sqeuclidean"))
 
 
 class _Homogeneous(_Rbf):
@@ -418,11 +429,19 @@ class _Homogeneous(_Rbf):
         norms, extreme = _norms(elements)
         if len(extreme):
             unit, norms = unit_rows(elements)
-            kappa = self._scaled_rows(unit, np.ones_like(norms), norms)
+            kappa = self._scaled_rows(elements, unit, np.ones_like(norms), norms)
         else:
-            kappa = self._scaled_rows(elements, norms, norms)
+            kappa = self._scaled_rows(elements, elements, norms, norms)
         self.buffers.norms = norms
         return kappa
+
+    @property
+    def is_too_sharp(self):
+        """Whether the kernel tells apart unit vectors that are equal in this precision."""
+        return self.factor * np.finfo(self.center.dtype).eps > _MAX_DIRECTION_ROUNDING
+
+    def _exact_rows(self, elements):
+        return super()._exact_rows(unit_rows(elements)[0])
 
     def pull_back(self, products, out=None):
         """Take gradients back through the kernel of this thread's last call, as `_Rbf`."""

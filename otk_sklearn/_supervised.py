@@ -31,7 +31,12 @@ from otk_sklearn._training import (
     minimize_whole,
     run_epoch,
 )
-from otk_sklearn._validation import as_fitted_sets, as_sets, check_finite
+from otk_sklearn._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+)
 
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
@@ -436,7 +441,10 @@ class SupervisedEmbedding(
         """Scores of sets, of shape (n_sets, n_outputs)."""
         embeddings = self._embeddings(X)
         coef, intercept = self._head
-        return embeddings @ coef.T + intercept
+        with np.errstate(all="ignore"):
+            scores = embeddings @ coef.T + intercept
+        check_finite_output(scores, "score")
+        return scores
 
     def _embeddings(self, X):
         """What `transform` returns, as an array whatever `set_output` says."""

@@ -204,7 +204,7 @@ class Training:
         random,
     ):
         embeddings, _ = embedding._embed(problem.sets)
-        _check_squares(embeddings)
+        _check_squares(embeddings, "embeddings")
         self._embedding, self._chooses_alpha = embedding, alpha == "cv"
         self.trained_on, self.held_out = slice(None), np.empty(0, int)
         if validation_fraction is not None:
@@ -224,6 +224,7 @@ class Training:
         start = parameters_of(embedding, coef, intercept)
         units = units_of(embedding, embeddings)
         self.objective = Objective(embedding, start, part, trainable, refit_head, units)
+        _check_squares(self.objective.start, "elements")  # of which anchors are made
 
     def evaluate(self, flat):
         """Return the score and the mean loss of the sets that are held out.
@@ -268,12 +269,12 @@ def has_diverged(loss, lowest):
     return not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
 
 
-def _check_squares(embeddings):
+def _check_squares(array, name):
     """Raise an error where sums of squares would leave the range of floats."""
-    limit = np.sqrt(np.finfo(embeddings.dtype).max / embeddings.size)
-    if not np.abs(embeddings).max() < limit:
+    limit = np.sqrt(np.finfo(array.dtype).max / max(1, array.size))
+    if not np.abs(array).max(initial=0) < limit:
         raise ValueError(
-            f"The embeddings of X leave the range of {embeddings.dtype} when they are "
+            f"The {name} of X leave the range of {array.dtype} when they are "
             "squared; expected elements on a smaller scale (see ElementTransformer)."
         )
 

@@ -118,6 +118,10 @@ def features_of(model, elements, dtype):
         sizes = sizes + gamma * _squared_distances(anchors, center[np.newaxis]).T
         # Rows for which this gets large are computed in another way.
         relative = np.minimum(_ROUNDINGS * unit * (sizes + 1), 1e-5)
+        if kernel == "homogeneous":
+            of_directions = np.minimum(np.sqrt(gamma) * unit, 1e-5)
+            of_directions += np.sqrt(gamma) * np.finfo(np.float64).eps
+            relative += _ROUNDINGS * np.sqrt(exponents + 1) * of_directions
         kappa = np.exp(-exponents)
         error = kappa * relative + np.finfo(dtype).tiny
     scales = scales[:, np.newaxis]

@@ -81,10 +81,10 @@ def in_range(function, sets, *args, damping, heard=None):
     except ValueError as error:
         if not re.search(OUT_OF_RANGE, str(error).replace(";", " ")):
             raise
-        largest = np.abs(sets.values).max() / np.finfo(sets.dtype).max
+        limit = np.finfo(sets.dtype).max
         if args:  # targets, with which squares of embeddings are added up
-            largest = np.sqrt(largest)
-        assert largest > 1e-9 * min(1.0, damping)
+            limit = np.sqrt(limit)
+        assert np.abs(sets.values).max() > 1e-9 * limit * min(1.0, damping)
         return None
 
 
@@ -170,7 +170,10 @@ def check_plain_plan(model, plan, problem, n_iter, error):
     if model.position is not None:
         in_filter = np.log1p(1 / problem.held) + model.position_sigma**-2
         error = error + 20 * np.finfo(plan.dtype).eps * in_filter
-    assert_within(expected * error, plan, expected, "plain plan")
+    budget = expected * error
+    if model.solver == "softmax":  # exponentials that are denormal lose digits
+        budget += np.finfo(plan.dtype).tiny / problem.masses[problem.masses > 0].min()
+    assert_within(budget, plan, expected, "plain plan")
 
 
 def check_balanced_plan(model, plan, problem, residual, error):
@@ -328,7 +331,7 @@ def check_supervised(case):
         assert_array_equal(quietly(model.transform, Y), embeddings)
         scores = np.squeeze(embeddings @ model.coef_.T + model.intercept_, axis=None)
         again = estimator(**params)
-        assert_array_equal(quietly(again.fit, X, y).predict(Y), out)
+        assert_array_equal(quietly(quietly(again.fit, X, y).predict, Y), out)
         if estimator is OTKRegressor:
             scale = np.abs(embeddings).max() * np.abs(model.coef_).sum()
             assert_allclose(out, scores.reshape(out.shape), rtol=1e-6, atol=1e-6 * scale)
