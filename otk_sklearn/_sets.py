@@ -300,13 +300,11 @@ weights)
             yield self._values[start:stop]
 
     def __getitem__(self, index):
-        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
-            index = index[0]  # scikit-learn asks for X[index, ...]
         if isinstance(index, slice):
             index = range(len(self))[index]
             if index.step == 1 and len(index):
                 return self._span(index.start, index.stop)
-        chosen = np.arange(len(self))[index]
+        chosen = np.arange(len(self))[index]  # scikit-learn asks for X[index, ...]
         if chosen.ndim == 0:
             return self._values[self._offsets[chosen] : self._offsets[chosen + 1]]
         if chosen.ndim > 1:

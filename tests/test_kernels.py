@@ -38,6 +38,19 @@ def test_exponential(dtype):
     assert_array_equal(found[:3], 0)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arithmetic_of_the_exponential(dtype):
+    """What is compiled, one value at a time in Python."""
+    exp = _compiled._compiled_exp(numba.from_dtype(np.dtype(dtype)))
+    lowest = dtype(np.log(np.finfo(dtype).tiny))
+    x = np.linspace(lowest * dtype(0.9999), 4, 1001).astype(dtype)
+    found = np.array([exp(value) for value in x])
+    assert found.dtype == dtype
+    expected = np.exp(x.astype(np.longdouble))
+    assert_allclose(found / expected, 1, rtol=0, atol=1.3 * np.finfo(dtype).eps)
+    assert exp(lowest * dtype(1.001)) == 0
+
+
 def test_logarithm():
     x = np.exp(np.linspace(-700, 700, 100_001))
     x = np.concatenate([x, 1 + np.linspace(-1e-3, 1e-3, 1001), [1.0]])

@@ -170,9 +170,33 @@ def test_indexing(full, sets):
         assert_array_equal(full[i], sets[i])
     assert np.shares_memory(full[2:5].values, full.values)
     assert full.shape == (n_sets,)
-    for wrong in [n_sets, [n_sets], 1.0, "a", [[0]], (0, 1), mask[:-1]]:
+    for wrong in [n_sets, [n_sets], 1.0, "a", [[0]], (0, 1), (0, ..., 1), mask[:-1]]:
         with pytest.raises(IndexError):
             full[wrong]
+
+
+def test_other_values_and_other_dtypes_keep_weights_and_positions(full):
+    single = full.astype(np.float32)
+    assert single.dtype == np.float32
+    assert_array_equal(single.values, full.values.astype(np.float32))
+    assert np.shares_memory(full.astype(np.float64).values, full.values)
+    narrow = full.with_values(full.values[:, :1])
+    assert_array_equal(narrow.values, full.values[:, :1])
+    for sets in [single, narrow]:
+        assert not sets.values.flags.writeable
+        for name in ["offsets", "weights", "positions"]:
+            assert_array_equal(getattr(sets, name), getattr(full, name))
+    n = len(full.values)
+    message = f"^values has {n - 1} rows; expected one an element, {n}.$"
+    with pytest.raises(ValueError, match=message):
+        full.with_values(full.values[1:])
+
+
+def test_weights_and_positions_are_float64():
+    ones = np.ones(3, np.float32)
+    sets = SetCollection(np.ones((3, 2), np.float32), [0, 3], weights=ones, positions=ones)
+    assert sets.dtype == np.float32
+    assert sets.weights.dtype == sets.positions.dtype == np.float64
 
 
 def test_scikit_learn_splits_keep_weights_and_positions(full, sets):
@@ -229,6 +253,7 @@ def test_from_padded():
     assert_same_sets(SetCollection.from_padded(with_nan), expected)
     assert_same_sets(SetCollection.from_padded(X.astype(int), lengths=[1, 3]), expected)
     assert SetCollection.from_padded(X.astype(np.float32)).dtype == np.float32
+    assert_same_sets(SetCollection.from_padded(X, lengths=[4, 1]), [X[0], X[1, :1]])
     holes = SetCollection.from_padded(X, mask=~mask[:, ::-1])
     assert_same_sets(holes, [X[0, :3], X[1, :1]])
 
@@ -252,6 +277,14 @@ def test_from_groups_keeps_the_order_of_appearance():
     assert np.shares_memory(sets.values, together)
 
 
+def test_rows_of_a_group_keep_their_order():
+    """Also where there are many: NumPy's default sort keeps the order of a few rows."""
+    groups = np.random.default_rng(0).integers(3, size=1000)
+    rows = np.arange(1000.0)[:, np.newaxis]
+    sets = SetCollection.from_groups(rows, groups)
+    assert_same_sets(sets, [rows[groups == g] for g in pd.unique(groups)])
+
+
 WRONG = {
     "offsets start": (([1, 3],), {}, "offsets runs from 1 to 3; expected from 0"),
     "offsets end": (([0, 4],), {}, "to the number of elements, 3"),
@@ -267,6 +300,11 @@ WRONG = {
     "offsets none": (([],), {}, r"offsets is float64 of shape \(0,\)"),
     "empty set": (([0, 1, 1, 3],), {}, "set 1 is empty"),
     "weights short": (([0, 3],), {"weights": [1, 1]}, r"weights has shape \(2,\)"),
+    "weights 2-D": (
+        ([0, 3],),
+        {"weights": np.ones((3, 1))},
+        r"^weights has shape \(3, 1\); expected \(3,\): one an element.$",
+    ),
     "weights negative": (
         ([0, 1, 3],),
         {"weights": [1, 1, -1]},
@@ -289,9 +327,9 @@ WRONG = {
     "positions short": (([0, 3],), {"positions": [1, 2]}, "positions has shape"),
     "positions 3-D": (([0, 3],), {"positions": np.ones((3, 3))}, "positions has shape"),
     "positions nan": (
-        ([0, 3],),
-        {"positions": [1, np.nan, 1]},
-        "positions has NaN or infinity in set 0",
+        ([0, 1, 3],),
+        {"positions": [1, 1, np.nan]},
+        r"positions has NaN or infinity in set 1 \(element 1\)",
     ),
 }
 
@@ -336,16 +374,23 @@ def test_wrong_parts(case):
         ),
         (
             lambda: SetCollection.from_padded(np.ones((1, 2, 3)), lengths=[1.5]),
-            "lengths is float64",
+            r"^lengths is float64 of shape \(1,\); expected integers of shape \(1,\).$",
         ),
         (
             lambda: SetCollection.from_padded(np.ones((1, 2, 3)), mask=[[1, 0]]),
-            "mask is int64",
+            r"^mask is int64 of shape \(1, 2\); expected bool of shape \(1, 2\).$",
+        ),
+        (
+            lambda: SetCollection.from_padded(
+                np.ones((1, 2, 3)), mask=np.ma.array([[True, True]], mask=[[0, 1]])
+            ),
+            "^mask has masked values",
         ),
         (
             lambda: SetCollection.from_padded(np.ma.masked_equal(np.eye(2)[None], 0)),
-            "X has masked values",
+            "^X has masked values",
         ),
+        (lambda: SetCollection.from_padded([[[1]], [[1, 2]]]), "^X is no array"),
         (
             lambda: SetCollection.from_sets(
                 [[[1], [2]]], weights=[np.ma.masked_equal([1, 0], 0)]
