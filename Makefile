@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: demo test format docs defaults accuracy labels parts bench bench-training bench-pieces \
-	test-lowest clean
+	test-lowest coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -51,10 +51,22 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declar
 	$(VENV)-lowest/bin/python -m pytest
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
+coverage: $(VENV)/coverage.installed  ## Lines and branches that the tests run, kernels as Python
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -m uncompiled
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+mutation: $(VENV)/mutation.installed  ## Faults put into the code, one by one, that tests miss
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 $(VENV)/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest docs/_build .asv
+	rm -rf $(VENV) $(VENV)-lowest docs/_build .asv .coverage* mutants

@@ -170,8 +170,11 @@ def test_data_frames_of_different_columns():
     assert model.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="feature names should match"):
         model.transform([first[["b", "a"]]])
-    with pytest.raises(ValueError, match=r"set 1 of X has the columns \['b', 'a'\]"):
+    message = r"set 1 of X has the columns \['b', 'a'\], set 0 has \['a', 'b'\]; expected"
+    with pytest.raises(ValueError, match=message):
         OTKEmbedding().fit([first, first[["b", "a"]]])
+    with pytest.raises(ValueError, match=r"the columns \['a', 'b'\], set 0 has \[\]; exp"):
+        OTKEmbedding().fit([first.to_numpy(), first])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Compiled functions against NumPy, and the extrapolated iterations against plain ones."""
 
+from itertools import pairwise
+
 import numba
 import numpy as np
 import pytest
 from helpers import plain_features
 from numpy.testing import assert_allclose, assert_array_equal
 
-from otk_sklearn import OTKEmbedding, SetCollection, _compiled
+from otk_sklearn import OTKEmbedding, SetCollection, _compiled, _kernels
 from otk_sklearn._clustering import group_equal_rows
 from otk_sklearn._transport import Transport, plain_plan, solve_plans
 from otk_sklearn.datasets import load_digit_points
@@ -93,10 +95,10 @@ def plain_passes(S, masses, epsilon, tol, max_iter):
     return max_iter, False
 
 
-def solve(S, masses, epsilon, tol, max_iter, dtype=np.float64):
+def solve(S, masses, epsilon, tol, max_iter, dtype=np.float64, relaxation=None):
     similarities = np.ascontiguousarray(S.T[np.newaxis]).astype(dtype)
     offsets = np.array([0, len(S)])
-    transport = Transport("sinkhorn", epsilon, None, max_iter, tol)
+    transport = Transport("sinkhorn", epsilon, relaxation, max_iter, tol)
     return solve_plans(similarities, np.zeros(1), offsets, masses, transport)
 
 
@@ -152,6 +154,41 @@ def test_plans_of_sets_on_the_edges_of_blocks(n_elements, n_supports, dtype, ato
     expected = plain_plan(S, masses, solver="sinkhorn", epsilon=0.5, max_iter=7)
     assert_allclose(found.plan[0].T, expected, rtol=0, atol=atol / n_supports)
     assert found.n_iter == 7
+
+
+@pytest.mark.parametrize("relaxation", [None, 0.1])
+def test_scalings_that_leave_the_range_are_found_in_logarithms(relaxation):
+    """Every exponent is a normal number, and yet one support gets next to nothing."""
+    random = np.random.default_rng(0)
+    S = random.uniform(-1, 0, size=(20, 3))
+    S[:, 2] -= 60
+    masses = np.full(20, 1 / 20)
+    params = {"epsilon": 0.1, "max_iter": 30, "relaxation": relaxation}
+    found = solve(S, masses, tol=0.0, **params)
+    expected = plain_plan(S, masses, solver="sinkhorn", **params)
+    assert_allclose(found.plan[0].T, expected, rtol=1e-8, atol=1e-12)
+    assert found.solved.all()
+    # float32 leaves them to float64.
+    S[:, 2] += 10
+    assert not solve(S / 10, masses, tol=0.0, dtype=np.float32, **params).solved.any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("adding", [False, True])
+@pytest.mark.parametrize("n_components", [3, 200])
+def test_pooling_is_a_matrix_product(n_components, adding, dtype):
+    """Of each set; the large ones are left to BLAS."""
+    random = np.random.default_rng(0)
+    offsets = np.array([0, 1, 100, 130])
+    plan = random.uniform(size=(5, 130)).astype(dtype)
+    features = random.normal(size=(130, n_components)).astype(dtype)
+    pooled = random.normal(size=(3, 5, n_components)).astype(dtype)
+    before = pooled if adding else np.zeros_like(pooled)
+    expected = before + np.stack(
+        [plan[:, start:stop] @ features[start:stop] for start, stop in pairwise(offsets)]
+    )
+    _kernels.pool(plan, features, offsets, adding, pooled)
+    assert_allclose(pooled, expected, rtol=0, atol=200 * np.finfo(dtype).eps)
 
 
 def test_plans_of_one_chunk_outlive_the_next():

@@ -149,8 +149,10 @@ def test_indexing(full, sets):
     mask = np.arange(n_sets) % 3 == 0
     cases = [
         [2, 0, 2],
+        [1, 3, 5],
         np.array([-1, 1]),
         slice(2, 5),
+        slice(1, None, 2),
         slice(None, None, -1),
         slice(4, 4),
         [],
@@ -168,11 +170,14 @@ def test_indexing(full, sets):
             assert_array_equal(part.positions, full.positions[rows])
     for i in [0, -1, np.int64(3), np.array(3)]:
         assert_array_equal(full[i], sets[i])
-    assert np.shares_memory(full[2:5].values, full.values)
+    for view in [full[2:5], full[[2, 3, 4]]]:
+        assert np.shares_memory(view.values, full.values)
     assert full.shape == (n_sets,)
     for wrong in [n_sets, [n_sets], 1.0, "a", [[0]], (0, 1), (0, ..., 1), mask[:-1]]:
         with pytest.raises(IndexError):
             full[wrong]
+    with pytest.raises(IndexError, match="^SetCollection has 1 dim.*; the index gave 2.$"):
+        full[[[0]]]
 
 
 def test_other_values_and_other_dtypes_keep_weights_and_positions(full):
