@@ -173,6 +173,21 @@ def test_scalings_that_leave_the_range_are_found_in_logarithms(relaxation):
     assert not solve(S / 10, masses, tol=0.0, dtype=np.float32, **params).solved.any()
 
 
+def test_extrapolation_in_logarithms():
+    """Exponents down to -1,000: plain iterations are far from done when it is."""
+    random = np.random.default_rng(0)
+    S, masses = 3 * random.normal(size=(30, 4)), random.exponential(size=30)
+    masses /= masses.sum()
+    found = solve(S, masses, epsilon=0.01, tol=1e-9, max_iter=1000)
+    assert found.residual < 1e-9
+    params = {"solver": "sinkhorn", "epsilon": 0.01}
+    expected = plain_plan(S, masses, max_iter=4000, **params)
+    assert np.abs(expected.sum(axis=1) - masses).sum() < 1e-12
+    assert_allclose(found.plan[0].T, expected, rtol=0, atol=1e-9)
+    plain = plain_plan(S, masses, max_iter=2 * found.n_iter[0, 0], **params)
+    assert np.abs(plain.sum(axis=1) - masses).sum() > 0.1
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("adding", [False, True])
 @pytest.mark.parametrize("n_components", [3, 200])
