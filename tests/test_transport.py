@@ -1,12 +1,14 @@
 """Plans against POT and plain NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 import ot
 import pytest
 from numpy.testing import assert_allclose
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn._transport import plain_plan
+from otk_sklearn._transport import Transport, plain_plan, plan_values, solve_plans
 
 EPSILONS = [1e-3, 1e-2, 0.1, 1.0, 10.0]
 SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (500, 3), (500, 50)]
@@ -108,6 +110,106 @@ def test_exact_plans_of_float32_are_those_of_float64(seed):
     plan = plan_of(x, z, masses, np.float32, solver="emd")
     exact = plan_of(x.astype(float), z, masses, solver="emd")
     assert_allclose(plan, exact, atol=1e-7)
+
+
+def make_chunk(dtype=np.float64):
+    """Similarities of three sets to two references, and their masses, some of them 0."""
+    rng = np.random.default_rng(0)
+    offsets = np.array([0, 1, 20, 32])
+    similarities = rng.normal(size=(2, 4, 32))
+    similarities[:, :, :1] *= 0.01
+    masses = rng.uniform(0.1, 1, 32)
+    masses[[5, 31]] = 0
+    masses /= np.repeat(np.add.reduceat(masses, offsets[:-1]), np.diff(offsets))
+    return similarities.astype(dtype), offsets, masses
+
+
+PROBLEMS = [("sinkhorn", None), ("sinkhorn", 0.3), ("softmax", None), ("emd", None)]
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("epsilon", [0.002, 0.5])
+@pytest.mark.parametrize(("solver", "relaxation"), PROBLEMS)
+def test_sets_and_references_of_a_chunk_are_apart(solver, relaxation, epsilon, dtype, atol):
+    similarities, offsets, masses = make_chunk(dtype)
+    transport = Transport(solver, epsilon, relaxation, max_iter=8, tol=0)
+    found = solve_plans(similarities.copy(), np.zeros(3), offsets, masses, transport)
+    assert found.plan.dtype == dtype
+    assert found.n_iter.dtype.kind == "i"
+    for s, (start, stop) in enumerate(pairwise(offsets)):
+        # At the smaller epsilon, exponents of all sets but the first are too low.
+        exact = solver != "sinkhorn" or epsilon == 0.5 or s == 0
+        assert found.solved[s] == (dtype == np.float64 or exact)
+        for r in range(2) if found.solved[s] else []:
+            S, a = similarities[r, :, start:stop].T.astype(float), masses[start:stop]
+            if solver == "emd":
+                expected = ot.emd(a, np.full(4, 1 / 4), -S)
+            else:
+                params = {"solver": solver, "epsilon": epsilon, "relaxation": relaxation}
+                expected = plain_plan(S, a, max_iter=8, **params)
+            assert_allclose(found.plan[r, :, start:stop].T, expected, rtol=0, atol=atol)
+            assert found.n_iter[s, r] == (8 if solver == "sinkhorn" else 0)
+            if solver != "sinkhorn":
+                assert found.residual[s, r] == 0
+            elif relaxation is None:
+                error = np.abs(expected.sum(axis=1) - a).sum()
+                assert_allclose(found.residual[s, r], error, rtol=1e-4, atol=10 * atol)
+
+
+@pytest.mark.parametrize(("solver", "relaxation"), PROBLEMS)
+def test_values_are_what_plans_maximise(solver, relaxation):
+    similarities, offsets, masses = make_chunk()
+    transport = Transport(solver, 0.5, relaxation, max_iter=500, tol=0)
+    plan = solve_plans(similarities.copy(), np.zeros(3), offsets, masses, transport).plan
+    linear = plan_values(similarities, plan, offsets, masses)
+    values = plan_values(similarities, plan, offsets, masses, transport)
+    assert linear.shape == values.shape == (3, 2)
+    single = plan_values(
+        *(x.astype(np.float32) for x in (similarities, plan)), offsets, masses
+    )
+    assert single.dtype == np.float64
+    for s, (start, stop) in enumerate(pairwise(offsets)):
+        a = masses[start:stop]
+        kept = a > 0
+        for r in range(2):
+            P = plan[r, :, start:stop].T
+            expected = np.sum(P * similarities[r, :, start:stop].T)
+            assert_allclose(linear[s, r], expected, rtol=1e-12)
+            assert_allclose(single[s, r], expected, rtol=1e-5)
+            if solver != "emd":
+                P, a_kept = P[kept], a[kept]
+                expected -= 0.5 * np.sum(P * np.log(P / (a_kept[:, np.newaxis] / 4)))
+            if relaxation is not None:
+                rows = P.sum(axis=1)
+                expected -= relaxation * np.sum(rows * np.log(rows / a_kept))
+            assert_allclose(values[s, r], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [0.999, 1.001])
+@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+def test_float32_is_trusted_with_little_rounding_only(solver, factor, dtype):
+    similarities, offsets, masses = make_chunk(dtype)
+    transport = Transport(solver, 0.5, None, max_iter=8, tol=0)
+    rounding = np.array([0, factor * 5e-5 * 0.5, 0])
+    found = solve_plans(similarities, rounding, offsets, masses, transport)
+    assert found.solved.tolist() == [True, dtype == np.float64 or factor < 1, True]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_exact_plans_depend_neither_on_scales_nor_on_shifts(scale):
+    """POT's solver compares costs with tolerances of its own."""
+    similarities, offsets, masses = make_chunk()
+    transport = Transport("emd", 1.0, None, max_iter=1, tol=0)
+
+    def plan_of(similarities):
+        return solve_plans(similarities, np.zeros(3), offsets, masses, transport).plan
+
+    expected = plan_of(similarities.copy())
+    shifts = 1e4 * np.random.default_rng(1).integers(-9, 9, 32)
+    shifted = similarities + shifts
+    shifted[:, 0, masses == 0] *= 1e200  # of no weight, however far
+    assert_allclose(plan_of(scale * shifted), expected, rtol=0, atol=1e-12)
 
 
 def test_zero_masses_take_no_part():
