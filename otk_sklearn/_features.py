@@ -63,8 +63,6 @@ class FeatureMap:
 
     def astype(self, dtype):
         """Return this map with its normalization in the precision of what it is for."""
-        if self.normalization is None:
-            return self
         return replace(self, normalization=self.normalization.astype(dtype, copy=False))
 
     def kappa_in(self, dtype):

@@ -2,7 +2,7 @@
 
 try:
     from sklearn.callback import CallbackSupportMixin
-except ImportError:  # scikit-learn before 1.9
+except ImportError:  # pragma: no cover - scikit-learn before 1.9
 
     class CallbackSupportMixin:
         """An estimator without callbacks."""

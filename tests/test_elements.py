@@ -89,6 +89,8 @@ def test_transformers_that_do_not_fit(sets):
 def test_names_and_set_output(sets):
     model = ElementTransformer(PCA(2)).fit(sets)
     assert model.get_feature_names_out().tolist() == ["pca0", "pca1"]
+    scaled = ElementTransformer(StandardScaler()).fit(sets)
+    assert scaled.get_feature_names_out(list("abcd")).tolist() == list("abcd")
     assert model.set_output(transform="pandas") is model
     assert isinstance(model.transform(sets), SetCollection)
     with config_context(transform_output="pandas"):

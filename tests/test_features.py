@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
-from otk_sklearn import OTKEmbedding, SetCollection
+from otk_sklearn import OTKEmbedding, SetCollection, _clustering
 from otk_sklearn._clustering import Elements
 from otk_sklearn._features import FeatureMap, make_feature_map, unit_rows
 
@@ -131,6 +131,34 @@ def test_merging_equal_rows():
             (0, 1.7e18, 2): (4, 0.0),
             (5, 0, 0): (8, 1.0),
         }
+
+
+@pytest.mark.parametrize("most_products", [0, 10**9])
+def test_anchors_are_weighted_means_of_clusters(most_products, monkeypatch):
+    """By mini-batches, too, which are for more elements than would do for a test."""
+    monkeypatch.setattr(_clustering, "_MAX_PRODUCTS", most_products)
+    rng = np.random.default_rng(0)
+    label = rng.integers(3, size=600)
+    elements = 100 * np.eye(4)[label] + rng.normal(size=(600, 4))
+    weights = rng.uniform(0.1, 2, size=600)
+    X = SetCollection(elements, [0, 600], weights=weights)
+    model = OTKEmbedding(2, n_components=3, gamma=1e-3, random_state=0).fit(X)
+    means = [
+        np.average(elements[label == c], axis=0, weights=weights[label == c])
+        for c in range(3)
+    ]
+    nearest = cdist(means, model.anchors_).argmin(axis=1)
+    assert sorted(nearest) == [0, 1, 2]
+    atol = 1e-9 if most_products else 0.2
+    assert_allclose(model.anchors_[nearest], means, rtol=0, atol=atol)
+
+
+def test_few_elements_are_all_random_anchors():
+    model = OTKEmbedding(2, n_components=20, anchors="random", random_state=0)
+    with pytest.warns(UserWarning, match="n_components=20 is more than the 5 distinct"):
+        model.fit([ELEMENTS[:5], ELEMENTS[2:4]])
+    assert model.anchors_.shape == (5, 4)
+    assert (cdist(model.anchors_, ELEMENTS[:5]).min(axis=0) == 0).all()
 
 
 def test_anchors_of_the_homogeneous_kernel_are_unit_norm():

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 from helpers import plain_features
+from numba.core.caching import CacheImpl
 from numpy.testing import assert_allclose, assert_array_equal
 
 from otk_sklearn import OTKEmbedding, SetCollection, _compiled, _kernels
@@ -60,6 +61,13 @@ def test_logarithm():
     log_of(x, found)
     assert_allclose(found, np.log(x), rtol=1e-15, atol=3e-16)
     assert found[-1] == 0
+
+
+def test_functions_are_compiled_where_no_cache_can_be_written(monkeypatch):
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    double = _compiled.jit(lambda x: 2 * x)
+    assert double(3) == 6
+    assert len(double.signatures) == 1
 
 
 def random_similarities(random):

@@ -1,5 +1,8 @@
 """Defaults on real data: well above what mean pooling reaches (0.968 and 0.41)."""
 
+import sys
+
+import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -20,6 +23,12 @@ def make_classifier():
 def test_japanese_vowels():
     model = make_classifier().fit(*load_japanese_vowels("train"))
     assert model.score(*load_japanese_vowels("test")) >= 0.98
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sktime.datasets", None)
+    with pytest.raises(ImportError, match=r'needs sktime: pip install "otk-sklearn\[data'):
+        load_japanese_vowels("train")
 
 
 def test_digit_points():

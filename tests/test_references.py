@@ -248,10 +248,12 @@ def test_plans_that_miss_the_tolerance_are_warned_of_once(sets):
         assert len(caught) == 1
 
 
+@pytest.mark.parametrize("params", [{}, {"tol": 0, "max_iter": 300}], ids=str)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_barycentre_is_a_fixed_point(kernel, sets):
+def test_a_barycentre_is_a_fixed_point(kernel, params, sets):
     """Supports point along the mean embedding of all sets."""
-    model = make_model(references="barycenter", n_references=1, kernel=kernel).fit(sets)
+    model = make_model(references="barycenter", n_references=1, kernel=kernel, **params)
+    model.fit(sets)
     before = make_model(n_references=1, kernel=kernel).fit(sets)
     mean = model.transform(sets).mean(axis=0).reshape(4, -1)
     cosines = (mean * model.references_[0]).sum(axis=1) / np.linalg.norm(mean, axis=1)

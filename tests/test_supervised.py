@@ -685,6 +685,24 @@ def test_partial_fit_and_classes():
         make(OTKClassifier).partial_fit(X, y, classes=[0, 1])
 
 
+def test_partial_fit_may_refit_the_linear_model():
+    X, _, y = make_data()
+    model = make(OTKRegressor, refit_head=True, alpha=0.4).partial_fit(X, y)
+    expected = Ridge(0.4).fit(model.transform(X), y)
+    assert_allclose(model.coef_, expected.coef_[np.newaxis], rtol=1e-6, atol=1e-8)
+    assert_allclose(model.predict(X), expected.predict(model.transform(X)), rtol=1e-8)
+
+
+def test_partial_fit_does_not_balance_classes():
+    X, y, _ = make_data()
+    model = make(OTKClassifier, class_weight="balanced")
+    with pytest.raises(
+        ValueError, match="class_weight='balanced' is given with partial_fit"
+    ):
+        model.partial_fit(X, y)
+    assert not hasattr(model, "embedding_")
+
+
 def test_partial_fit_with_class_weights_and_a_batch_without_that_class():
     X, y, _ = make_data()
     model = make(OTKClassifier, class_weight={0: 2.0})
@@ -832,6 +850,15 @@ def test_class_weights_out_of_range(class_weight):
     model = make(OTKClassifier, class_weight=class_weight)
     with pytest.raises(ValueError, match="(?i)class_?.?weight"):
         model.fit(X_GOOD, Y_GOOD)
+    assert not hasattr(model, "embedding_")
+
+
+def test_class_weights_that_leave_nothing():
+    model = make(OTKClassifier, class_weight={0: 0.0})
+    no_weight = (np.asarray(Y_GOOD) != 0).astype(float)
+    for method in [model.fit, model.partial_fit]:
+        with pytest.raises(ValueError, match="times class_weight .* is 0 for all sets"):
+            method(X_GOOD, Y_GOOD, sample_weight=1 - no_weight)
     assert not hasattr(model, "embedding_")
 
 

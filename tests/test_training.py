@@ -1,5 +1,7 @@
 """The objective against differences, linear models against scikit-learn's, and Adam."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers import make_sets
@@ -11,7 +13,14 @@ from sklearn.metrics import log_loss
 from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn._head import fit_head, logistic_loss, softmax_loss, squared_loss
 from otk_sklearn._objective import Objective, Parameters, Problem, units_of
-from otk_sklearn._training import Adam, Monitor, minimize_by_batches, minimize_whole
+from otk_sklearn._progress import Progress
+from otk_sklearn._training import (
+    Adam,
+    Monitor,
+    minimize_by_batches,
+    minimize_whole,
+    run_epoch,
+)
 
 LOSSES = {
     "softmax": (softmax_loss, 3),
@@ -330,6 +339,30 @@ def test_adam_is_its_formulas():
         step = adam.step(gradients[t - 1])
         length = min(1, t / 100)  # the first steps are shorter
         assert_allclose(step, length * mean / (np.sqrt(square) + 1e-8), rtol=1e-9)
+
+
+def test_an_epoch_ends_where_the_loss_is_not_finite():
+    objective, _ = make_objective()
+    far, adam = np.full_like(objective.start, 1e300), Adam(len(objective.start))
+    with np.errstate(all="ignore"):
+        flat, loss = run_epoch(
+            objective, adam, far, 3, (0.1, 0.1), np.random.RandomState(0)
+        )
+    assert_array_equal(flat, far)
+    assert np.isnan(loss)
+
+
+def test_progress_without_callbacks(capsys):
+    """All that there is before scikit-learn 1.9: `verbose`."""
+    progress = Progress(SimpleNamespace(verbose=1), 2, None, None, None)
+    progress.begin_epoch()
+    assert progress.end_epoch([0.5], [], None, is_last=False) is False
+    assert progress.end_epoch([0.5, 0.25], [0.75], None, is_last=True) is False
+    progress.end(None)
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 1, loss = 0.500000",
+        "Epoch 2, loss = 0.250000, validation score = 0.750000",
+    ]
 
 
 @pytest.mark.parametrize("refit_head", [False, True])
