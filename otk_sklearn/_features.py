@@ -269,7 +269,8 @@ def median_gamma(elements, masses, random_state):
     covered = np.cumsum((masses[first] * masses[second])[order])
     # Just above a half: rounding is not to decide between the two sides of a tie.
     middle = np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])
-    gamma = float(1.0 / largest / largest / distances[order[middle]])
+    with np.errstate(all="ignore"):
+        gamma = float(1.0 / largest / largest / distances[order[middle]])
     return gamma if 0.0 < gamma < np.inf else 1.0
 
 

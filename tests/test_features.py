@@ -9,7 +9,13 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from otk_sklearn import OTKEmbedding, SetCollection, _clustering
 from otk_sklearn._clustering import Elements
-from otk_sklearn._features import FeatureMap, make_feature_map, unit_rows
+from otk_sklearn._features import (
+    FeatureMap,
+    learn_anchors,
+    make_feature_map,
+    median_gamma,
+    unit_rows,
+)
 
 RNG = np.random.default_rng(0)
 ELEMENTS = RNG.normal(size=(50, 4))
@@ -131,6 +137,61 @@ def test_merging_equal_rows():
             (0, 1.7e18, 2): (4, 0.0),
             (5, 0, 0): (8, 1.0),
         }
+
+
+def weighted_median(values, weights):
+    """The first value that more than half of the weight doesn't exceed."""
+    order = np.argsort(values)
+    covered = np.cumsum(weights[order])
+    return values[order][covered > covered[-1] / 2][0]
+
+
+def squared_distances(elements, masses):
+    first, second = np.triu_indices(len(elements), 1)
+    squares = ((elements[first] - elements[second]) ** 2).sum(axis=1)
+    return squares, masses[first] * masses[second]
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1.0, 1e30, 1e150])
+def test_median_gamma_counts_pairs_by_mass(scale):
+    masses = np.arange(1.0, 51)[::-1]
+    expected = 1 / weighted_median(*squared_distances(ELEMENTS, masses)) / scale / scale
+    assert_allclose(median_gamma(scale * ELEMENTS, masses, 0), expected, rtol=1e-10)
+    single = ELEMENTS.astype(np.float32)
+    assert_allclose(median_gamma(single, masses, 0) / scale / scale, expected, rtol=1e-6)
+    line = scale * np.array([[0.0], [1.0], [3.0], [7.0]])  # distances 1, 2, 3, 4, 6, 7
+    gamma = median_gamma(line, np.ones(4), 0)
+    assert_allclose(gamma * scale * scale, 1 / 4**2, rtol=1e-10)
+
+
+def test_median_gamma_of_a_sample_counts_pairs_by_mass():
+    rng = np.random.default_rng(0)
+    spread = np.repeat([1.0, 10.0], [300, 2700])[:, np.newaxis]
+    elements = spread * rng.normal(size=(3000, 2))
+    masses = np.repeat([90.0, 1.0], [300, 2700])
+    expected = 1 / weighted_median(*squared_distances(elements, masses))
+    found = [median_gamma(elements, masses, seed) for seed in range(20)]
+    assert_allclose(np.median(found), expected, rtol=0.05)
+    assert len(set(found)) == 20
+    assert median_gamma(elements, masses, 7) == found[7]
+
+
+def test_median_gamma_where_there_is_none():
+    far = np.vstack([1e-200 * ELEMENTS, np.ones(4)])  # differences whose squares are 0
+    for elements in [ELEMENTS[:1], 1e-200 * ELEMENTS, 1e200 * ELEMENTS, far]:
+        assert median_gamma(elements, np.ones(len(elements)), 0) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
+def test_anchors_of_extreme_elements_are_scaled(exponent, dtype):
+    """By powers of two, bit by bit, though squares leave the range of float32."""
+    elements = -np.abs(ELEMENTS).astype(dtype)
+    masses = np.arange(1.0, 51)
+    anchors = learn_anchors(elements, masses, 5, "kmeans", 0)
+    scaled = learn_anchors(np.ldexp(elements, exponent), masses, 5, "kmeans", 0)
+    assert scaled.dtype == dtype
+    assert np.array_equal(scaled, np.ldexp(anchors, exponent))
 
 
 @pytest.mark.parametrize("most_products", [0, 10**9])
