@@ -223,7 +223,7 @@ class ConvolutionalKernelLayer(
         check_finite(sets)
         windows = windows_of(sets, **model._windows)
         kept, taps = subsampling_windows(windows.offsets, model.subsampling)
-        feature_map = fitted_map(model, "homogeneous").astype(sets.dtype)
+        feature_map = fitted_map(model, "homogeneous")
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)

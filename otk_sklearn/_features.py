@@ -61,10 +61,6 @@ class FeatureMap:
         """Number of features; None if as many as an element has."""
         return None if self.anchors is None else self.anchors.shape[0]
 
-    def astype(self, dtype):
-        """Return this map with its normalization in the precision of what it is for."""
-        return replace(self, normalization=self.normalization.astype(dtype, copy=False))
-
     def kappa_in(self, dtype):
         """Return the function that maps elements of this precision to `kappa_W`.
 

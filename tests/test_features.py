@@ -157,11 +157,16 @@ def test_median_gamma_counts_pairs_by_mass(scale):
     masses = np.arange(1.0, 51)[::-1]
     expected = 1 / weighted_median(*squared_distances(ELEMENTS, masses)) / scale / scale
     assert_allclose(median_gamma(scale * ELEMENTS, masses, 0), expected, rtol=1e-10)
-    single = ELEMENTS.astype(np.float32)
-    assert_allclose(median_gamma(single, masses, 0) / scale / scale, expected, rtol=1e-6)
     line = scale * np.array([[0.0], [1.0], [3.0], [7.0]])  # distances 1, 2, 3, 4, 6, 7
     gamma = median_gamma(line, np.ones(4), 0)
     assert_allclose(gamma * scale * scale, 1 / 4**2, rtol=1e-10)
+    assert_allclose(median_gamma(line[2:], np.ones(2), 0) * scale * scale, 1 / 4**2)
+
+
+def test_median_gamma_of_float32_is_that_of_the_same_numbers():
+    single = ELEMENTS.astype(np.float32)
+    exact = median_gamma(single.astype(np.float64), np.ones(50), 0)
+    assert_allclose(median_gamma(single, np.ones(50), 0), exact, rtol=1e-14)
 
 
 def test_median_gamma_of_a_sample_counts_pairs_by_mass():
