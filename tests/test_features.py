@@ -36,6 +36,25 @@ def test_kernels_and_features_are_the_formulas(kernel, gamma):
         assert_allclose(feature_map.kappa_in(elements.dtype)(elements)[0][-2], 0, atol=0)
 
 
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+def test_features_of_float32_are_float32_for_any_number_of_threads(kernel):
+    elements = np.tile(ELEMENTS, (200, 1)).astype(np.float32)
+    feature_map = make_feature_map(kernel, 0.5, ANCHORS, 1e-2)
+    features = feature_map.features(elements)
+    assert features.dtype == np.float32
+    expected = plain_features(kernel, 0.5, ANCHORS, 1e-2, ELEMENTS)
+    assert_allclose(features, np.tile(expected, (200, 1)), rtol=0, atol=1e-4)
+    assert np.array_equal(feature_map.features(elements, n_jobs=2), features)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("anchors", ["kmeans", "random"])
+def test_what_is_learned_has_the_dtype_of_the_elements(anchors, dtype):
+    model = OTKEmbedding(2, n_components=6, anchors=anchors, random_state=0)
+    model.fit([ELEMENTS.astype(dtype)])
+    assert model.anchors_.dtype == model.normalization_.dtype == dtype
+
+
 def test_all_elements_as_anchors_give_the_exact_kernel():
     X = [ELEMENTS[:20], ELEMENTS[20:]]
     model = OTKEmbedding(n_components=50, damping=1e-9, gamma=0.3, random_state=0).fit(X)
@@ -192,11 +211,23 @@ def test_median_gamma_where_there_is_none():
 def test_anchors_of_extreme_elements_are_scaled(exponent, dtype):
     """By powers of two, bit by bit, though squares leave the range of float32."""
     elements = -np.abs(ELEMENTS).astype(dtype)
+    elements[0] = 0
     masses = np.arange(1.0, 51)
     anchors = learn_anchors(elements, masses, 5, "kmeans", 0)
     scaled = learn_anchors(np.ldexp(elements, exponent), masses, 5, "kmeans", 0)
     assert scaled.dtype == dtype
     assert np.array_equal(scaled, np.ldexp(anchors, exponent))
+
+
+@pytest.mark.parametrize("method", ["kmeans", "random"])
+def test_anchors_depend_on_the_seed_alone(method):
+    masses = np.ones(50)
+    first = [learn_anchors(ELEMENTS, masses, 5, method, seed) for seed in [0, 1]]
+    again = [learn_anchors(ELEMENTS, masses, 5, method, seed) for seed in [0, 1]]
+    assert np.array_equal(first, again)
+    assert not np.array_equal(*first)
+    drawn = cdist(first[0], ELEMENTS).min(axis=1) == 0
+    assert drawn.all() == (method == "random")
 
 
 @pytest.mark.parametrize("most_products", [0, 10**9])

@@ -597,6 +597,15 @@ def spd_matrix(eigenvalues):
     return basis * eigenvalues @ basis.T
 
 
+def test_whitening_has_no_slope_between_eigenvalues_of_zero():
+    root, pull_back = inverse_root(np.diag([0.0, -1e-30, 4.0]), 0.5)
+    assert_allclose(root, np.diag([2, 2, 0.4]), rtol=1e-12)
+    slopes = pull_back(np.ones((3, 3)))
+    assert_allclose(slopes[:2, :2], 0, atol=0)
+    # Of 1 / (sqrt(lambda) + 0.5): the derivative at 4, and the chord from 0 to 4.
+    assert_allclose(slopes[2], [-0.4, -0.4, -1 / (2 * 2 * 2.5**2)], rtol=1e-12)
+
+
 @pytest.mark.parametrize("damping", [0.0, 1e-2, 1.0])
 @pytest.mark.parametrize(
     "eigenvalues",
