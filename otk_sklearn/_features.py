@@ -396,7 +396,8 @@ class _Rbf:
         _kernels.center_rows(rows, divisors, self.center, self.factor, x, squares)
         shape = len(rows), len(self.anchors)
         kappa = self.buffers.empty("kappa", shape, rows.dtype)
-        np.matmul(x, self.twice_centered.T, out=kappa)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(x, self.twice_centered.T, out=kappa)
         _kernels.gaussian_rows(kappa, squares, self.squares, scales, norms)
         # Rows too far out for this precision, or whose squares left the range of floats.
         far = ~(squares <= _MAX_ROUNDING / np.finfo(rows.dtype).eps)

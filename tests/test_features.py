@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import plain_features, plain_kernel
+from helpers import plain_features, plain_kappa, plain_kernel
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, pdist
+from sklearn.base import clone
 from sklearn.metrics.pairwise import rbf_kernel
 
 from otk_sklearn import OTKEmbedding, SetCollection, _clustering
@@ -14,6 +15,7 @@ from otk_sklearn._features import (
     learn_anchors,
     make_feature_map,
     median_gamma,
+    unit_elements,
     unit_rows,
 )
 
@@ -34,6 +36,28 @@ def test_kernels_and_features_are_the_formulas(kernel, gamma):
     assert_allclose(feature_map.features(elements), features, rtol=1e-7, atol=1e-9)
     if kernel == "homogeneous":
         assert_allclose(feature_map.kappa_in(elements.dtype)(elements)[0][-2], 0, atol=0)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@pytest.mark.parametrize("gamma", [1e-3, 0.5, 30.0])
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+def test_kernel_values_and_their_norms(kernel, gamma, dtype, rtol):
+    """With the larger gamma, rows are far from the anchors' mean, and looked after."""
+    elements, anchors = ELEMENTS.astype(dtype), ANCHORS.astype(dtype)
+    kappa, norms = FeatureMap(kernel, gamma, anchors).kappa_in(dtype)(elements)
+    assert kappa.dtype == norms.dtype == dtype
+    expected = plain_kappa(kernel, gamma, anchors.astype(float), elements.astype(float))
+    assert_allclose(kappa, expected, rtol=0, atol=rtol * np.abs(expected).max())
+    norm = np.linalg.norm(kappa.astype(float), axis=1)
+    assert_allclose(norms, norm, rtol=rtol, atol=np.sqrt(np.finfo(dtype).tiny))
+
+
+def test_anchors_whose_squares_leave_the_range_of_floats():
+    anchors = np.array([[1e305], [-1e305], [0.0]])
+    elements = np.array([[1e4], [0.0], [1.0]])
+    kappa, norms = FeatureMap("rbf", 1.0, anchors).kappa_in(np.float64)(elements)
+    assert_allclose(kappa, [[0, 0, 0], [0, 0, 1], [0, 0, np.exp(-1)]])
+    assert_allclose(norms, [0, 1, np.exp(-1)])
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
@@ -139,6 +163,19 @@ def test_unit_rows_over_the_range_of_floats(dtype):
         assert_allclose(norms / dtype(scale), [5, 0, 1], rtol=4 * limits.eps)
 
 
+def test_elements_of_no_direction_are_dropped():
+    rows = np.array([[0.0, 0.0], [3.0, 4.0], [0.6, 0.8], [0.0, -2.0]])
+    none = np.empty((4, 0))
+    unit = unit_elements(Elements(rows, np.array([8.0, 1.0, 2.0, 4.0]), none))
+    order = np.argsort(unit.masses)
+    assert_allclose(unit.rows[order], [[0.6, 0.8], [0, -1]], rtol=1e-15)
+    assert_allclose(unit.masses[order], [3, 4])
+    # Nothing but zeros: any direction will do.
+    unit = unit_elements(Elements(np.zeros((3, 2)), np.array([1.0, 2.0, 4.0]), none[:3]))
+    assert_allclose(np.linalg.norm(unit.rows, axis=1), [1])
+    assert_allclose(unit.masses, [7])
+
+
 def test_merging_equal_rows():
     rows = np.array([[0.0, 1.7e18, 1], [-0.0, 1.7e18, 1], [0, 1.7e18, 2], [5, 0, 0]])
     masses = np.array([1.0, 2.0, 4.0, 8.0])
@@ -217,6 +254,17 @@ def test_anchors_of_extreme_elements_are_scaled(exponent, dtype):
     scaled = learn_anchors(np.ldexp(elements, exponent), masses, 5, "kmeans", 0)
     assert scaled.dtype == dtype
     assert np.array_equal(scaled, np.ldexp(anchors, exponent))
+
+
+@pytest.mark.parametrize("anchors", ["kmeans", "random"])
+def test_equal_seeds_give_equal_bandwidths_and_anchors(anchors):
+    X = [np.random.default_rng(0).normal(size=(1500, 2))]
+    model = OTKEmbedding(2, n_components=6, anchors=anchors)
+    fits = [clone(model).set_params(random_state=seed).fit(X) for seed in [0, 0, 1]]
+    assert fits[0].gamma_ == fits[1].gamma_ != fits[2].gamma_
+    assert np.array_equal(fits[0].anchors_, fits[1].anchors_)
+    drawn = cdist(fits[0].anchors_, X[0]).min(axis=1) == 0
+    assert drawn.all() == (anchors == "random")
 
 
 @pytest.mark.parametrize("method", ["kmeans", "random"])
