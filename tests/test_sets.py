@@ -229,6 +229,9 @@ def test_pickle_and_joblib(full, tmp_path):
             assert_array_equal(getattr(copy, name), getattr(full, name))
             assert not getattr(copy, name).flags.writeable
     assert joblib.hash(full) == joblib.hash(pickle.loads(pickle.dumps(full)))
+    none = pickle.loads(pickle.dumps(full[:0]))
+    assert len(none) == len(none.weights) == len(none.positions) == 0
+    assert none.n_features == full.n_features
 
 
 def test_repr(full, collection):
