@@ -156,7 +156,8 @@ def test_median_gamma(kernel):
 def test_unit_rows_over_the_range_of_floats(dtype):
     limits = np.finfo(dtype)
     rows = np.array([[3, -4], [0, 0], [1, 0]], dtype)
-    for scale in [limits.tiny, 1e-30, 1, 1e30, limits.max / 16]:
+    small = np.sqrt(limits.tiny) / 1024  # squares are denormal
+    for scale in [limits.tiny, small, 1e-30, 1, 1e30, limits.max / 16]:
         unit, norms = unit_rows(rows * dtype(scale))
         assert unit.dtype == dtype
         assert_allclose(unit, [[0.6, -0.8], [0, 0], [1, 0]], rtol=4 * limits.eps)

@@ -309,7 +309,7 @@ WRONG = {
     "empty set": (([0, 1, 1, 3],), {}, "set 1 is empty"),
     "weights short": (([0, 3],), {"weights": [1, 1]}, r"weights has shape \(2,\)"),
     "weights 2-D": (
-        ([0, 3],),
+        ([0, 1, 3],),
         {"weights": np.ones((3, 1))},
         r"^weights has shape \(3, 1\); expected \(3,\): one an element.$",
     ),
