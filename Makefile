@@ -17,8 +17,12 @@ UNCOMPILED := tests/test_golden.py tests/test_features.py \
 	tests/test_transport.py::test_zero_masses_take_no_part \
 	tests/test_convolution.py::test_embedding_of_windows
 
+# How long `make fuzz` runs, and which cases it draws.
+MINUTES ?= 10
+SEED ?= 0
+
 .PHONY: demo test format docs defaults accuracy labels parts bench bench-training bench-pieces \
-	test-lowest coverage mutation clean
+	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -58,12 +62,26 @@ bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept i
 defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
 	$(BIN)/python benchmarks/choose_defaults.py
 
+test-versions: test-lowest test-newest  ## Run the tests on the lowest and newest versions
+
+test-newest:  ## Run the tests on the newest versions that can be installed
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		--editable ".[demo,tests]"
+	$(VENV)-newest/bin/python -m pytest
+
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declares
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet \
 		--constraint tests/lowest-versions.txt --editable ".[demo,tests]"
 	$(VENV)-lowest/bin/python -m pytest
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
+
+fuzz: $(VENV)/tests.installed  ## Check random cases for MINUTES=10; another SEED draws others
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
+
+exactness: $(VENV)/tests.installed  ## How far results are from those of float64 in logarithms
+	$(BIN)/python tests/exactness.py
 
 coverage: $(VENV)/coverage.installed  ## Lines and branches that the tests run, kernels as Python
 	$(BIN)/coverage erase
@@ -83,4 +101,4 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest docs/_build .asv .coverage* mutants
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest docs/_build .asv .coverage* mutants

@@ -134,6 +134,9 @@ def problem_of(model, features, reference, windows, dtype):
     similarities = features.kappa @ whitened
     terms = features.error @ np.abs(whitened)
     products = _ROUNDINGS * np.abs(features.kappa) @ np.abs(whitened)
+    # D may have large entries that cancel, for which float64 is used.
+    in_whitening = np.abs(features.D) @ np.abs(reference.T) * np.finfo(np.float64).eps
+    terms += _ROUNDINGS * np.abs(features.kappa) @ in_whitening
     error = terms + products * np.finfo(dtype).eps
     if dtype == np.float32:  # more is left to float64
         trusted = 1e-3 * model.epsilon + products * np.finfo(np.float64).eps
