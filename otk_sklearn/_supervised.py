@@ -441,7 +441,7 @@ class SupervisedEmbedding(
         """Scores of sets, of shape (n_sets, n_outputs)."""
         embeddings = self._embeddings(X)
         coef, intercept = self._head
-        with np.errstate(all="ignore"):
+        with single_threaded(), np.errstate(all="ignore"):
             scores = embeddings @ coef.T + intercept
         check_finite_output(scores, "score")
         return scores

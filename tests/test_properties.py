@@ -388,6 +388,23 @@ PROPERTIES = {
 }
 
 
+def test_a_set_of_a_million_elements_beside_one_of_one():
+    """In float32, sums over them keep their digits."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(1_000_001, 3)).astype(np.float32)
+    X = SetCollection(values, [0, 1, len(values)])
+    model = OTKEmbedding(3, n_components=6, epsilon=0.2, tol=0, max_iter=5)
+    model.set_params(max_elements=1000, random_state=0).fit(X)
+    plans, embeddings = model.transport_plan(X), model.transform(X)
+    for i in range(2):
+        windows = windows_of(model, X, i)
+        features = features_of(model, windows.elements, X.dtype)
+        problem = problem_of(model, features, model.references_[0], windows, X.dtype)
+        expected = plan_of(model, problem, 5)
+        assert_within(1e-5 * expected, plans[i][0], expected, "plan of a million")
+        check_pooling(model, embeddings[i], plans[i], features, X.dtype)
+
+
 @pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)
 def test_property(check):
     # Without deadlines: the first cases compile. Always the same cases: `make fuzz` draws
