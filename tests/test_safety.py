@@ -701,12 +701,13 @@ def test_no_index_leaves_an_array():
 IMPORTS = {
     "collections", "contextlib", "copy", "concurrent", "dataclasses", "fractions",
     "functools", "hashlib", "importlib", "itertools", "joblib", "math", "numba", "numbers",
-    "numpy", "operator", "ot", "otk_sklearn", "scipy", "sklearn", "sktime", "threading",
-    "threadpoolctl", "typing", "warnings",
+    "numpy", "operator", "os", "ot", "otk_sklearn", "scipy", "sklearn", "sktime",
+    "threading", "threadpoolctl", "typing", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",
     "import_module", "urlopen", "fromfile", "memmap", "CDLL", "carray", "farray",
+    "fork", "forkpty", "execv", "execve", "execvp", "posix_spawn", "spawnv", "startfile",
 }  # fmt: skip
 
 
