@@ -137,7 +137,7 @@ def problem_of(model, features, reference, windows, dtype):
     # D may have large entries that cancel, for which float64 is used.
     in_whitening = np.abs(features.D) @ np.abs(reference.T) * np.finfo(np.float64).eps
     terms += _ROUNDINGS * np.abs(features.kappa) @ in_whitening
-    error = terms + products * np.finfo(dtype).eps
+    error = terms + products * np.finfo(dtype).eps + np.finfo(dtype).tiny
     if dtype == np.float32:  # more is left to float64
         trusted = 1e-3 * model.epsilon + products * np.finfo(np.float64).eps
         error = np.minimum(error, terms + trusted)
