@@ -25,16 +25,22 @@ def main():
     checks = [check for check in PROPERTIES if arguments.only in check.__name__]
     end, counts = time.monotonic() + 60 * arguments.minutes, collections.Counter()
     n_failed, round_seed = 0, arguments.seed * 1_000_000
-    while time.monotonic() < end:
-        for check in checks:
-            n_failed += not run_round(check, round_seed, counts)
-        round_seed += 1
-    for check in checks:
-        print(f"{check.__name__:24} {counts[check]:9,} cases")
+    try:
+        while time.monotonic() < end:
+            for check in checks:
+                n_failed += not run_round(check, round_seed, counts)
+            round_seed += 1
+    finally:  # after Ctrl-C, too
+        print_table(counts, n_failed)
+    return int(n_failed > 0)
+
+
+def print_table(counts, n_failed):
+    for check, count in counts.items():
+        print(f"{check.__name__:24} {count:9,} cases")
     print(f"{'all':24} {counts.total():9,} cases, {n_failed} rounds failed")
     for what, part in used.items():
         print(f"{what:24} {part:9.3f} of the error budget used at most")
-    return int(n_failed > 0)
 
 
 def parse_arguments():
