@@ -49,8 +49,8 @@ class ConvolutionalKernelLayer(
         sampled distinct unit-norm windows, or 1 where there is none. A bandwidth sigma of
         the literature is `gamma = 1 / (2 sigma^2)`.
     subsampling : int, default=1
-        Keep one in so many windows, after averaging neighbours by a Gaussian filter of
-        `2 subsampling - 1` taps. 1 keeps all as they are.
+        Keep one in so many windows, 10,000 at most, after averaging neighbours by a
+        Gaussian filter of `2 subsampling - 1` taps. 1 keeps all as they are.
     damping : float, default=1e-2
         Added to the square roots of the eigenvalues of the kernel between anchors before
         they are inverted.
@@ -124,7 +124,7 @@ class ConvolutionalKernelLayer(
 
     _parameter_constraints: dict = {
         **FEATURE_CONSTRAINTS,
-        "subsampling": [Interval(Integral, 1, None, closed="left")],
+        "subsampling": [Interval(Integral, 1, 10_000, closed="both")],
     }
 
     def __init__(

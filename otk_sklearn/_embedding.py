@@ -70,7 +70,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     gamma : float or "median", default="median"
         Bandwidth of the kernel. "median" is one over the median squared distance between
         sampled distinct elements (made unit-norm for the homogeneous kernel), or 1 where
-        there is none. A bandwidth sigma of the literature is `gamma = 1 / (2 sigma^2)`.
+        none is in the range of floats. A literature sigma is `gamma = 1 / (2 sigma^2)`.
     n_components : int, default=64
         Number of anchors, and so of features of an element. Ignored by the linear kernel,
         and if `anchors` is an array. With fewer distinct elements, there are that many.
@@ -104,9 +104,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             (n_references, n_supports, n_components), default="kmeans"
         How references are learned. Supports are unit-norm.
 
-        - "kmeans": K-means centres of sampled elements' features. Several references are
-          learned by Wasserstein K-means: each set is assigned to the one that it is most
-          similar to, and each is learned from its sets, in turns;
+        - "kmeans": K-means centres of sampled elements' features. Several by Wasserstein
+          K-means: sets go to the one they are most similar to, and each is learned anew;
         - "barycenter": on from there, supports move to the mean embedding of their sets
           until the regularised similarity hardly grows, or 50 times;
         - "random": features of elements drawn at random;
@@ -126,9 +125,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         barycentres are learned, whose plans have to be good.
     tol : float, default=1e-2
         Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
-        below; with `relaxation`, the change of `sum_j P_ij` in an iteration. 0 runs
-        exactly `max_iter` plain iterations for every set. Otherwise, below 1e-6, sets in
-        float32 are solved in float64.
+        below; with `relaxation`, that of the masses `a_i` for which the plan is exact. 0
+        runs exactly `max_iter` plain iterations for every set. Otherwise, below 1e-6, sets
+        in float32 are solved in float64.
     max_elements : int, default=300_000
         Number of elements that anchors and references are learned from, drawn without
         replacement if there are more. Where references are learned from sets, as many sets
@@ -217,7 +216,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "references": [StrOptions({"kmeans", "barycenter", "random"}), "array-like"],
         "solver": [StrOptions({"sinkhorn", "emd", "softmax"})],
         "relaxation": [Interval(Real, 0, None, closed="neither"), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, 2**62, closed="both")],
         "tol": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -368,7 +367,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             phi_y, residual_y = model._embed(as_fitted_sets(model, Y))
             residual = np.concatenate([residual, residual_y])
         model._warn_unconverged(residual)
-        return phi_x @ phi_y.T / math.prod(model.references_.shape[:2])
+        with np.errstate(all="ignore"):
+            kernel = phi_x @ phi_y.T / math.prod(model.references_.shape[:2])
+        check_finite_output(kernel, "kernel")
+        return kernel
 
     def transport_plan(self, X):
         """Transport plans between sets and references.
@@ -416,8 +418,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
             - n_iter, ndarray of int of shape (n_sets, n_references);
             - residual, ndarray of float of shape (n_sets, n_references): the errors
-              `sum_i |sum_j P_ij - a_i|` that `tol` bounds (with `relaxation`, the changes
-              of `sum_j P_ij` in the last iteration).
+              `sum_i |sum_j P_ij - a_i|` that `tol` bounds (with `relaxation`, those of the
+              masses `a_i` for which the plan is exact).
 
             All are 0 with the other solvers.
         """
@@ -445,9 +447,8 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _learn(self, X, sets, sample_weight=None):
         """Return the fitted attributes, and what Sinkhorn left of errors."""
         self._transport()  # complain about parameters before anything is learned
-        references = None
-        if not isinstance(self.references, str):
-            references = check_references(self.references)
+        given = self.references
+        references = None if isinstance(given, str) else check_references(given)
         check_finite(sets)
         if self.position is not None:
             n_supports = self.n_supports if references is None else references.shape[1]

@@ -14,6 +14,9 @@ from otk_sklearn._sets import locate
 # Elements whose filter is computed at a time.
 _MAX_FILTERED = 2**13
 
+# Beyond this, places differ in nothing.
+_FAR_OUT = 1e100
+
 
 def n_axes_of(sets):
     """Number of axes of the elements' positions: one, a line, unless they were given."""
@@ -100,6 +103,7 @@ def order_supports(positions):
     if n_axes == 0:
         return np.arange(n_supports)
     places = support_positions(n_supports, n_axes)
+    positions = np.clip(positions, -_FAR_OUT, _FAR_OUT)  # so that squares are finite
     _, order = linear_sum_assignment(cdist(places, positions, "sqeuclidean"))
     return order
 

@@ -25,6 +25,11 @@ _FEW_ITER = 8
 # square.
 _MAX_STEP = 2.0
 
+# Of relaxed plans: row sums below this are as good as 0, and logarithms of how many times
+# too large they may be, at most.
+_NO_MASS = 1e-290
+_MAX_LOG = 300.0
+
 
 @jit
 def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest):
@@ -122,6 +127,7 @@ class _Scratch(NamedTuple):
     masses: np.ndarray  # (_BLOCK,): its masses
     shares: np.ndarray  # (n_elements,): a_i u_i
     goal: np.ndarray  # (n_elements,): what the row sums of the plan are compared with
+    suited: np.ndarray  # (n_elements,): relaxed, masses that the plan would be exact for
     rows: np.ndarray  # (_BLOCK,): row sums
     highest: np.ndarray  # (_BLOCK,): the highest logarithm in each row
     w: np.ndarray  # (n_supports,): w_j, in the dtype of the kernel
@@ -149,19 +155,21 @@ def scale_to_marginals(scaling, offsets, solved, n_iter, residual):
         Only plans marked True are computed. Those whose scalings leave the range in which
         they are accurate become False, and keep their kernel.
     n_iter, residual : ndarray of shape (n_sets, n_references)
-        Filled with the iterations done, and the L1 error of the element marginal; relaxed,
-        with its L1 change in the last iteration.
+        Filled with the iterations done, and the L1 distance between the masses of elements
+        and those that the plan would be exact for: balanced, its row sums.
     """
     n_references, n_supports, _ = scaling.kernel.shape
     longest = _BLOCK
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
     dtype = scaling.kernel.dtype
+    n_suited = 0 if scaling.power == 1.0 else longest
     scratch = _Scratch(
         tile=np.empty((n_supports, _BLOCK + _VECTOR), dtype),
         masses=np.empty(_BLOCK, dtype),
         shares=np.empty(longest, dtype),
         goal=np.empty(longest, dtype),
+        suited=np.empty(n_suited, dtype),
         rows=np.empty(_BLOCK, dtype),
         highest=np.empty(_BLOCK, dtype),
         w=np.empty(n_supports, dtype),
@@ -219,9 +227,9 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
     copy(masses[start:stop], scratch.goal)
     n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
-    change = error = np.inf
+    error = np.inf
     while True:
-        last_change, last_error = change, error
+        last_error = error
         if in_logs:
             change = _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch)
         else:
@@ -238,8 +246,8 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
             continue
         if not change < np.inf:
             return 0
-        if not balanced:  # a small change may come by chance, and a larger one after it
-            error = max(change, last_change)
+        if not balanced:
+            error = change
         done = n_iter == scaling.max_iter or error < scaling.tol
         plainly = done or scaling.tol == 0.0 or not balanced or n_iter < first_step
         if n_steps == 0:
@@ -273,13 +281,13 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
 def _pass(scaling, r, kernel, masses, start, stop, scratch):
     """One iteration's element side, and the column sums of the plan it leads to.
 
-    Returns the change of the row sums since the last iteration if relaxed, or 0; infinite
-    if the scalings left the range in which they are accurate.
+    Returns the error of the plan before if relaxed, or 0; infinite if the scalings left the
+    range in which they are accurate.
     """
     w, columns = scratch.w, scratch.columns
     smallest, largest = scaling.smallest, 1.0 / scaling.smallest
     fill(columns, 0.0)
-    n_bad, change = 0, 0.0
+    n_bad = 0
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
         rows = scratch.rows[: last - first]
@@ -292,33 +300,65 @@ def _pass(scaling, r, kernel, masses, start, stop, scratch):
                 shares[i] = block_masses[i] / rows[i]
         else:
             goal = scratch.goal[first - start : last - start]
+            sums = scratch.highest[: last - first]
+            for i in range(len(sums)):
+                sums[i] = shares[i] * rows[i]
+            _suit(block_masses, sums, goal, scratch.suited[first - start :])
             lift = scaling.log_lift[r, first:last]
-            block_change = _relaxed_shares(scaling, block_masses, lift, rows, goal, shares)
-            change += block_change
-            n_bad += not block_change < np.inf
+            n_bad += _relaxed_shares(scaling, block_masses, lift, rows, goal, shares)
         _add_columns(kernel, first, shares, columns)
     for j in range(len(w)):
         n_bad += not smallest <= columns[j] <= largest
         columns[j] *= w[j]
-    return np.inf if n_bad else change
+    if n_bad:
+        return np.inf
+    return 0.0 if scaling.power == 1.0 else _relaxed_error(masses[start:stop], scratch)
 
 
 @jit
 def _relaxed_shares(scaling, masses, log_lift, rows, goal, shares):
     """As what balanced transport does to a block of elements in `_pass`.
 
-    Apart, as compilers give up on the loops of functions that call exp and log.
+    Apart, as compilers give up on the loops of functions that call exp and log. Returns the
+    number of rows out of range.
     """
-    change = 0.0
+    n_bad = 0
     for i in range(len(rows)):
-        change += abs(shares[i] * rows[i] - goal[i])
-    for i in range(len(rows)):
-        if not scaling.smallest <= rows[i] <= 1.0 / scaling.smallest:
-            return np.inf
-        goal[i] = shares[i] * rows[i]
+        n_bad += not scaling.smallest <= rows[i] <= 1.0 / scaling.smallest
         log_u = log_lift[i] - scaling.power * np.log(rows[i])
         shares[i] = masses[i] * np.exp(log_u)
-    return change
+        goal[i] = shares[i] * rows[i]
+    return n_bad
+
+
+@jit
+def _suit(masses, rows, goal, suited):
+    """Write the masses that the relaxed plan with these row sums would be exact for.
+
+    For the masses given, its scalings of elements would go with the row sums `goal`, as
+    `_relaxed_shares` left them. Sums that are as good as 0 tell nothing.
+    """
+    for i in range(len(rows)):
+        suited[i] = masses[i]
+        if goal[i] > _NO_MASS:
+            suited[i] *= rows[i] / goal[i]
+
+
+@jit
+def _relaxed_error(masses, scratch):
+    """L1 distance between the masses and those that the plan would be exact for.
+
+    In balanced transport, these are the row sums: the residual means the same. A common
+    factor is none of it, as it leaves the plan as it is.
+    """
+    suited, total, error = scratch.suited, 0.0, 0.0
+    for i in range(len(masses)):
+        total += suited[i]
+    if not total > 0.0:  # there is no plan before the first iteration
+        return 2.0
+    for i in range(len(masses)):
+        error += abs(masses[i] - suited[i] / total)
+    return error
 
 
 @jit
@@ -367,7 +407,6 @@ def _add_columns(kernel, first, shares, columns):
 def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
     """As `_pass`, in the log domain: `shares` and `w` hold logarithms."""
     w, n_supports = scratch.w, len(scratch.w)
-    change = 0.0
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
         highest, rows = scratch.highest[: last - first], scratch.rows[: last - first]
@@ -383,15 +422,18 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
                 rows[i] += exp(exponents[i] + w_j - highest[i])
         log_shares = scratch.shares[first - start : last - start]
         goal = scratch.goal[first - start : last - start]
+        suited = scratch.suited[first - start :]
         for i in range(len(rows)):
-            log_row = highest[i] + np.log(rows[i])
+            log_row, mass = highest[i] + np.log(rows[i]), masses[first + i]
             log_u = -log_row
             if scaling.power != 1.0:
-                row_sum = np.exp(log_shares[i] + log_row)
-                change += abs(row_sum - goal[i])
-                goal[i] = row_sum
+                suited[i] = 0.0
+                if mass > 0.0:
+                    excess = log_shares[i] + log_row - goal[i]
+                    suited[i] = mass * np.exp(min(excess, _MAX_LOG))
                 log_u = scaling.log_lift[r, first + i] - scaling.power * log_row
-            log_shares[i] = np.log(masses[first + i]) + log_u
+                goal[i] = np.log(mass) + log_u + log_row
+            log_shares[i] = np.log(mass) + log_u
     log_shares = scratch.shares[: stop - start]
     for j in range(n_supports):
         exponents = kernel[j, start:stop]
@@ -403,7 +445,7 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
         log_column = top + np.log(total) + w[j]
         scratch.missing[j] = -np.log(n_supports) - log_column
         scratch.columns[j] = np.exp(log_column)
-    return change
+    return 0.0 if scaling.power == 1.0 else _relaxed_error(masses[start:stop], scratch)
 
 
 @jit
@@ -499,6 +541,15 @@ def _write_plan(scaling, r, start, stop, scratch):
                     value = values[i] * shares[i] * w_j
                     values[i] = value
                     rows[i] += value
-        for i in range(len(rows)):
-            residual += abs(rows[i] - scratch.goal[first - start + i])
-    return residual
+        goal = scratch.goal[first - start : last - start]
+        if scaling.power == 1.0:
+            for i in range(len(rows)):
+                residual += abs(rows[i] - goal[i])
+        else:
+            if scaling.in_logs:
+                for i in range(len(rows)):
+                    goal[i] = np.exp(goal[i])
+            _suit(scaling.masses[first:last], rows, goal, scratch.suited[first - start :])
+    if scaling.power == 1.0:
+        return residual
+    return _relaxed_error(scaling.masses[start:stop], scratch)

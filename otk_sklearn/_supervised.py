@@ -38,6 +38,9 @@ from otk_sklearn._validation import (
     check_finite_output,
 )
 
+# Sums of weights that can be squared.
+_WEIGHTS = 1e-100, 1e100
+
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
 
@@ -360,10 +363,11 @@ class SupervisedEmbedding(
             sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
         )
         weights = weights * self._class_weight_of(y, weights, attributes)
-        if not weights.any():
+        total = weights.sum()
+        if not _WEIGHTS[0] <= total <= _WEIGHTS[1]:
             raise ValueError(
-                "sample_weight, times class_weight if there is one, is 0 for all sets; "
-                "expected a positive one."
+                "sample_weight, times class_weight if there is one, adds up to "
+                f"{total:g}; expected a sum of {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}."
             )
         kept = np.flatnonzero(weights)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))

@@ -19,6 +19,9 @@ from otk_sklearn import _scaling
 _MAX_ROUNDING = 5e-5
 _MIN_TOL = 1e-6
 
+# Largest exponents, after which even float64 has few digits left of potentials.
+_MAX_EXPONENT = 1e13
+
 
 @dataclass(frozen=True)
 class Transport:
@@ -59,8 +62,8 @@ class Plans(NamedTuple):
     n_iter : ndarray of int of shape (n_sets, n_references)
         Sinkhorn's iterations; 0 with the other solvers.
     residual : ndarray of float64 of shape (n_sets, n_references)
-        `sum_i |sum_j P_ij - a_i|`, or if relaxed, the L1 change of `sum_j P_ij` in the
-        last iteration; 0 with the other solvers.
+        L1 distance between the masses and those that the plan would be exact for. Balanced,
+        that is `sum_i |sum_j P_ij - a_i|`; 0 with the other solvers.
     solved : ndarray of bool of shape (n_sets,)
         False where float32 is not enough. Such plans mean nothing until they are solved
         again in float64, where all are solved.
@@ -96,6 +99,7 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     trusted = np.ones(len(offsets) - 1, bool)
     if similarities.dtype == np.float32:
         trusted = rounding <= _MAX_ROUNDING * transport.epsilon
+        trusted &= limits.tiny <= transport.epsilon <= limits.max
     epsilon = min(max(transport.epsilon, limits.tiny), limits.max)
     transport = replace(transport, epsilon=epsilon)
     masses = masses.astype(similarities.dtype, copy=False)
@@ -215,7 +219,9 @@ def _sinkhorn(similarities, trusted, offsets, masses, transport):
         if exponents is None:  # the kernel is as it was, and has all digits
             exponents = np.log(similarities[r, :, rows])
         part = scaling._replace(masses=masses[rows], log_lift=log_lift[r : r + 1, rows])
-        similarities[r, :, rows], n_iter, residual = _sinkhorn_in_logs(exponents, part)
+        similarities[r, :, rows], n_iter, residual = _sinkhorn_in_logs(
+            exponents, part, transport
+        )
         plans.n_iter[s, r], plans.residual[s, r] = n_iter, residual
     return plans
 
@@ -240,12 +246,23 @@ def _relaxed_side(similarities, offsets, masses, transport):
     return log_lift, 1.0 / (1.0 + transport.epsilon / transport.relaxation)
 
 
-def _sinkhorn_in_logs(exponents, scaling):
+def _sinkhorn_in_logs(exponents, scaling, transport):
     """Solve for one set's plan to one reference, whatever epsilon, in place."""
-    # Beyond, potentials of the size of exponents would have no digits left.
-    plan = np.maximum(exponents, -1e13, out=exponents)[np.newaxis]
-    log_lift = np.maximum(scaling.log_lift, -1e13)
-    scaling = scaling._replace(kernel=plan, log_lift=log_lift, in_logs=True)
+    log_lift, power, plan = scaling.log_lift, scaling.power, exponents[np.newaxis]
+    # Potentials of the size of larger exponents would have no digits left: this is as far
+    # as epsilon can come down.
+    with np.errstate(all="ignore"):
+        np.maximum(exponents, -np.finfo(np.float64).max, out=exponents)
+        raised = max(1.0, exponents.min() / -_MAX_EXPONENT)
+        exponents /= raised
+        if transport.relaxation is not None:
+            epsilon, relaxation = transport.epsilon * raised, transport.relaxation
+            log_lift = log_lift * (
+                (transport.epsilon + relaxation) / (epsilon + relaxation)
+            )
+            power = relaxation / (epsilon + relaxation)
+    log_lift = np.maximum(log_lift, -_MAX_EXPONENT)
+    scaling = scaling._replace(kernel=plan, log_lift=log_lift, power=power, in_logs=True)
     offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
     offsets.flags.writeable = False  # as those of sets, so that nothing is compiled again
     n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
@@ -282,7 +299,7 @@ def _exact(similarities, offsets, masses):
             cost = -similarities[r, :, start:stop].T
             cost -= cost.min(axis=1, keepdims=True)
             cost[masses[start:stop] == 0] = 0.0
-            cost /= max(cost.max(), np.finfo(np.float64).tiny)
+            cost /= cost.max() or 1.0
             if not np.isfinite(cost).all():  # nothing for POT: it would not come to an end
                 plan[r, :, start:stop] = np.nan
                 continue
