@@ -25,9 +25,7 @@ _FEW_ITER = 8
 # square.
 _MAX_STEP = 2.0
 
-# Of relaxed plans: row sums below this are as good as 0, and logarithms of how many times
-# too large they may be, at most.
-_NO_MASS = 1e-290
+# Logarithms of how many times too large the sums of relaxed plans may be, at most.
 _MAX_LOG = 300.0
 
 
@@ -126,7 +124,7 @@ class _Scratch(NamedTuple):
     tile: np.ndarray  # (n_supports, _BLOCK + _VECTOR): the kernel of a short set
     masses: np.ndarray  # (_BLOCK,): its masses
     shares: np.ndarray  # (n_elements,): a_i u_i
-    goal: np.ndarray  # (n_elements,): what the row sums of the plan are compared with
+    goal: np.ndarray  # (n_elements,): row sums to come to; relaxed, sums K w of before
     suited: np.ndarray  # (n_elements,): relaxed, masses that the plan would be exact for
     rows: np.ndarray  # (_BLOCK,): row sums
     highest: np.ndarray  # (_BLOCK,): the highest logarithm in each row
@@ -225,7 +223,10 @@ def _iterate(scaling, r, kernel, masses, start, stop, scratch):
     mass = 1.0 / len(w)
     fill(w, np.log(mass) if in_logs else mass)
     fill(scratch.shares[: stop - start], -np.inf if in_logs else 0.0)
-    copy(masses[start:stop], scratch.goal)
+    if balanced:
+        copy(masses[start:stop], scratch.goal)
+    else:
+        fill(scratch.goal, np.inf)
     n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
     error = np.inf
     while True:
@@ -300,12 +301,10 @@ def _pass(scaling, r, kernel, masses, start, stop, scratch):
                 shares[i] = block_masses[i] / rows[i]
         else:
             goal = scratch.goal[first - start : last - start]
-            sums = scratch.highest[: last - first]
-            for i in range(len(sums)):
-                sums[i] = shares[i] * rows[i]
-            _suit(block_masses, sums, goal, scratch.suited[first - start :])
+            _suit(block_masses, rows, goal, scratch.suited[first - start :])
+            copy(rows, goal)
             lift = scaling.log_lift[r, first:last]
-            n_bad += _relaxed_shares(scaling, block_masses, lift, rows, goal, shares)
+            n_bad += _relaxed_shares(scaling, block_masses, lift, rows, shares)
         _add_columns(kernel, first, shares, columns)
     for j in range(len(w)):
         n_bad += not smallest <= columns[j] <= largest
@@ -316,7 +315,7 @@ def _pass(scaling, r, kernel, masses, start, stop, scratch):
 
 
 @jit
-def _relaxed_shares(scaling, masses, log_lift, rows, goal, shares):
+def _relaxed_shares(scaling, masses, log_lift, rows, shares):
     """As what balanced transport does to a block of elements in `_pass`.
 
     Apart, as compilers give up on the loops of functions that call exp and log. Returns the
@@ -327,21 +326,18 @@ def _relaxed_shares(scaling, masses, log_lift, rows, goal, shares):
         n_bad += not scaling.smallest <= rows[i] <= 1.0 / scaling.smallest
         log_u = log_lift[i] - scaling.power * np.log(rows[i])
         shares[i] = masses[i] * np.exp(log_u)
-        goal[i] = shares[i] * rows[i]
     return n_bad
 
 
 @jit
 def _suit(masses, rows, goal, suited):
-    """Write the masses that the relaxed plan with these row sums would be exact for.
+    """Write the masses that a relaxed plan would be exact for.
 
-    For the masses given, its scalings of elements would go with the row sums `goal`, as
-    `_relaxed_shares` left them. Sums that are as good as 0 tell nothing.
+    Its scalings u are the right ones for sums K w of before, and not for those of now: the
+    masses would have to be as many times larger.
     """
     for i in range(len(rows)):
-        suited[i] = masses[i]
-        if goal[i] > _NO_MASS:
-            suited[i] *= rows[i] / goal[i]
+        suited[i] = masses[i] * (rows[i] / goal[i])
 
 
 @jit
@@ -410,16 +406,7 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
         highest, rows = scratch.highest[: last - first], scratch.rows[: last - first]
-        fill(highest, -np.inf)
-        fill(rows, 0.0)
-        for j in range(n_supports):
-            exponents, w_j = kernel[j, first:last], w[j]
-            for i in range(len(rows)):
-                highest[i] = max(highest[i], exponents[i] + w_j)
-        for j in range(n_supports):
-            exponents, w_j = kernel[j, first:last], w[j]
-            for i in range(len(rows)):
-                rows[i] += exp(exponents[i] + w_j - highest[i])
+        _add_rows_in_logs(kernel, first, w, highest, rows)
         log_shares = scratch.shares[first - start : last - start]
         goal = scratch.goal[first - start : last - start]
         suited = scratch.suited[first - start :]
@@ -427,12 +414,9 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
             log_row, mass = highest[i] + np.log(rows[i]), masses[first + i]
             log_u = -log_row
             if scaling.power != 1.0:
-                suited[i] = 0.0
-                if mass > 0.0:
-                    excess = log_shares[i] + log_row - goal[i]
-                    suited[i] = mass * np.exp(min(excess, _MAX_LOG))
+                suited[i] = mass * np.exp(min(log_row - goal[i], _MAX_LOG))
                 log_u = scaling.log_lift[r, first + i] - scaling.power * log_row
-                goal[i] = np.log(mass) + log_u + log_row
+                goal[i] = log_row
             log_shares[i] = np.log(mass) + log_u
     log_shares = scratch.shares[: stop - start]
     for j in range(n_supports):
@@ -446,6 +430,21 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
         scratch.missing[j] = -np.log(n_supports) - log_column
         scratch.columns[j] = np.exp(log_column)
     return 0.0 if scaling.power == 1.0 else _relaxed_error(masses[start:stop], scratch)
+
+
+@jit
+def _add_rows_in_logs(kernel, first, w, highest, rows):
+    """As `_add_rows`: logarithms of sums are `highest + log(rows)`."""
+    fill(highest, -np.inf)
+    fill(rows, 0.0)
+    for j in range(len(w)):
+        exponents, w_j = kernel[j, first : first + len(rows)], w[j]
+        for i in range(len(rows)):
+            highest[i] = max(highest[i], exponents[i] + w_j)
+    for j in range(len(w)):
+        exponents, w_j = kernel[j, first : first + len(rows)], w[j]
+        for i in range(len(rows)):
+            rows[i] += exp(exponents[i] + w_j - highest[i])
 
 
 @jit
@@ -523,15 +522,17 @@ def _dot(x, y):
 @jit
 def _write_plan(scaling, r, start, stop, scratch):
     """Replace one set's kernel by its plan, and return the residual."""
-    w = scratch.w
+    w, kernel, balanced = scratch.w, scaling.kernel[r], scaling.power == 1.0
     residual = 0.0
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
         shares = scratch.shares[first - start : last - start]
         rows = scratch.rows[: last - first]
+        if not balanced:
+            _suit_last(scaling, r, start, first, last, scratch)
         fill(rows, 0)
         for j in range(len(w)):
-            values, w_j = scaling.kernel[r, j, first:last], w[j]
+            values, w_j = kernel[j, first:last], w[j]
             if scaling.in_logs:
                 for i in range(len(values)):
                     values[i] = np.exp(values[i] + shares[i] + w_j)
@@ -541,15 +542,23 @@ def _write_plan(scaling, r, start, stop, scratch):
                     value = values[i] * shares[i] * w_j
                     values[i] = value
                     rows[i] += value
-        goal = scratch.goal[first - start : last - start]
-        if scaling.power == 1.0:
+        if balanced:
             for i in range(len(rows)):
-                residual += abs(rows[i] - goal[i])
-        else:
-            if scaling.in_logs:
-                for i in range(len(rows)):
-                    goal[i] = np.exp(goal[i])
-            _suit(scaling.masses[first:last], rows, goal, scratch.suited[first - start :])
-    if scaling.power == 1.0:
-        return residual
-    return _relaxed_error(scaling.masses[start:stop], scratch)
+                residual += abs(rows[i] - scratch.goal[first - start + i])
+    return residual if balanced else _relaxed_error(scaling.masses[start:stop], scratch)
+
+
+@jit
+def _suit_last(scaling, r, start, first, last, scratch):
+    """As `_suit`, for a block of elements and the last scalings of supports."""
+    kernel, rows = scaling.kernel[r], scratch.rows[: last - first]
+    goal = scratch.goal[first - start : last - start]
+    if scaling.in_logs:
+        highest = scratch.highest[: last - first]
+        _add_rows_in_logs(kernel, first, scratch.w, highest, rows)
+        for i in range(len(rows)):
+            log_row = highest[i] + np.log(rows[i])
+            rows[i], goal[i] = np.exp(min(log_row - goal[i], _MAX_LOG)), 1.0
+    else:
+        _add_rows(kernel, first, scratch.w, rows)
+    _suit(scaling.masses[first:last], rows, goal, scratch.suited[first - start :])

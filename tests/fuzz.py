@@ -13,7 +13,7 @@ import traceback
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from oracle import used
+from oracle import compared, used
 from test_properties import PROPERTIES, check_supervised
 
 # Training takes longer than all the rest.
@@ -39,8 +39,10 @@ def print_table(counts, n_failed):
     for check, count in counts.items():
         print(f"{check.__name__:24} {count:9,} cases")
     print(f"{'all':24} {counts.total():9,} cases, {n_failed} rounds failed")
-    for what, part in used.items():
-        print(f"{what:24} {part:9.3f} of the error budget used at most")
+    for what, n_compared in compared.items():
+        print(
+            f"{what:24} {n_compared:9,} compared, {used[what]:.3f} of a budget used at most"
+        )
 
 
 def parse_arguments():

@@ -21,7 +21,8 @@ _ROUNDINGS = 40
 # Largest error of an exponent that leaves anything to compare.
 _MAX_ERROR = 0.05
 
-# The largest part of a budget that was used up so far, by what was compared.
+# What was compared so far: how often, and the largest part of a budget that was used up.
+compared = collections.Counter()
 used = collections.defaultdict(float)
 
 
@@ -31,6 +32,7 @@ def assert_within(budget, found, expected, what):
     parts = np.abs(found - expected) / (budget + tiny)
     parts[~np.isfinite(budget)] = 0
     worst = np.unravel_index(parts.argmax(), parts.shape)
+    compared[what] += 1
     used[what] = max(used[what], float(parts[worst]))
     assert parts[worst] <= 1, (what, worst, found[worst], expected[worst], budget[worst])
 

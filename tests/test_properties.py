@@ -144,8 +144,9 @@ def check_plans(model, sets, i, plans, diagnostics):
         is_plain = model.solver == "softmax" or model.tol == 0 or n_iter < 4
         if is_plain or model.relaxation is not None:
             check_plain_plan(model, plan, problem, n_iter, error)
-        elif model.position is None:
-            check_balanced_plan(model, plan, problem, residual, error)
+        elif np.min(problem.held) > 1e-3:
+            unfiltered = (plan / problem.held).astype(plan.dtype)
+            check_balanced_plan(model, unfiltered, problem, residual, error)
     return features
 
 
@@ -371,22 +372,28 @@ def check_illegal_params(case, illegal):
 
 
 given_params = embedding_params(learned=False)
+ordinary = {"extreme": False}
 transformers = st.sampled_from(
     [StandardScaler(), RobustScaler(), MinMaxScaler(), QuantileTransformer(n_quantiles=3)]
 )
 PROPERTIES = {
-    check_embedding: [cases(embedding_params()) | cases(given_params)],
-    check_consistency: [cases(given_params, extreme=False)],
+    check_embedding: [
+        cases(embedding_params())
+        | cases(given_params)
+        | cases(embedding_params(**ordinary), **ordinary)
+        | cases(embedding_params(learned=False, **ordinary), **ordinary)
+    ],
+    check_consistency: [cases(given_params, **ordinary)],
     check_layer: [cases(layer_params())],
     check_collection: [ragged_sets(max_sets=6), seeds],
-    check_elements: [cases(st.builds(dict, transformer=transformers), extreme=False)],
+    check_elements: [cases(st.builds(dict, transformer=transformers), **ordinary)],
     check_supervised: [cases(supervised_params(), max_sets=8)],
     check_broken_sets: [
-        cases(given_params, extreme=False),
+        cases(given_params, **ordinary),
         st.sampled_from(sorted(BROKEN_SETS)),
         seeds,
     ],
-    check_illegal_params: [cases(given_params, extreme=False), illegal_params],
+    check_illegal_params: [cases(given_params, **ordinary), illegal_params],
 }
 
 
