@@ -76,11 +76,10 @@ def embedding_of(embedding, parameters):
     trained.references_ = parameters.references.astype(dtype)
     if parameters.anchors is not None:
         trained.gamma_ = float(np.exp(parameters.log_gamma))
+        limits = np.finfo(embedding.anchors_.dtype)  # a step may lead out of its range
+        anchors = np.clip(parameters.anchors, limits.min, limits.max).astype(limits.dtype)
         feature_map = make_feature_map(
-            embedding.kernel,
-            trained.gamma_,
-            parameters.anchors.astype(embedding.anchors_.dtype),
-            embedding.damping,
+            embedding.kernel, trained.gamma_, anchors, embedding.damping
         )
         trained.anchors_ = feature_map.anchors
         trained.normalization_ = feature_map.normalization

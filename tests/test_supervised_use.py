@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from strategies import RaggedSets
 
 from otk_sklearn import OTKClassifier, OTKRegressor
 from otk_sklearn.datasets import load_digit_points
@@ -140,6 +141,16 @@ def test_embeddings_whose_squares_leave_the_range_are_an_error(kernel):
     with pytest.raises(ValueError, match="leave the range of float32 .* smaller scale"):
         model.fit(huge, y)
     assert not hasattr(model, "embedding_")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_anchors_do_not_leave_the_range_of_float32(last):
+    X = RaggedSets("at the limits", 1.0, (2, 1, 17), 1, "float32", "12 orders", None, 0)
+    model = OTKClassifier(1, n_components=2, epsilon=1.0, tol=0, max_epochs=1)
+    model.set_params(trainable=["anchors"], random_state=0).fit(X.make(), [0, 1, last])
+    assert np.isfinite(model.embedding_.anchors_).all()
+    assert np.isfinite(model.predict_proba(X.make())).all()
 
 
 def test_balanced_labels_count_sample_weights():
