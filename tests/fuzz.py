@@ -70,9 +70,9 @@ def run_round(check, round_seed, counts):
     )
     try:
         of_a_round(seed(round_seed)(run))()
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # pytest's own failures are no Exception
         print(f"{check.__name__} with seed {round_seed} failed:", flush=True)
         traceback.print_exc()
         return False
