@@ -120,3 +120,43 @@ def pool(plan, features, offsets, adding, pooled):
                 share, row = plan[j, i], features[i]
                 for c in range(n_components):
                     total[c] += share * row[c]
+
+
+@jit
+def quantile_means(projected, masses, offsets, quantiles):
+    """Write means of each set's quantile functions over bins of equal mass.
+
+    Parameters
+    ----------
+    projected : ndarray of shape (n_projections, n_elements)
+        Elements, by one coordinate after the other.
+    masses : ndarray of shape (n_elements,)
+        Sum to 1 in each set.
+    offsets : ndarray of int of shape (n_sets + 1,)
+    quantiles : ndarray of shape (n_projections, n_sets, n_bins)
+    """
+    n_bins = quantiles.shape[2]
+    for s in range(len(offsets) - 1):
+        start, stop = offsets[s], offsets[s + 1]
+        of_set = masses[start:stop]
+        for p in range(len(projected)):
+            values, bins = projected[p, start:stop], quantiles[p, s]
+            order = np.argsort(values)
+            done, i = 0.0, 0  # mass of the elements that are used up, and the next one
+            left = of_set[order[0]]
+            for b in range(n_bins):
+                # What is left open of the bin takes of one element after the other.
+                total, taken, end = 0.0, 0.0, (b + 1) / n_bins
+                while i < len(order) - 1 and done + left <= end:
+                    total += left * values[order[i]]
+                    taken += left
+                    done += left
+                    i += 1
+                    left = of_set[order[i]]
+                share = min(left, max(end - done, 0.0))
+                if taken == 0.0 and share == 0.0:  # by rounding, at the very end
+                    share = 1.0
+                total += share * values[order[i]]
+                bins[b] = total / (taken + share)
+                done += share
+                left -= share

@@ -10,9 +10,13 @@ from sklearn.utils.fixes import parse_version
 from otk_sklearn import (
     ConvolutionalKernelLayer,
     ElementTransformer,
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
     OTKRegressor,
+    SetPooling,
+    SlicedWassersteinEmbedding,
 )
 
 # What scikit-learn yields for a transformer of tables, by version; and for one that also
@@ -31,12 +35,16 @@ ESTIMATORS = [
     OTKClassifier(),
     OTKRegressor(),
     ElementTransformer(StandardScaler()),
+    SetPooling(["mean", "std", "min", "max"]),
+    KernelMeanEmbedding(),
+    SlicedWassersteinEmbedding(),
+    FisherVectorEmbedding(),
 ]
 
 
 # Tables are small here: fewer rows than anchors, and each row a set of one element.
 @pytest.mark.filterwarnings("ignore:X is 2-D")
-@pytest.mark.filterwarnings("ignore:n_components=64 is more than")
+@pytest.mark.filterwarnings("ignore:n_components=.* is more than")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -47,6 +55,7 @@ def test_scikit_learn_checks(estimator, check):
     "estimator",
     [
         *ESTIMATORS[:5],
+        *ESTIMATORS[-4:],
         OTKClassifier(2, alpha=1.0, max_epochs=2),
         OTKRegressor(2, alpha=1.0, max_epochs=2),
     ],
