@@ -1,17 +1,19 @@
 """`FisherVectorEmbedding`: gradients of a Gaussian mixture's log-likelihood."""
 
 import copy
+import math
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
@@ -19,7 +21,7 @@ from sklearn.utils._param_validation import Interval
 from otk_sklearn import _kernels
 from otk_sklearn._arrays import as_fitted
 from otk_sklearn._base import FEATURE_CONSTRAINTS, publish
-from otk_sklearn._clustering import sample_elements
+from otk_sklearn._clustering import kmeans_centers, sample_elements
 from otk_sklearn._features import unit_rows
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
@@ -55,6 +57,8 @@ class FisherVectorEmbedding(
         Added to the variances of the Gaussians, as a part of those of each feature.
     max_iter : int, default=100
         Maximal number of iterations of expectation-maximisation.
+    tol : float, default=1e-3
+        The mixture has settled once its mean log-likelihood changes by less.
     max_elements : int, default=300_000
         Number of elements that the mixture is fitted to, drawn if there are more.
     n_jobs : int, default=None
@@ -93,8 +97,9 @@ class FisherVectorEmbedding(
     [1]_: they only count elements, and were found to add little [2]_. `power` and
     `normalize` are the improvements of [1]_.
 
-    The mixture is fitted on a systematic sample of the elements, each drawn as often as its
-    mass says. The scale of features plays no part.
+    The mixture is that of expectation-maximisation from K-means, as scikit-learn's
+    `GaussianMixture` fits it, with elements weighted by their masses. The scale of features
+    plays no part. `mixture_` is a `GaussianMixture` with all its methods for prediction.
 
     References
     ----------
@@ -120,6 +125,7 @@ class FisherVectorEmbedding(
         "normalize": ["boolean"],
         "reg_covar": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
         "max_elements": FEATURE_CONSTRAINTS["max_elements"],
         "n_jobs": FEATURE_CONSTRAINTS["n_jobs"],
         "random_state": FEATURE_CONSTRAINTS["random_state"],
@@ -133,6 +139,7 @@ class FisherVectorEmbedding(
         normalize=True,
         reg_covar=1e-6,
         max_iter=100,
+        tol=1e-3,
         max_elements=300_000,
         n_jobs=None,
         random_state=None,
@@ -142,6 +149,7 @@ class FisherVectorEmbedding(
         self.normalize = normalize
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.tol = tol
         self.max_elements = max_elements
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -178,9 +186,9 @@ class FisherVectorEmbedding(
         check_finite(sets)
         sample_weight = check_sample_weight(sample_weight, sets)
         random = check_random_state(self.random_state)
-        seeds = [int(seed) for seed in random.randint(2**31 - 1, size=3)]
+        sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
         elements = sample_elements(
-            sets, positions_of(sets, None), self.max_elements, seeds[0], sample_weight
+            sets, positions_of(sets, None), self.max_elements, sample_seed, sample_weight
         )
         if len(elements.rows) < self.n_components:
             warnings.warn(
@@ -190,7 +198,14 @@ class FisherVectorEmbedding(
                 stacklevel=2,
             )
         with single_threaded(), np.errstate(all="ignore"):
-            mixture = self._fit_mixture(elements, seeds[1:])
+            mixture = self._fit_mixture(elements, seed)
+        if not mixture.converged_:
+            warnings.warn(
+                f"The mixture has not settled within max_iter={self.max_iter} iterations; "
+                f"its log-likelihood still changes by more than tol={self.tol:g}.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         attributes = {
             **fit_input_of(X, sets),
             "mixture_": mixture,
@@ -199,29 +214,37 @@ class FisherVectorEmbedding(
         publish(self, attributes)
         return self
 
-    def _fit_mixture(self, elements, seeds):
-        """Fit the mixture to elements in units in which every feature has variance 1."""
-        rows = elements.rows.astype(np.float64)
-        masses = elements.masses / elements.masses.sum()
-        largest = np.abs(rows).max(axis=0)  # whose squares may leave the range of floats
-        unit = np.where(largest > 0, largest, 1.0)
-        mean = masses @ (rows / unit)
-        deviation = np.sqrt(masses @ (rows / unit - mean) ** 2)
-        deviation[deviation <= 10 * np.finfo(np.float64).eps] = 1.0
-        rows = (rows / unit - mean) / deviation
-        mixture = GaussianMixture(
-            min(self.n_components, len(rows)),
-            covariance_type="diag",
+    def _fit_mixture(self, elements, seed):
+        """Return the mixture as scikit-learn's, in the units of the elements."""
+        rows, masses = elements.rows.astype(np.float64), elements.masses
+        masses = masses / masses.sum()
+        mean, unit = _units_of(rows, masses)
+        gaussians, history = _fit_gaussians(
+            (rows - mean) / unit,
+            masses,
+            n_components=self.n_components,
             reg_covar=float(self.reg_covar),
             max_iter=self.max_iter,
-            random_state=seeds[1],
+            tol=float(self.tol),
+            random_state=seed,
         )
-        mixture.fit(rows[_systematic_sample(masses, seeds[0])])
-        scale = deviation * unit
-        mixture.means_ = mixture.means_ * scale + mean * unit
-        mixture.precisions_cholesky_ = mixture.precisions_cholesky_ / scale
-        mixture.covariances_ = mixture.covariances_ * scale**2
+        mixture = GaussianMixture(
+            len(gaussians.weights),
+            covariance_type="diag",
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+        )
+        deviations = gaussians.deviations * unit
+        mixture.weights_ = gaussians.weights
+        mixture.means_ = gaussians.means * unit + mean
+        mixture.covariances_ = deviations**2
+        mixture.precisions_cholesky_ = 1 / deviations
         mixture.precisions_ = mixture.precisions_cholesky_**2
+        mixture.n_features_in_ = rows.shape[1]
+        mixture.n_iter_ = len(history)
+        mixture.lower_bound_ = history[-1] - np.log(unit).sum()
+        mixture.converged_ = len(history) > 1 and abs(history[-1] - history[-2]) < self.tol
         return mixture
 
     def transform(self, X):
@@ -242,14 +265,20 @@ class FisherVectorEmbedding(
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
-        gradients = _Gradients(model.mixture_, sets.n_features)
-        out = np.empty((len(sets), gradients.size), sets.dtype)
-        # Of each element, in float64: its values, their squares, and responsibilities.
-        max_rows = rows_in_memory(8 * 4 * (2 * sets.n_features + len(gradients.means)))
-        max_rows = min(max_rows, chunk_rows(2 * sets.n_features + len(gradients.means)))
+        gaussians, center, unit = _fitted_gaussians(model.mixture_, sets.n_features)
+        n_components, n_features = gaussians.means.shape
+        out = np.empty((len(sets), 2 * n_components * n_features), sets.dtype)
+        max_rows = _max_rows(n_components, n_features)
 
         def embed(chunk):
-            vectors = gradients(sets[chunk], max_rows)
+            part = sets[chunk]
+            masses = part.masses
+            pooled = np.empty((len(part), n_components, 1 + 2 * n_features))
+            for rows in gen_batches(len(part.values), max_rows):  # several for a long set
+                x = (part.values[rows] - center) / unit
+                offsets = np.clip(part.offsets - rows.start, 0, len(x))
+                gaussians.pool(x, masses[rows], offsets, rows.start > 0, pooled)
+            vectors = gaussians.gradients(pooled)
             if model.power != 1:
                 vectors = np.sign(vectors) * np.abs(vectors) ** model.power
             out[chunk] = unit_rows(vectors)[0] if model.normalize else vectors
@@ -257,7 +286,7 @@ class FisherVectorEmbedding(
         map_chunks(
             embed,
             sets.lengths,
-            rows_per_set=2 * len(gradients.means),
+            rows_per_set=4 * n_components,  # moments, gradients and what comes in between
             max_rows=max_rows,
             n_jobs=model.n_jobs,
         )
@@ -275,80 +304,155 @@ class FisherVectorEmbedding(
         return tags
 
 
-class _Gradients:
-    """Normalised gradients of sets' mean log-likelihood, in float64.
+@dataclass(frozen=True)
+class _Gaussians:
+    """A mixture with diagonal covariances, in units in which elements have variance 1.
+
+    Squares of elements in these units can be expanded without losing digits.
 
     Parameters
     ----------
-    mixture : GaussianMixture
-    n_features : int
+    weights : ndarray of shape (n_components,)
+    means, deviations : ndarray of shape (n_components, n_features)
     """
 
-    def __init__(self, mixture, n_features):
-        self.weights = as_fitted(mixture.weights_, "mixture_.weights_", (None,))
-        shape = len(self.weights), n_features
-        means = as_fitted(mixture.means_, "mixture_.means_", shape)
-        covariances = as_fitted(mixture.covariances_, "mixture_.covariances_", shape)
-        # In units of the whole mixture, about its mean: expanded squares cancel little.
-        self.center = self.weights @ means
-        self.unit = np.sqrt(self.weights @ (covariances + (means - self.center) ** 2))
-        self.means = (means - self.center) / self.unit
-        self.deviations = np.sqrt(covariances) / self.unit
-        self.size = 2 * means.size
+    weights: np.ndarray
+    means: np.ndarray
+    deviations: np.ndarray
 
-    def __call__(self, sets, max_rows):
-        """Return the gradients of each set, in blocks of so many elements.
+    def pool(self, x, masses, offsets, adding, pooled):
+        """Write each set's moments by Gaussian, `sum_i a_i gamma_ik [1, x_i, x_i^2]`.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_elements, n_features)
+        masses : ndarray of shape (n_elements,)
+        offsets : ndarray of int of shape (n_sets + 1,)
+        adding : bool
+            Add to what is there.
+        pooled : ndarray of shape (n_sets, n_components, 1 + 2 * n_features)
+
+        Returns
+        -------
+        float
+            The log-likelihood of all elements, by their masses.
+        """
+        precisions = self.deviations**-2.0
+        constants = np.log(self.weights) - np.log(self.deviations).sum(axis=1)
+        constants -= np.sum(self.means**2 * precisions + math.log(2 * math.pi), axis=1) / 2
+        terms = [constants[:, np.newaxis], self.means * precisions, -precisions / 2]
+        moments = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
+        logits = np.concatenate(terms, axis=1) @ moments.T
+        largest = logits.max(axis=0)
+        shares = np.exp(logits - largest)
+        totals = shares.sum(axis=0)
+        shares *= masses / totals
+        _kernels.pool(shares, moments, offsets, adding, pooled)
+        return masses @ (largest + np.log(totals))
+
+    def gradients(self, pooled):
+        """Turn moments into gradients with respect to means and deviations, normalised.
+
+        Parameters
+        ----------
+        pooled : ndarray of shape (n_sets, n_components, 1 + 2 * n_features)
 
         Returns
         -------
         ndarray of shape (n_sets, 2 * n_components * n_features)
         """
-        n_components, n_features = self.means.shape
-        masses = sets.masses
-        pooled = np.empty((len(sets), n_components, 1 + 2 * n_features))
-        for rows in gen_batches(len(sets.values), max_rows):  # several for a long set
-            x = (sets.values[rows] - self.center) / self.unit
-            moments = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
-            shares = (self._responsibilities(x) * masses[rows, np.newaxis]).T
-            offsets = np.clip(sets.offsets - rows.start, 0, len(x))
-            shares = np.ascontiguousarray(shares)
-            _kernels.pool(shares, moments, offsets, rows.start > 0, pooled)
-        return self._normalised(pooled).reshape(len(sets), -1)
-
-    def _responsibilities(self, x):
-        """Probabilities of the components, of shape (n_elements, n_components)."""
-        precisions = self.deviations**-2.0
-        constant = np.log(self.weights) - np.log(self.deviations).sum(axis=1)
-        constant -= (self.means**2 * precisions).sum(axis=1) / 2
-        logits = x @ (self.means * precisions).T - x**2 @ precisions.T / 2 + constant
-        return softmax(logits, axis=1)
-
-    def _normalised(self, pooled):
-        """Gradients from sums of responsibilities times `1, x, x^2`."""
         mass, first, second = np.split(pooled, [1, 1 + self.means.shape[1]], axis=2)
-        root = np.sqrt(self.weights)[:, np.newaxis]
-        off = (first - mass * self.means) / self.deviations
-        spread = (second - 2 * first * self.means + mass * self.means**2) / (
-            self.deviations**2
-        ) - mass
-        return np.stack([off / root, spread / (np.sqrt(2) * root)], axis=1)
+        offset = (first - mass * self.means) / self.deviations
+        spread = second - 2 * self.means * first + mass * self.means**2
+        spread = (spread / self.deviations**2 - mass) / math.sqrt(2)
+        gradients = np.stack([offset, spread], axis=1)
+        gradients /= np.sqrt(self.weights)[:, np.newaxis]
+        return gradients.reshape(len(pooled), -1)
 
 
-def _systematic_sample(masses, seed):
-    """Indices of rows, each drawn as often as its mass says, but for rounding.
+def _max_rows(n_components, n_features):
+    """Elements to work on at a time."""
+    # Of each, in float64: values, moments, and twice the responsibilities.
+    in_memory = rows_in_memory(8 * (4 * n_features + 2 * n_components))
+    return min(in_memory, chunk_rows(2 * n_features + n_components))
+
+
+def _fitted_gaussians(mixture, n_features):
+    """Return the `_Gaussians` of a mixture, and the centre and units of its features."""
+    weights = as_fitted(mixture.weights_, "mixture_.weights_", (None,))
+    shape = len(weights), n_features
+    means = as_fitted(mixture.means_, "mixture_.means_", shape)
+    roots = as_fitted(mixture.precisions_cholesky_, "mixture_.precisions_cholesky_", shape)
+    center = weights @ means
+    off, deviations = means - center, 1 / roots
+    # By the largest first: squares may leave the range of floats.
+    largest = np.maximum(np.abs(off), deviations).max(axis=0)
+    variances = weights @ ((off / largest) ** 2 + (deviations / largest) ** 2)
+    unit = largest * np.sqrt(variances)
+    return _Gaussians(weights, off / unit, deviations / unit), center, unit
+
+
+def _units_of(rows, masses):
+    """Mean and standard deviation of each feature; where it is constant, its size, or 1."""
+    largest = np.abs(rows).max(axis=0)
+    largest[largest == 0] = 1.0
+    scaled = rows / largest  # squares may leave the range of floats
+    mean = masses @ scaled
+    deviation = np.sqrt(masses @ (scaled - mean) ** 2)
+    deviation[deviation <= 10 * np.finfo(np.float64).eps] = 1.0
+    return mean * largest, deviation * largest
+
+
+def _fit_gaussians(x, masses, n_components, reg_covar, max_iter, tol, random_state):
+    """Fit a mixture by expectation-maximisation, from K-means.
+
+    That of scikit-learn's `GaussianMixture`, which takes no weights of samples.
 
     Parameters
     ----------
-    masses : ndarray of shape (n_rows,)
+    x : ndarray of shape (n_elements, n_features)
+    masses : ndarray of shape (n_elements,)
         Sum to 1.
-    seed : int
+    n_components, reg_covar, max_iter, tol
+        As in `GaussianMixture`.
+    random_state : int
 
     Returns
     -------
-    ndarray of int of shape (max(2, n_rows),)
+    gaussians : _Gaussians
+    history : list of float
+        Mean log-likelihood at each iteration.
     """
-    n_drawn = max(2, len(masses))  # GaussianMixture takes no fewer
-    start = np.random.RandomState(seed).uniform()
-    levels = (np.arange(n_drawn) + start) / n_drawn
-    drawn = np.searchsorted(np.cumsum(masses), levels)
-    return np.minimum(drawn, len(masses) - 1)
+    _, label = kmeans_centers(x, masses, n_components, random_state)
+    n_components = min(n_components, len(x))
+    n_features = x.shape[1]
+    pooled = np.zeros((1, n_components, 1 + 2 * n_features))
+    for k in range(n_components):
+        of_cluster = label == k
+        shares, members = masses[of_cluster], x[of_cluster]
+        pooled[0, k] = np.concatenate(
+            [[shares.sum()], shares @ members, shares @ members**2]
+        )
+    history = [-np.inf]
+    max_rows = _max_rows(n_components, n_features)
+    while True:
+        gaussians = _most_likely(pooled[0], reg_covar)
+        if len(history) > max_iter or (
+            len(history) > 1 and abs(history[-1] - history[-2]) < tol
+        ):
+            return gaussians, history[1:]
+        total = 0.0
+        for rows in gen_batches(len(x), max_rows):
+            offsets = np.array([0, rows.stop - rows.start])
+            total += gaussians.pool(x[rows], masses[rows], offsets, rows.start > 0, pooled)
+        history.append(total)
+
+
+def _most_likely(moments, reg_covar):
+    """The `_Gaussians` of largest likelihood for given moments."""
+    n_features = moments.shape[1] // 2
+    weights = moments[:, 0] + 10 * np.finfo(np.float64).eps  # some may have no elements
+    means = moments[:, 1 : 1 + n_features] / weights[:, np.newaxis]
+    squares = moments[:, 1 + n_features :] / weights[:, np.newaxis]
+    variances = np.maximum(squares - means**2, 0.0) + reg_covar
+    return _Gaussians(weights / weights.sum(), means, np.sqrt(variances))

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from otk_sklearn._base import publish
-from otk_sklearn._parallel import rows_in_memory
+from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
@@ -19,9 +19,6 @@ from otk_sklearn._validation import (
 )
 
 _STATISTICS = ("mean", "std", "min", "max")
-
-# Elements that are worked on at a time: few enough for a core's cache.
-_MAX_ROWS = 8192
 
 
 class SetPooling(TransformerMixin, BaseEstimator):
@@ -117,10 +114,23 @@ class SetPooling(TransformerMixin, BaseEstimator):
         model._validate_params()
         statistics = model._statistics()
         check_finite(sets)
-        with np.errstate(all="ignore"):
-            pooled = _pool(sets, statistics)
-            out = np.concatenate([pooled[name] for name in statistics], axis=1)
-            out = out.astype(sets.dtype, copy=False)
+        out = np.empty((len(sets), len(statistics) * sets.n_features), sets.dtype)
+        # Of each element, in float64: its value, what is taken off and the product; of each
+        # set, the statistics twice.
+        max_rows = rows_in_memory(8 * 4 * sets.n_features)
+        max_rows = min(max_rows, chunk_rows(sets.n_features))
+
+        def embed(chunk):
+            pooled = _pool(sets[chunk], statistics, max_rows)
+            np.concatenate([pooled[name] for name in statistics], axis=1, out=out[chunk])
+
+        map_chunks(
+            embed,
+            sets.lengths,
+            rows_per_set=len(statistics),
+            max_rows=max_rows,
+            n_jobs=1,  # it takes as long to read the elements
+        )
         check_finite_output(out, "embedding")
         return out
 
@@ -149,13 +159,11 @@ class SetPooling(TransformerMixin, BaseEstimator):
         """Return the names of the statistics as a list."""
         given = self.statistics
         names = [given] if isinstance(given, str) else list(given)
-        known = all(
-            isinstance(n, str) and n in ("mean", "std", "min", "max") for n in names
-        )
+        known = all(isinstance(name, str) and name in _STATISTICS for name in names)
         if not names or not known or len(set(names)) < len(names):
             raise ValueError(
-                f"statistics={given!r}; expected 'mean', 'std', 'min' or 'max', or a list of "
-                "them, each at most once."
+                f"statistics={given!r}; expected one of {list(_STATISTICS)}, or a list of "
+                "some of them, each at most once."
             )
         return names
 
@@ -166,18 +174,18 @@ class SetPooling(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _pool(sets, statistics):
+def _pool(sets, statistics, max_rows):
     """Return a dict of the statistics, each of shape (n_sets, n_features), in float64."""
     shape = len(sets), sets.n_features
     masses = sets.masses[:, np.newaxis]
     pooled = {}
     if "mean" in statistics or "std" in statistics:
         pooled["mean"] = mean = np.zeros(shape)
-        for rows, touched, starts, _ in _blocks(sets):
+        for rows, touched, starts, _ in _blocks(sets, max_rows):
             mean[touched] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
     if "std" in statistics:
         pooled["std"] = variance = np.zeros(shape)
-        for rows, touched, starts, lengths in _blocks(sets):
+        for rows, touched, starts, lengths in _blocks(sets, max_rows):
             centered = sets.values[rows] - np.repeat(mean[touched], lengths, axis=0)
             centered *= centered
             centered *= masses[rows]
@@ -186,15 +194,15 @@ def _pool(sets, statistics):
     for name, reduce, beyond in [("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)]:
         if name in statistics:
             pooled[name] = extreme = np.full(shape, beyond)
-            for rows, touched, starts, _ in _blocks(sets):
+            for rows, touched, starts, _ in _blocks(sets, max_rows):
                 values = np.where(masses[rows] > 0, sets.values[rows], beyond)
                 reduced = reduce.reduceat(values, starts)
                 reduce(extreme[touched], reduced, out=extreme[touched])
     return pooled
 
 
-def _blocks(sets):
-    """Cut the elements of all sets into blocks that fit into memory, whatever the sets.
+def _blocks(sets, max_rows):
+    """Cut the elements of the sets, one of which may be long, into blocks.
 
     Yields
     ------
@@ -207,8 +215,6 @@ def _blocks(sets):
     lengths : ndarray of int
         How many there are.
     """
-    # Values, centred ones, repeated means and products, in float64.
-    max_rows = min(_MAX_ROWS, rows_in_memory(4 * 8 * sets.n_features))
     offsets = sets.offsets
     for rows in gen_batches(offsets[-1], max_rows):
         first = np.searchsorted(offsets, rows.start, side="right") - 1
