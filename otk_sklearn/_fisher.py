@@ -34,6 +34,9 @@ from otk_sklearn._validation import (
     fit_input_of,
 )
 
+# Below, features are 0 for all that matters: the inverse of their unit is no float.
+_SMALLEST = 1e-280
+
 
 class FisherVectorEmbedding(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
@@ -395,7 +398,7 @@ def _fitted_gaussians(mixture, n_features):
 def _units_of(rows, masses):
     """Mean and standard deviation of each feature; where it is constant, its size, or 1."""
     largest = np.abs(rows).max(axis=0)
-    largest[largest == 0] = 1.0
+    largest[largest < _SMALLEST] = 1.0
     scaled = rows / largest  # squares may leave the range of floats
     mean = masses @ scaled
     deviation = np.sqrt(masses @ (scaled - mean) ** 2)

@@ -184,13 +184,15 @@ def _pool(sets, statistics, max_rows):
         for rows, touched, starts, _ in _blocks(sets, max_rows):
             mean[touched] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
     if "std" in statistics:
-        pooled["std"] = variance = np.zeros(shape)
+        # The mean has been rounded: what is left of it counts far from the origin.
+        pooled["std"], rest = np.zeros(shape), np.zeros(shape)
         for rows, touched, starts, lengths in _blocks(sets, max_rows):
             centered = sets.values[rows] - np.repeat(mean[touched], lengths, axis=0)
-            centered *= centered
-            centered *= masses[rows]
-            variance[touched] += np.add.reduceat(centered, starts)
-        np.sqrt(variance, out=variance)
+            weighted = centered * masses[rows]
+            rest[touched] += np.add.reduceat(weighted, starts)
+            weighted *= centered
+            pooled["std"][touched] += np.add.reduceat(weighted, starts)
+        pooled["std"] = np.sqrt(np.maximum(pooled["std"] - rest**2, 0.0))
     for name, reduce, beyond in [("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)]:
         if name in statistics:
             pooled[name] = extreme = np.full(shape, beyond)

@@ -1,0 +1,147 @@
+"""`FisherVectorEmbedding` against derivatives of scikit-learn's mixture, and its own EM."""
+
+import copy
+
+import numpy as np
+import pytest
+from helpers import make_sets
+from numpy.testing import assert_allclose
+from scipy.optimize import approx_fprime
+from scipy.special import softmax
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from otk_sklearn import FisherVectorEmbedding, SetCollection
+
+RAW = {"power": 1, "normalize": False}
+
+
+def weighted(sets):
+    rng = np.random.default_rng(0)
+    return [rng.uniform(0.1, 1, len(x)) for x in sets]
+
+
+def mean_log_likelihood(mixture, means, deviations, x, masses):
+    """By scikit-learn, with other means and deviations."""
+    other = copy.deepcopy(mixture)
+    other.means_ = means.reshape(mixture.means_.shape)
+    other.precisions_cholesky_ = 1 / deviations.reshape(mixture.means_.shape)
+    return masses @ other.score_samples(x)
+
+
+def test_vectors_are_derivatives_over_roots_of_fisher_information():
+    """Information of mean and deviation: `w / sigma^2` and `2 w / sigma^2`."""
+    sets = make_sets(n_sets=6, n_features=2)
+    weights = weighted(sets)
+    X = SetCollection.from_sets(sets, weights=weights)
+    model = FisherVectorEmbedding(3, random_state=0, **RAW).fit(X)
+    mixture = model.mixture_
+    means, deviations = mixture.means_, np.sqrt(mixture.covariances_)
+    w = mixture.weights_[:, np.newaxis]
+    for x, weight, vector in zip(sets, weights, model.transform(X)):
+        of_set = mixture, x, weight / weight.sum()
+
+        def by_means(means, mixture=mixture, x=x, a=of_set[2]):
+            return mean_log_likelihood(mixture, means, deviations, x, a)
+
+        def by_deviations(deviations, mixture=mixture, x=x, a=of_set[2]):
+            return mean_log_likelihood(mixture, means, deviations, x, a)
+
+        gradients = approx_fprime(means.ravel(), by_means, 1e-6)
+        expected = [gradients.reshape(means.shape) * deviations / np.sqrt(w)]
+        gradients = approx_fprime(deviations.ravel(), by_deviations, 1e-6)
+        expected += [gradients.reshape(means.shape) * deviations / np.sqrt(2 * w)]
+        assert_allclose(vector, np.ravel(expected), atol=2e-4)
+
+
+@pytest.mark.parametrize("power", [1, 0.5])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_vectors_are_those_of_the_formula(power, normalize, sets):
+    model = FisherVectorEmbedding(3, power=power, normalize=normalize, random_state=0).fit(
+        sets
+    )
+    weights, means = model.mixture_.weights_, model.mixture_.means_
+    sigma = np.sqrt(model.mixture_.covariances_)
+    for x, vector in zip(sets, model.transform(sets)):
+        log_joint = norm.logpdf(x[:, np.newaxis], means, sigma).sum(axis=2)
+        gamma = softmax(log_joint + np.log(weights), axis=1)[:, :, np.newaxis]
+        off = (x[:, np.newaxis] - means) / sigma
+        root = np.sqrt(weights)[:, np.newaxis]
+        expected = np.ravel(
+            [
+                np.mean(gamma * off, axis=0) / root,
+                np.mean(gamma * (off**2 - 1), axis=0) / (np.sqrt(2) * root),
+            ]
+        )
+        expected = np.sign(expected) * np.abs(expected) ** power
+        if normalize:
+            expected /= np.linalg.norm(expected)
+        assert_allclose(vector, expected, atol=1e-12)
+
+
+def test_all_training_elements_together_have_no_gradient(sets):
+    """They are what the mixture is most likely for."""
+    x = np.concatenate(sets)
+    model = FisherVectorEmbedding(3, tol=1e-12, max_iter=3000, random_state=0, **RAW)
+    vector = model.fit([x]).transform([x])
+    assert_allclose(vector, np.zeros_like(vector), atol=1e-4)
+
+
+def test_the_mixture_is_where_scikit_learn_would_stay():
+    """Another iteration of scikit-learn's from there, with rows repeated as they weigh."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(80, 2)), rng.normal(4, 2, size=(60, 2))])
+    repeats = rng.integers(1, 4, len(x))
+    X = SetCollection(x, [0, len(x)], weights=repeats)
+    model = FisherVectorEmbedding(2, tol=1e-13, max_iter=3000, random_state=0).fit(X)
+    mixture = model.mixture_
+    after = GaussianMixture(
+        2,
+        covariance_type="diag",
+        max_iter=1,
+        tol=1e-3,
+        weights_init=mixture.weights_,
+        means_init=mixture.means_,
+        precisions_init=mixture.precisions_,
+    )
+    rows = np.repeat(x, repeats, axis=0)
+    with pytest.warns(ConvergenceWarning):
+        after.fit(rows)
+    assert_allclose(mixture.weights_, after.weights_, atol=1e-5)
+    assert_allclose(mixture.means_, after.means_, atol=1e-4)
+    assert_allclose(mixture.covariances_, after.covariances_, atol=1e-4)
+    assert_allclose(mixture.lower_bound_, mixture.score(rows), atol=1e-6)
+
+
+SCALE, OFFSET = np.array([1e-3, 1.0, 1e3, 1e200]), np.array([1e3, -1e3, 0, 1e200])
+
+
+def test_neither_scale_nor_offset_matter_in_fit(sets):
+    """Of one Gaussian: more would start from other draws."""
+    model = FisherVectorEmbedding(1, random_state=0)
+    near = model.fit_transform(sets)
+    far = model.fit_transform([x * SCALE + OFFSET for x in sets])
+    assert_allclose(far, near, atol=1e-4)
+
+
+def test_neither_scale_nor_offset_matter_in_transform(sets):
+    model = FisherVectorEmbedding(3, random_state=0)
+    near = model.fit_transform(sets)
+    model.mixture_.means_ = model.mixture_.means_ * SCALE + OFFSET
+    model.mixture_.precisions_cholesky_ = model.mixture_.precisions_cholesky_ / SCALE
+    far = model.transform([x * SCALE + OFFSET for x in sets])
+    assert_allclose(far, near, atol=1e-4)
+
+
+def test_fewer_elements_than_gaussians_are_told():
+    sets = [np.arange(6.0).reshape(3, 2), np.arange(2.0).reshape(1, 2)]
+    with pytest.warns(UserWarning, match="n_components=16 is more than the 3 distinct"):
+        model = FisherVectorEmbedding().fit(sets)
+    assert model.transform(sets).shape == (2, 2 * 3 * 2)
+
+
+def test_a_mixture_that_has_not_settled_is_told(sets):
+    with pytest.warns(ConvergenceWarning, match="max_iter=1 iterations"):
+        model = FisherVectorEmbedding(3, max_iter=1, random_state=0).fit(sets)
+    assert model.n_iter_ == 1
