@@ -1,9 +1,13 @@
 """What estimators have in common."""
 
+import functools
+import importlib.metadata
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 # Parameters of estimators that learn features of elements or windows.
 FEATURE_CONSTRAINTS = {
@@ -24,6 +28,42 @@ FEATURE_CONSTRAINTS = {
 }
 
 
+# Sums of weights that can be squared.
+_WEIGHTS = 1e-100, 1e100
+
+
+def check_sample_weight(sample_weight, sets):
+    """Return the weights of sets as an array.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_sets,) or None
+        None stays None.
+    sets : SetCollection
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_sets,), or None
+    """
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(
+        sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
+    )
+    check_sum_of_weights(weights, "sample_weight")
+    return weights
+
+
+def check_sum_of_weights(weights, name):
+    """Raise an error where sums and products of weights would leave the range of floats."""
+    total = weights.sum()
+    if not _WEIGHTS[0] <= total <= _WEIGHTS[1]:
+        raise ValueError(
+            f"{name} adds up to {total:g}; expected a sum of {_WEIGHTS[0]:g} to "
+            f"{_WEIGHTS[1]:g}."
+        )
+
+
 def publish(estimator, attributes):
     """Give an estimator what a fit has learned, all of it at once.
 
@@ -36,6 +76,27 @@ def publish(estimator, attributes):
         state.pop("feature_names_in_", None)
     state.update(attributes)
     estimator.__dict__ = state
+
+
+class DocumentedMixin:
+    """An estimator whose HTML representation links to its page of the documentation."""
+
+    _doc_link_module = "otk_sklearn"
+
+    @property
+    def _doc_link_template(self):
+        url = _documentation_url()
+        return url and url + "generated/{estimator_module}.{estimator_name}.html"
+
+
+@functools.cache
+def _documentation_url():
+    """Where the documentation is, by the installed package; else an empty string."""
+    try:
+        urls = importlib.metadata.metadata("otk-sklearn").get_all("Project-URL", [])
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
 
 
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):

@@ -5,6 +5,8 @@ doesn't depend on the order of sets or elements, on repeating all elements of a 
 the scale of weights, as long as the sets fit into the sample whole.
 """
 
+import hashlib
+import itertools
 import math
 import warnings
 from dataclasses import dataclass
@@ -76,6 +78,40 @@ def group_equal_rows(rows):
     return order[differs], label
 
 
+def group_equal_sets(sets):
+    """Return the index of one set of each kind, and for each set, which kind it is."""
+    parts = [sets.values, sets.weights, sets.positions]
+    digests = []
+    for start, stop in itertools.pairwise(sets.offsets):
+        digest = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            if part is not None:
+                digest.update(part[start:stop].tobytes())
+        digests.append(digest.digest())
+    _, first, label = np.unique(digests, return_index=True, return_inverse=True)
+    return first, label
+
+
+def merge_equal_sets(sets, sample_weight):
+    """Return the distinct sets, in an order of their own, and their weights.
+
+    What is learned from them then doesn't depend on whether sets are repeated or weigh
+    more. Sets that are distinct and weigh the same stay in their order.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    sample_weight : ndarray of shape (n_sets,) or None
+        Positive.
+    """
+    if sample_weight is None:
+        sample_weight = np.ones(len(sets))
+    first, label = group_equal_sets(sets)
+    if len(first) == len(sets) and np.ptp(sample_weight) == 0:
+        return sets, sample_weight
+    return sets[first], np.bincount(label, sample_weight)
+
+
 def sum_groups(label, n_groups, masses, positions):
     """Return the mass of each group of elements, and its mean position by mass."""
     sums = [np.bincount(label, masses * s, n_groups) for s in positions.T]
@@ -113,7 +149,7 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     return Elements(sets.values[rows], masses[rows], positions[rows]).merge_equal()
 
 
-def sample_sets(sets, positions, max_elements, min_sets, random_state):
+def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):
     """Draw sets, and elements of those that are long.
 
     Parameters
@@ -125,11 +161,14 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state):
     min_sets : int
         At least this many sets are drawn, of one element each if need be.
     random_state : int
+    sample_weight : ndarray of shape (n_sets,)
 
     Returns
     -------
-    SetCollection
+    sets : SetCollection
         Of elements of positive mass, with their masses and positions.
+    sample_weight : ndarray
+        Their weights.
     """
     masses = sets.masses
     random = np.random.RandomState(random_state)
@@ -150,12 +189,13 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state):
             of_set = np.sort(random.choice(of_set, lengths[s], replace=False))
         rows.append(of_set)
     rows = np.concatenate(rows)
-    return SetCollection(
+    sample = SetCollection(
         sets.values[rows],
         offsets_of(lengths[chosen]),
         weights=masses[rows],
         positions=positions[rows] if positions.shape[1] else None,
     )
+    return sample, sample_weight[chosen]
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):

@@ -9,11 +9,18 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_memory
 
-from otk_sklearn._base import FEATURE_CONSTRAINTS, SetsOutMixin, publish
+from otk_sklearn._base import (
+    FEATURE_CONSTRAINTS,
+    DocumentedMixin,
+    SetsOutMixin,
+    check_sample_weight,
+    publish,
+)
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
+from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._sets import SetCollection, masses_of
 from otk_sklearn._validation import (
     as_fitted_sets,
@@ -26,8 +33,10 @@ from otk_sklearn._windows import subsampling_windows, windows_of
 
 
 class ConvolutionalKernelLayer(
+    DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
     SetsOutMixin,
+    CallbackSupportMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,
 ):
@@ -155,7 +164,7 @@ class ConvolutionalKernelLayer(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn anchors.
 
         Parameters
@@ -163,6 +172,9 @@ class ConvolutionalKernelLayer(
         X : sets
             Anything that `OTKEmbedding` takes.
         y : ignored
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them, as long as the windows fit into the sample that is learned from.
 
         Returns
         -------
@@ -175,6 +187,8 @@ class ConvolutionalKernelLayer(
             names the set. The estimator stays as it was.
         """
         sets = as_sets(X)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
         check_finite(sets)
         random = check_random_state(self.random_state)
         sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
@@ -182,7 +196,9 @@ class ConvolutionalKernelLayer(
         windows = windows_of(sets, **of_windows)
         unplaced = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
-            elements = sample_elements(windows, unplaced, self.max_elements, sample_seed)
+            elements = sample_elements(
+                windows, unplaced, self.max_elements, sample_seed, weights
+            )
             elements = unit_elements(elements)
             feature_map = learn_feature_map(
                 elements,
@@ -201,6 +217,7 @@ class ConvolutionalKernelLayer(
             "gamma_": feature_map.gamma,
             "_windows": of_windows,
         }
+        progress.end_fit(attributes)
         publish(self, attributes)
         return self
 

@@ -9,9 +9,27 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.metadata_routing import (
+    UNUSED,
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    has_fit_parameter,
+)
 
-from otk_sklearn._base import SetsOutMixin, publish
+from otk_sklearn._base import (
+    DocumentedMixin,
+    SetsOutMixin,
+    check_sample_weight,
+    publish,
+)
+from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
@@ -20,7 +38,13 @@ from otk_sklearn._validation import (
 )
 
 
-class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ElementTransformer(
+    DocumentedMixin,
+    SetsOutMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
+):
     """Apply a scikit-learn transformer to the elements of sets.
 
     The transformer is fitted on the elements of all sets stacked into one table, and
@@ -52,8 +76,14 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
 
     Notes
     -----
-    Element weights play no part in `fit`. `set_output` does nothing, as the result is no
-    table; it is there so that a Pipeline's `set_output` reaches the last step.
+    In `fit`, an element weighs as much as its set: `sample_weight`, or else all the same.
+    Weights of elements within their sets play no part.
+
+    Metadata is routed to the transformer, such as `sample_weight` to an
+    `ElementTransformer(StandardScaler().set_fit_request(sample_weight=True))`.
+
+    `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
+    `set_output` reaches the last step.
 
     Examples
     --------
@@ -73,13 +103,16 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
         "random_state": ["random_state"],
     }
 
+    # What there is to request, the transformer requests.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
     def __init__(self, transformer, *, max_elements=None, random_state=None):
         self.transformer = transformer
         self.max_elements = max_elements
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None, **params):
         """Fit the transformer on the elements of all sets.
 
         Parameters
@@ -88,24 +121,42 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
             Anything that `OTKEmbedding` takes.
         y : array-like of shape (n_sets,) or (n_sets, n_outputs), default=None
             Targets. Each element is given that of its set.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set, and of each of its elements, for a transformer whose `fit`
+            takes `sample_weight`. A set of weight 2 is the same as two of them. None means
+            equal weights.
+        **params : dict
+            Other metadata of sets that the transformer requests, with metadata routing
+            enabled. Each element is given that of its set.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If there are weights, and the transformer takes none.
         """
         sets = as_sets(X)
-        n_elements = len(sets.values)
-        rows = slice(None)  # no copy
-        if self.max_elements is not None and n_elements > self.max_elements:
-            random = check_random_state(self.random_state)
-            rows = np.sort(random.choice(n_elements, self.max_elements, replace=False))
-        if y is not None:
-            check_consistent_length(sets, y)
-            y = np.repeat(np.asarray(y), sets.lengths, axis=0)[rows]
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
+        metadata = self._metadata(sets, sample_weight, params)
+        rows = self._drawn_rows(sets, metadata.get("sample_weight"))
+
+        def of_elements(of_sets):
+            check_consistent_length(sets, of_sets)
+            return np.repeat(np.asarray(of_sets), sets.lengths, axis=0)[rows]
+
         transformer = clone(self.transformer)
         with _naming_sets(sets):
-            transformer.fit(sets.values[rows], y)
-        publish(self, {**fit_input_of(X, sets), "transformer_": transformer})
+            transformer.fit(
+                sets.values[rows],
+                None if y is None else of_elements(y),
+                **{name: of_elements(value) for name, value in metadata.items()},
+            )
+        attributes = {**fit_input_of(X, sets), "transformer_": transformer}
+        progress.end_fit(attributes)
+        publish(self, attributes)
         return self
 
     def transform(self, X):
@@ -152,6 +203,45 @@ class ElementTransformer(SetsOutMixin, BaseEstimator, auto_wrap_output_keys=None
         if input_features is None:
             input_features = getattr(model, "feature_names_in_", None)
         return model.transformer_.get_feature_names_out(input_features)
+
+    def get_metadata_routing(self):
+        """How metadata is routed to the transformer.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return MetadataRouter(owner=type(self).__name__).add(
+            transformer=self.transformer,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+
+    def _metadata(self, sets, sample_weight, params):
+        """Return the metadata of sets that the transformer takes."""
+        if _routing_enabled():
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            metadata = dict(routed.transformer.fit)
+        else:
+            _raise_for_params(params, self, "fit")
+            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+            if metadata and not has_fit_parameter(self.transformer, "sample_weight"):
+                raise ValueError(
+                    f"sample_weight is given, and transformer={self.transformer!r} takes "
+                    "none; expected a transformer whose fit does."
+                )
+        if "sample_weight" in metadata:
+            metadata["sample_weight"] = check_sample_weight(metadata["sample_weight"], sets)
+        return metadata
+
+    def _drawn_rows(self, sets, sample_weight):
+        """Return the rows of the elements to fit on: those of weight, if not too many."""
+        rows = np.arange(len(sets.values))
+        if sample_weight is not None:
+            rows = np.flatnonzero(np.repeat(sample_weight, sets.lengths))
+        if self.max_elements is not None and len(rows) > self.max_elements:
+            random = check_random_state(self.random_state)
+            return np.sort(random.choice(rows, self.max_elements, replace=False))
+        return rows if len(rows) < len(sets.values) else slice(None)  # no copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""`OTKEmbedding`: parameters, validation, and the order of the steps."""
+"""`OTKEmbedding`: its parameters, and what its methods do with sets."""
 
 import copy
 import math
@@ -13,35 +13,37 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_memory
 
-from otk_sklearn._base import FEATURE_CONSTRAINTS, publish
-from otk_sklearn._clustering import sample_elements, sample_sets
-from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
-from otk_sklearn._matching import Matching
-from otk_sklearn._parallel import single_threaded
-from otk_sklearn._positions import (
-    PositionFilter,
-    check_positions,
-    n_axes_of,
-    positions_of,
+from otk_sklearn._base import (
+    FEATURE_CONSTRAINTS,
+    DocumentedMixin,
+    check_sample_weight,
+    publish,
 )
-from otk_sklearn._references import learn_from_elements, wasserstein_kmeans
+from otk_sklearn._features import fitted_map
+from otk_sklearn._learning import learn
+from otk_sklearn._matching import Matching
+from otk_sklearn._positions import PositionFilter, check_positions
+from otk_sklearn._progress import CallbackSupportMixin, Percentage, Progress
 from otk_sklearn._transport import Transport
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
-    check_references,
-    fit_input_of,
 )
 from otk_sklearn._windows import windows_of
 
 
-class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class OTKEmbedding(
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
     """Embed sets of vectors into fixed-size vectors by optimal transport.
 
     Each set is matched to a learned reference by (entropic) optimal transport, and its
@@ -142,6 +144,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     random_state : int, RandomState instance or None, default=None
         Decides the draw of elements and sets, and K-means. See
         :term:`Glossary <random_state>`.
+    verbose : bool or int, default=False
+        Whether to print the stages of `fit` with the time that each took, what references
+        have reached at each iteration, and every few seconds, how far `transform` is.
 
     Attributes
     ----------
@@ -218,6 +223,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "relaxation": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, 2**62, closed="both")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -244,6 +250,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         memory=None,
         n_jobs=None,
         random_state=None,
+        verbose=False,
     ):
         self.n_supports = n_supports
         self.n_references = n_references
@@ -266,9 +273,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn anchors and references.
 
         Parameters
@@ -280,6 +288,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             (array, nested list of numbers, DataFrame) means that each row is a set of one
             element.
         y : ignored
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them, as long as the sets fit into the sample that is learned from.
 
         Returns
         -------
@@ -296,13 +307,17 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ConvergenceWarning
             If references were learned from sets of which some missed `tol`.
         """
-        attributes, residual = copy.copy(self)._learn(X, as_sets(X))
+        sets, model = as_sets(X), copy.copy(self)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(2, X, y, sample_weight)
+        attributes, residual = learn(model, X, sets, weights, progress)
         self._warn_unconverged(residual, " that references were learned from")
+        progress.end_fit(attributes)
         publish(self, attributes)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, sample_weight=None):
         """Learn anchors and references, and embed the same sets.
 
         Parameters
@@ -310,15 +325,21 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X : sets
             As for `fit`.
         y : ignored
+        sample_weight : array-like of shape (n_sets,), default=None
+            As for `fit`. Sets of weight 0 are embedded, too.
 
         Returns
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
         """
         sets, model = as_sets(X), copy.copy(self)
-        attributes, _ = model._learn(X, sets)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(3, X, y, sample_weight)
+        attributes, _ = learn(model, X, sets, weights, progress)
         publish(model, attributes)
-        out = model._transform(sets)
+        with progress.stage("transform"):
+            out = model._transform(sets)
+        progress.end_fit(attributes)
         publish(self, attributes)
         return out
 
@@ -444,95 +465,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _learn(self, X, sets, sample_weight=None):
-        """Return the fitted attributes, and what Sinkhorn left of errors."""
-        self._transport()  # complain about parameters before anything is learned
-        given = self.references
-        references = None if isinstance(given, str) else check_references(given)
-        check_finite(sets)
-        if self.position is not None:
-            n_supports = self.n_supports if references is None else references.shape[1]
-            check_positions(sets, n_supports, n_axes_of(sets))
-        # All seeds are drawn at once: a cache hit then changes no later draw.
-        random = check_random_state(self.random_state)
-        seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
-        memory = check_memory(self.memory)
-        history, residual = np.empty(0), np.empty((0, 1))
-        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
-        windows = windows_of(sets, **of_windows)
-        positions = positions_of(windows, self.position)
-        elements = sample_elements(
-            windows, positions, self.max_elements, seeds[0], sample_weight
-        )
-        # K-means would amplify the last digit, and threads add up in an order of their own.
-        with single_threaded(), np.errstate(all="ignore"):
-            if self.kernel != "rbf":  # features are learned from directions
-                elements = unit_elements(elements)
-            feature_map = learn_feature_map(
-                elements,
-                kernel=self.kernel,
-                gamma=self.gamma,
-                n_components=self.n_components,
-                anchors=self.anchors,
-                damping=self.damping,
-                memory=memory,
-                seeds=seeds[1:3],
-            )
-            n_components = feature_map.n_components or elements.rows.shape[1]
-            if references is None:
-                references, history, residual = self._learn_references(
-                    feature_map, elements, windows, positions, memory, seeds[3:]
-                )
-            elif references.shape[2] != n_components:
-                raise ValueError(
-                    f"references has shape {references.shape}; expected (n_references, "
-                    f"n_supports, {n_components})."
-                )
-        attributes = {
-            **fit_input_of(X, sets),
-            "anchors_": feature_map.anchors,
-            "normalization_": feature_map.normalization,
-            "gamma_": feature_map.gamma,
-            "references_": references,
-            "objective_history_": history,
-            "n_iter_": max(1, len(history)),
-            # What is learned is of use with these only, whatever the parameters become.
-            "_kernel": self.kernel,
-            "_windows": of_windows,
-            "_n_axes": n_axes_of(sets),
-        }
-        return attributes, residual
-
-    def _learn_references(self, feature_map, elements, windows, positions, memory, seeds):
-        """Return the references, and of their learning, the history and residuals."""
-        shape = (self.n_references, self.n_supports)
-        method, (seed, sample_seed) = self.references, seeds
-        if method == "random" or (method == "kmeans" and self.n_references == 1):
-            learn = memory.cache(learn_from_elements, ignore=["n_jobs"])
-            references = learn(
-                feature_map, elements, *shape, method, seed, n_jobs=self.n_jobs
-            )
-            return references, np.empty(0), np.empty((0, 1))
-        if len(windows) < self.n_references:
-            raise ValueError(
-                f"X has n_samples={len(windows)} sets; expected at least as many as "
-                f"references, n_references={self.n_references}."
-            )
-        sets = sample_sets(
-            windows, positions, self.max_elements, self.n_references, sample_seed
-        )
-        learn = memory.cache(wasserstein_kmeans, ignore=["n_jobs"])
-        return learn(
-            feature_map,
-            sets,
-            *shape,
-            method,
-            self._transport(),
-            self._position_filter(self.n_supports),
-            seed,
-            n_jobs=self.n_jobs,
-        )
-
     def _transport(self):
         if self.relaxation is not None and self.solver != "sinkhorn":
             raise ValueError(
@@ -569,12 +501,15 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         )
         return windows_of(sets, **self._windows), matching
 
+    def __setstate__(self, state):
+        super().__setstate__({"verbose": False, **state})  # of a version without
+
     def _transform(self, sets):
-        out, residual = self._embed(sets)
+        out, residual = self._embed(sets, Percentage.of(self, sets))
         self._warn_unconverged(residual)
         return out
 
-    def _embed(self, sets):
+    def _embed(self, sets, report=None):
         """Return the embeddings, and what Sinkhorn left of errors."""
         windows, matching = self._matching(sets)
         out = np.empty((len(sets), self.references_.size), sets.dtype)
@@ -582,7 +517,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         def embed(chunk):
             return matching.embed(windows[chunk], out[chunk]).residual
 
-        residuals = matching.map(embed, windows)
+        residuals = matching.map(embed, windows, report)
         check_finite_output(out, "embedding")
         return out, np.concatenate(residuals)
 

@@ -68,8 +68,11 @@ class Matching:
         row_bytes = 8 * (n_features + 2 * n_components + 2 * n_references * n_supports)
         self.max_rows = rows_in_memory(row_bytes)
 
-    def map(self, function, sets):
-        """Call `function` with slices that together cover the sets, in threads."""
+    def map(self, function, sets, report=None):
+        """Call `function` with slices that together cover the sets, in threads.
+
+        `report`, if any, is as in `map_chunks`.
+        """
         n_references, n_supports, n_components = self.supports.shape
         return map_chunks(
             function,
@@ -77,6 +80,7 @@ class Matching:
             rows_per_set=n_references * n_supports,
             max_rows=min(self.max_rows, chunk_rows(n_components)),
             n_jobs=self.n_jobs,
+            report=report,
         )
 
     def plans(self, sets):

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import hashlib
 import itertools
 import operator
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from otk_sklearn._arrays import as_fitted
+from otk_sklearn._clustering import group_equal_sets
 from otk_sklearn._features import fitted_map, make_feature_map, unit_rows
 from otk_sklearn._gradients import (
     DifferentiableMap,
@@ -125,16 +125,8 @@ class Problem(NamedTuple):
         What is learned then doesn't depend on the order of sets, nor on whether they are
         repeated or weigh more.
         """
-        parts = [self.sets.values, self.sets.weights, self.sets.positions]
-        digests = []
-        for start, stop in itertools.pairwise(self.sets.offsets):
-            digest = hashlib.blake2b(digest_size=16)
-            for part in parts:
-                if part is not None:
-                    digest.update(part[start:stop].tobytes())
-            digests.append(digest.digest())
         # Targets, of any scale, only decide on the order of sets that are otherwise equal.
-        _, kind = np.unique(digests, return_inverse=True)
+        _, kind = group_equal_sets(self.sets)
         keys = np.column_stack([kind, self.targets])
         _, first, label = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         weights = np.bincount(label.ravel(), self.weights)

@@ -156,7 +156,7 @@ def rows_in_memory(row_bytes):
     return max(1, int(budget / (row_bytes * joblib.cpu_count())))
 
 
-def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
+def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None):
     """Call `function` with slices of sets that together cover all of them.
 
     Parameters
@@ -170,6 +170,8 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
     max_rows : int
         Rows of a chunk, but for one of a single set: as `chunk_rows` gives it, or less.
     n_jobs : int or None
+    report : callable, default=None
+        Called with the number of sets of a slice once it is done, in whichever thread.
 
     Returns
     -------
@@ -187,6 +189,8 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs):
         with sklearn.config_context(**config), np.errstate(all="ignore"):
             for i in waiting:
                 results[i] = function(chunks[i])
+                if report is not None:
+                    report(chunks[i].stop - chunks[i].start)
 
     n_workers = min(effective_n_jobs(n_jobs), len(chunks))
     with single_threaded():

@@ -1,4 +1,10 @@
-"""Progress of training: what `verbose` prints, and scikit-learn's callbacks."""
+"""Progress of fits: what `verbose` prints, and scikit-learn's callbacks."""
+
+import contextlib
+import threading
+import time
+
+from sklearn.utils._user_interface import _print_elapsed_time
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -8,36 +14,88 @@ except ImportError:  # pragma: no cover - scikit-learn before 1.9
         """An estimator without callbacks."""
 
 
+# Seconds from one line of a long computation to the next.
+_SECONDS = 5.0
+
+
 class Progress:
-    """Reports the fit of an estimator, and each epoch as a task of it.
+    """Tells callbacks of a fit and of the tasks it is made of, and prints with `verbose`.
+
+    Callbacks hear of no task before `begin_fit`.
 
     Parameters
     ----------
     estimator : estimator
-    max_epochs : int
-    X, y, sample_weight
-        As handed to `fit`.
+
+    Attributes
+    ----------
+    stops : bool
+        Whether a callback has asked to stop the iterations of a stage.
     """
 
-    def __init__(self, estimator, max_epochs, X, y, sample_weight):
-        self._estimator, self._max_epochs, self._n_epochs = estimator, max_epochs, 0
-        metadata = {"sample_weight": sample_weight}
-        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self._fit = self._epoch = None
+    def __init__(self, estimator):
+        self._estimator, self._verbose = estimator, getattr(estimator, "verbose", False)
+        self._data, self._tasks, self._n_iter, self.stops = {}, [], 0, False
+
+    def begin_fit(self, max_subtasks, X, y=None, sample_weight=None):
+        """Begin the fit, whose tasks are at most as many.
+
+        Parameters
+        ----------
+        max_subtasks : int
+        X, y, sample_weight
+            As handed to `fit`.
+
+        Returns
+        -------
+        self : object
+        """
+        estimator, metadata = self._estimator, {"sample_weight": sample_weight}
         # scikit-learn would keep a context in the estimator, also for no callbacks at all:
         # fits in several threads would take it from each other.
         if getattr(estimator, "_skl_callbacks", None):
-            self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
-            self._fit.call_on_fit_task_begin(**self._data)
+            self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+            fit = estimator._init_callback_context(max_subtasks=max_subtasks)
+            self._tasks.append(fit.call_on_fit_task_begin(**self._data))
+        return self
 
-    def begin_epoch(self):
-        """Begin the first epoch; others begin where one ends."""
-        if self._fit is not None:
-            self._epoch = self._fit.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._data)
+    def end_fit(self, attributes):
+        """End the fit that has learned these attributes."""
+        self._end(lambda: attributes)
 
-    def end_epoch(self, losses, scores, attributes_of, is_last):
-        """Print a line, if wanted, and return whether a callback asks to stop.
+    @contextlib.contextmanager
+    def stage(self, name, max_subtasks=0):
+        """A task of the fit; with `verbose`, a line tells how long it took.
+
+        Parameters
+        ----------
+        name : str
+        max_subtasks : int or None, default=0
+            Most iterations; None if there may be any number of them.
+        """
+        name_of_estimator = type(self._estimator).__name__
+        with _print_elapsed_time(name_of_estimator, name if self._verbose else None):
+            self._n_iter, self.stops = 0, False
+            self._begin(name, max_subtasks)
+            depth = len(self._tasks)
+            yield
+            if len(self._tasks) > depth:  # an iteration that never came to its end
+                self._tasks.pop().call_on_fit_task_end(estimator=self._estimator)
+            self._end()
+
+    def begin_iteration(self, name="iteration"):
+        """Begin an iteration of a stage."""
+        self._begin(name)
+
+    def end_iteration(self, objective):
+        """End an iteration that has reached this objective."""
+        self._n_iter += 1
+        if self._verbose:
+            print(f"Iteration {self._n_iter}, objective = {objective:.6f}")
+        self.stops = self._end() or self.stops
+
+    def end_epoch(self, losses, scores, attributes_of):
+        """End an epoch, and return whether a callback asks to stop.
 
         Parameters
         ----------
@@ -45,29 +103,57 @@ class Progress:
             Of all epochs so far; without scores where no sets are held out.
         attributes_of : callable
             Returns the fitted attributes as if training had ended here.
-        is_last : bool
-            Whether training ends here, whatever callbacks say.
         """
-        self._n_epochs += 1
-        if self._estimator.verbose:
+        self._n_iter += 1
+        if self._verbose:
             score = f", validation score = {scores[-1]:.6f}" if scores else ""
-            print(f"Epoch {self._n_epochs}, loss = {losses[-1]:.6f}{score}")
-        if self._fit is None:
+            print(f"Epoch {self._n_iter}, loss = {losses[-1]:.6f}{score}")
+        self.stops = self._end(attributes_of)
+        return self.stops
+
+    def _begin(self, name, max_subtasks=0):
+        if self._tasks:
+            task = self._tasks[-1].subcontext(task_name=name, max_subtasks=max_subtasks)
+            self._tasks.append(task.call_on_fit_task_begin(**self._data))
+
+    def _end(self, attributes_of=None):
+        if not self._tasks:
             return False
-        epoch, self._epoch = self._epoch, None
-        stop = epoch.call_on_fit_task_end(
+        stop = self._tasks.pop().call_on_fit_task_end(
             **self._data, reconstruction_attributes=attributes_of
         )
-        if not (stop or is_last) and self._n_epochs < self._max_epochs:
-            self.begin_epoch()
         return bool(stop)
 
-    def end(self, attributes):
-        """End the fit, and an epoch that had begun but never came to its end."""
-        if self._fit is None:
-            return
-        if self._epoch is not None:
-            self._epoch.call_on_fit_task_end(estimator=self._estimator)
-        self._fit.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: attributes
-        )
+
+class Percentage:
+    """Prints every few seconds how many of the sets have been done.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator.
+    n_sets : int
+    """
+
+    def __init__(self, name, n_sets):
+        self._name, self._n_sets, self._n_done = name, n_sets, 0
+        self._start = self._printed = time.perf_counter()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, estimator, sets):
+        """Return one for an estimator that is verbose, or else None."""
+        return cls(type(estimator).__name__, len(sets)) if estimator.verbose else None
+
+    def __call__(self, n_done):
+        """Take note of sets that have been done, from whichever thread."""
+        with self._lock:
+            self._n_done += n_done
+            now = time.perf_counter()
+            if now < self._printed + _SECONDS:
+                return
+            self._printed = now
+            print(
+                f"[{self._name}] {100 * self._n_done // self._n_sets} % of "
+                f"{self._n_sets:,} sets, {now - self._start:.1f}s"
+            )

@@ -1,5 +1,6 @@
 """Learning of references: one of all elements, or several by Wasserstein K-means."""
 
+import itertools
 import math
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from otk_sklearn._validation import check_finite_output
 
 # Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
 # one reference that are tried: at most, and at most in a row without a better state.
-_MAX_ITER = 50
+MAX_ITER = 50
 _PATIENCE = 5
 _MAX_SWAPS = 30
 _MAX_MISSES = 2
@@ -29,8 +30,10 @@ _MAX_MISSES = 2
 # Iterations of K-means within one of Wasserstein K-means: more take time and gain nothing.
 _MAX_KMEANS_ITER = 10
 
-# Even a set at no cost may be drawn, next to one at the highest cost.
+# Even a set at no cost may be drawn, next to one at the highest cost. Sets of less than
+# such a part of the largest weight count like those that have it.
 _MIN_CHANCE = 1e-9
+_MIN_WEIGHT = 1e-20
 
 # Barycentres have settled once an iteration changes no more than this part of all gains.
 _MIN_GAIN = 1e-3
@@ -108,13 +111,16 @@ def learn_from_elements(
 def wasserstein_kmeans(
     feature_map,
     sets,
+    sample_weight,
     n_references,
     n_supports,
     method,
     transport,
     position_filter,
     random_state,
-    n_jobs=None,
+    *,
+    n_jobs,
+    progress,
 ):
     """Learn references such that each set resembles one of them.
 
@@ -131,14 +137,16 @@ def wasserstein_kmeans(
     feature_map : FeatureMap
     sets : SetCollection
         Of elements or windows.
+    sample_weight : ndarray of shape (n_sets,)
+        Positive.
     n_references : int
-        No more than there are sets.
     n_supports : int
     method : {"kmeans", "barycenter"}
     transport, position_filter
         As in `Matching`.
     random_state : int
     n_jobs : int or None
+    progress : Progress
 
     Returns
     -------
@@ -149,29 +157,53 @@ def wasserstein_kmeans(
         references are those of its maximum.
     residual : ndarray of shape (n_sets, n_references)
         What Sinkhorn left of errors in the plans of these references.
+
+    Raises
+    ------
+    Stopped
+        If a callback stops the iterations. It holds the best state so far.
     """
-    sets = _SetsOfFeatures(feature_map, sets, transport, position_filter, n_jobs)
+    sets = _SetsOfFeatures(
+        feature_map, sets, transport, position_filter, n_jobs, sample_weight
+    )
     random = np.random.RandomState(random_state)
     seed = random.randint(2**31 - 1)
     if n_references == 1:
         references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
     else:
         references = _spread_references(sets, n_references, n_supports, random)
-        best = _alternate(sets, references, "kmeans", seed)
+        best = _alternate(sets, references, "kmeans", seed, progress)
         history, misses = best.history, 0
-        for _ in range(_MAX_SWAPS):
+        for _ in range(0 if progress.stops else _MAX_SWAPS):
             references = _swap_reference(sets, best, random)
-            run = _alternate(sets, references, "kmeans", seed)
+            run = _alternate(sets, references, "kmeans", seed, progress)
             history = history + run.history
             misses = 0 if run.objective > best.objective else misses + 1
             best = max(best, run, key=lambda run: run.objective)
-            if misses == _MAX_MISSES:
+            if misses == _MAX_MISSES or progress.stops:
                 break
         references = best.references
-    if method == "barycenter":
-        best = _alternate(sets, references, "barycenter", seed)
+    if method == "barycenter" and not progress.stops:
+        best = _alternate(sets, references, "barycenter", seed, progress)
         history = best.history
-    return best.references, np.array(history), best.matched.residual
+    learned = best.references, np.array(history), best.matched.residual
+    if progress.stops:
+        raise Stopped(learned)
+    return learned
+
+
+class Stopped(Exception):
+    """A callback has stopped the learning: what there is now is not to be cached.
+
+    Parameters
+    ----------
+    learned : tuple
+        What `wasserstein_kmeans` would have returned.
+    """
+
+    def __init__(self, learned):
+        super().__init__()
+        self.learned = learned
 
 
 class _SetsOfFeatures:
@@ -185,15 +217,21 @@ class _SetsOfFeatures:
     transport : Transport
     position_filter : PositionFilter or None
     n_jobs : int or None
+    sample_weight : ndarray of shape (n_sets,)
     """
 
-    def __init__(self, feature_map, sets, transport, position_filter, n_jobs):
+    def __init__(
+        self, feature_map, sets, transport, position_filter, n_jobs, sample_weight
+    ):
         self._first, self._label = group_equal_rows(sets.values)
         features = feature_map.features(sets.values[self._first])
         self.sets = sets.with_values(features[self._label])
         check_finite_output(
             self.sets.values, "feature", sets.offsets, "those to learn references from"
         )
+        # In the precision of values, and not so small that it would become 0.
+        weights = np.maximum(sample_weight / sample_weight.max(), _MIN_WEIGHT)
+        self.weights = weights.astype(sets.dtype)
         self._masses = sets.masses
         self._positions = sets.positions
         if position_filter is None:
@@ -208,7 +246,10 @@ class _SetsOfFeatures:
         """Learn a reference by K-means of the elements of the sets with these indices."""
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
         kinds, label = np.unique(self._label[rows], return_inverse=True)
-        merged = sum_groups(label, len(kinds), self._masses[rows], self._positions[rows])
+        masses = self._masses[rows] * np.repeat(
+            self.weights[chosen], self.sets.lengths[chosen]
+        )
+        merged = sum_groups(label, len(kinds), masses, self._positions[rows])
         # Made anew each time: K-means takes much longer, and kept, they would take memory.
         unit, _ = unit_rows(self.sets.values[self._first[kinds]])
         elements = Elements(unit, *merged)
@@ -243,6 +284,7 @@ class _SetsOfFeatures:
             embeddings = np.empty((len(sets), *references.shape), sets.dtype)
             plans = matching.embed(sets, embeddings)
             own = plans.value.argmax(axis=1)[:, np.newaxis] == np.arange(len(references))
+            own = own * self.weights[chunk, np.newaxis]
             sums = np.einsum("sr,srjk->rjk", own, embeddings, dtype=np.float64)
             return plans.value, plans.residual, sums
 
@@ -267,7 +309,7 @@ class _Matched(NamedTuple):
     residual : ndarray of shape (n_sets, n_references)
         As in `Plans`.
     sums : ndarray of shape (n_references, n_supports, n_components) or 0
-        Sums of the embeddings of each reference's own sets, for barycentres.
+        Weighted sums of the embeddings of each reference's own sets, for barycentres.
     """
 
     values: np.ndarray
@@ -287,21 +329,24 @@ class _Run(NamedTuple):
         return max(self.history)
 
 
-def _alternate(sets, references, method, seed):
+def _alternate(sets, references, method, seed, progress):
     """Assign sets to references and learn references from their sets, in turns."""
-    history, labels = [], []
+    history, labels, matched = [], [], None
     while True:
+        progress.begin_iteration()
+        if matched is not None and method == "barycenter":
+            references = _move_supports(references, matched.sums)
+        elif matched is not None:
+            references = _learn_from_own(sets, references, matched.values, labels, seed)
         matched = sets.match(references, method)
         labels.append(matched.values.argmax(axis=1))
-        history.append(matched.values.max(axis=1).mean())
+        history.append(np.average(matched.values.max(axis=1), weights=sets.weights))
         if np.argmax(history) == len(history) - 1:
             best = references, matched
-        if len(history) == _MAX_ITER or _has_settled(history, labels, method):
+        progress.end_iteration(history[-1])
+        settled = len(history) == MAX_ITER or _has_settled(history, labels, method)
+        if settled or progress.stops:
             return _Run(*best, history)
-        if method == "barycenter":
-            references = _move_supports(references, matched.sums)
-        else:
-            references = _learn_from_own(sets, references, matched.values, labels, seed)
 
 
 def _has_settled(history, labels, method):
@@ -325,7 +370,8 @@ def _move_supports(references, sums):
 
 def _learn_from_own(sets, references, values, labels, seed):
     """Learn each reference from its own sets by K-means, if they are others than before."""
-    worst_first = iter(np.argsort(-sets.costs(values.max(axis=1)), kind="stable"))
+    worst_first = np.argsort(-sets.costs(values.max(axis=1)), kind="stable")
+    worst_first = itertools.cycle(worst_first)  # there may be fewer distinct sets
     n_references, n_supports, _ = references.shape
     learned = references.copy()
     for r in range(n_references):
@@ -351,12 +397,13 @@ def _draw_reference(sets, costs, n_references, n_supports, random):
     """Return the reference of a set that lowers the costs most, and what they become."""
     highest = costs.max()
     chances = costs / highest + _MIN_CHANCE if 0 < highest < np.inf else np.ones(len(sets))
+    chances = chances * sets.weights
     n_trials = min(2 + int(math.log(n_references)), len(sets))  # as in scikit-learn
     drawn = random.choice(len(sets), n_trials, replace=False, p=chances / chances.sum())
     seed = random.randint(2**31 - 1)
     references = np.stack([sets.reference_of([s], n_supports, seed) for s in drawn])
     lowered = np.minimum(sets.costs(sets.match(references).values), costs[:, np.newaxis])
-    best = lowered.sum(axis=0).argmin()
+    best = (lowered * sets.weights[:, np.newaxis]).sum(axis=0).argmin()
     return references[best], lowered[:, best]
 
 
@@ -364,7 +411,8 @@ def _swap_reference(sets, run, random):
     """Move the reference that would be missed least to where one is needed most."""
     values, references = run.matched.values, run.references.copy()
     second, first = np.sort(values, axis=1)[:, -2:].T
-    missed = np.bincount(values.argmax(axis=1), first - second, len(references))
+    losses = (first - second) * sets.weights
+    missed = np.bincount(values.argmax(axis=1), losses, len(references))
     r = missed.argmin()
     costs = sets.costs(np.delete(values, r, axis=1).max(axis=1))
     references[r], _ = _draw_reference(sets, costs, *references.shape[:2], random)

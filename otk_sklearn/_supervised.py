@@ -14,11 +14,16 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
 
 from otk_sklearn._arrays import as_fitted
-from otk_sklearn._base import publish
+from otk_sklearn._base import (
+    DocumentedMixin,
+    check_sample_weight,
+    check_sum_of_weights,
+    publish,
+)
 from otk_sklearn._embedding import OTKEmbedding
+from otk_sklearn._learning import learn
 from otk_sklearn._objective import Objective, Problem, embedding_of, parameters_of
 from otk_sklearn._parallel import single_threaded
 from otk_sklearn._progress import CallbackSupportMixin, Progress
@@ -38,9 +43,6 @@ from otk_sklearn._validation import (
     check_finite_output,
 )
 
-# Sums of weights that can be squared.
-_WEIGHTS = 1e-100, 1e100
-
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
 
@@ -53,7 +55,11 @@ _TRAINABLE = ("references", "anchors", "gamma")
 
 
 class SupervisedEmbedding(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
 ):
     """What both have in common: the embedding, its training, and the linear model."""
 
@@ -164,13 +170,14 @@ class SupervisedEmbedding(
         -------
         self : object
         """
-        progress = Progress(self, self.max_epochs, X, y, sample_weight)
         model = copy.copy(self)  # whatever is fitted in another thread
         goes_on = model.warm_start and hasattr(model, "embedding_")
+        n_stages = 1 if goes_on else 3
+        progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
         sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
             attributes = model._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
-        progress.end(attributes)
+        progress.end_fit(attributes)
         publish(self, attributes)
         return self
 
@@ -219,7 +226,17 @@ class SupervisedEmbedding(
         trainable = self._check_trainable()
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
         random = check_random_state(self.random_state)
-        embedding = self.embedding_ if goes_on else self._unsupervised(X, problem, random)
+        if goes_on:
+            embedding = self.embedding_
+        else:
+            embedding = self._unsupervised(X, problem, random, progress)
+        with progress.stage("epochs", self.max_epochs):
+            return self._trained(
+                embedding, problem, trainable, random, progress, of_targets
+            )
+
+    def _trained(self, embedding, problem, trainable, random, progress, of_targets):
+        """Train from this embedding on, and return the fitted attributes."""
         training = Training(
             embedding,
             problem,
@@ -246,9 +263,13 @@ class SupervisedEmbedding(
 
         def report(monitor, is_last):
             scores = monitor.scores if holds_out else []
-            return progress.end_epoch(
-                monitor.losses, scores, lambda: attributes_of(monitor), is_last
+            is_last = is_last or len(monitor.losses) == self.max_epochs
+            stop = progress.end_epoch(
+                monitor.losses, scores, lambda: attributes_of(monitor)
             )
+            if not (stop or is_last):
+                progress.begin_iteration("epoch")
+            return stop
 
         monitor = Monitor(
             objective.start,
@@ -259,7 +280,7 @@ class SupervisedEmbedding(
             report,
         )
         if len(objective.start):  # otherwise there is only the linear model to fit
-            progress.begin_epoch()
+            progress.begin_iteration("epoch")
             if uses_adam:
                 rate, batch_size = self.learning_rate_init, self._batch_size(problem)
                 minimize_by_batches(
@@ -268,7 +289,7 @@ class SupervisedEmbedding(
             else:
                 minimize_whole(objective, self.max_epochs, monitor)
         if monitor.diverged:
-            self._warn_diverged(stacklevel=5)
+            self._warn_diverged(stacklevel=6)
         return attributes_of(monitor)
 
     def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, goes_on):
@@ -280,7 +301,7 @@ class SupervisedEmbedding(
             embedding, start = self.embedding_, self._parameters(problem)
             alpha, units, start_loss = self.alpha_, self._units, self._start_loss
         else:
-            embedding = self._unsupervised(X, problem, random)
+            embedding = self._unsupervised(X, problem, random, Progress(self))
             training = Training(
                 embedding,
                 problem,
@@ -359,26 +380,21 @@ class SupervisedEmbedding(
                 f"y has {targets.shape[1]} outputs; expected {len(self._head[0])}, as "
                 "before."
             )
-        weights = _check_sample_weight(
-            sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
-        )
+        weights = check_sample_weight(sample_weight, sets)
+        if weights is None:
+            weights = np.ones(len(sets))
         weights = weights * self._class_weight_of(y, weights, attributes)
-        total = weights.sum()
-        if not _WEIGHTS[0] <= total <= _WEIGHTS[1]:
-            raise ValueError(
-                "sample_weight, times class_weight if there is one, adds up to "
-                f"{total:g}; expected a sum of {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}."
-            )
+        check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
         kept = np.flatnonzero(weights)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
         return attributes, self._standardize(problem.distinct(), goes_on)
 
-    def _unsupervised(self, X, problem, random):
+    def _unsupervised(self, X, problem, random, progress):
         """Return the embedding that is learned without labels."""
         names = OTKEmbedding._get_param_names()
         embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
         embedding.random_state = random
-        attributes, residual = embedding._learn(X, problem.sets, problem.weights)
+        attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
         publish(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
         embedding.random_state = self.random_state

@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 
 from otk_sklearn import OTKEmbedding, SetCollection, _references
 from otk_sklearn._features import FeatureMap
+from otk_sklearn._progress import Progress
 from otk_sklearn._transport import Transport
 
 METHODS = ["kmeans", "barycenter"]
@@ -121,8 +122,10 @@ def make_features(X, **params):
     """Sets as what Wasserstein K-means works on, with the linear kernel."""
     transport = {"solver": "sinkhorn", "epsilon": 0.5, "relaxation": None}
     transport |= {"max_iter": 10_000, "tol": 1e-9, **params}
+    sets, transport = SetCollection.from_sets(X), Transport(**transport)
+    weights = np.ones(len(X))
     return _references._SetsOfFeatures(
-        FeatureMap("linear"), SetCollection.from_sets(X), Transport(**transport), None, 1
+        FeatureMap("linear"), sets, transport, None, 1, weights
     )
 
 
@@ -133,7 +136,7 @@ def test_a_reference_of_no_set_starts_again_from_the_worst_matched():
     references /= np.linalg.norm(references, axis=2, keepdims=True)
     sets = make_features(X)
     assert (sets.match(references).values.argmax(axis=1) == 0).all()
-    run = _references._alternate(sets, references, "kmeans", 0)
+    run = _references._alternate(sets, references, "kmeans", 0, Progress(None))
     label = run.matched.values.argmax(axis=1)
     assert len(set(label[:10])) == len(set(label[10:])) == 1
     assert label[0] != label[10]

@@ -986,7 +986,10 @@ def test_callbacks_see_each_epoch(callbacks, estimator, optimizer, max_epochs):
     assert recorder.events == [
         "setup",
         "begin fit",
+        *["begin anchors", "end anchors", "begin references", "end references"],
+        "begin epochs",
         *(["begin epoch", "end epoch"] * max_epochs),
+        "end epochs",
         "end fit",
         "teardown",
     ]
@@ -1004,7 +1007,7 @@ def test_a_callback_may_stop_training(callbacks, optimizer, stop_after):
     model = make(OTKClassifier, **params).set_callbacks(recorder).fit(X, y)
     assert model.n_iter_ == stop_after
     assert recorder.events.count("begin epoch") == stop_after
-    assert recorder.events[-3:] == ["end epoch", "end fit", "teardown"]
+    assert recorder.events[-4:] == ["end epoch", "end epochs", "end fit", "teardown"]
     assert model.score(X, y) > 0.4
 
 
@@ -1025,7 +1028,7 @@ def test_each_task_that_begins_ends_however_training_ends(callbacks, params):
     model = make(OTKClassifier, **{"max_epochs": 20, "max_iter": 100, **params})
     model.set_callbacks(recorder).fit(X, y)
     assert model.n_iter_ < model.max_epochs
-    for task in ["fit", "epoch"]:
+    for task in ["fit", "epochs", "epoch"]:
         begun = recorder.events.count(f"begin {task}")
         assert begun == recorder.events.count(f"end {task}")
     assert recorder.events[-2:] == ["end fit", "teardown"]
@@ -1063,8 +1066,6 @@ class Propagated(Recorder):
         self.events.append(f"end {context.task_name}")
 
 
-# Scaling of elements reports nothing.
-@pytest.mark.filterwarnings("ignore:The estimator .* does not support callbacks")
 @pytest.mark.parametrize("searches", [False, True])
 def test_callbacks_reach_a_step_of_a_pipeline(callbacks, searches):
     X, y, _ = make_data()
@@ -1080,14 +1081,6 @@ def test_callbacks_reach_a_step_of_a_pipeline(callbacks, searches):
     assert recorder.events[-1] == "teardown"
 
 
-@pytest.mark.filterwarnings("ignore:The estimator .* does not support callbacks")
-def test_progress_bar_of_scikit_learn(callbacks):
-    X, y, _ = make_data()
-    scale = ElementTransformer(StandardScaler())
-    for model in [make(OTKClassifier), make_pipeline(scale, make(OTKClassifier))]:
-        assert model.set_callbacks(callbacks.ProgressBar()).fit(X, y).score(X, y) > 0.4
-
-
 @pytest.mark.parametrize("early_stopping", [False, True])
 @every_optimiser
 def test_verbose_prints_a_line_for_each_epoch(capsys, optimizer, early_stopping):
@@ -1095,6 +1088,10 @@ def test_verbose_prints_a_line_for_each_epoch(capsys, optimizer, early_stopping)
     params = {"optimizer": optimizer, "early_stopping": early_stopping}
     model = make(OTKClassifier, verbose=True, **params).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
+    for line, stage in zip([*lines[:2], lines[-1]], ["anchors", "references", "epochs"]):
+        assert line.startswith("[OTKClassifier] ....")
+        assert f". {stage}, total=" in line
+    lines = lines[2:-1]
     assert len(lines) == model.n_iter_
     for epoch, line in enumerate(lines):
         expected = f"Epoch {epoch + 1}, loss = {model.loss_curve_[epoch]:.6f}"

@@ -1,7 +1,5 @@
 """The objective against differences, linear models against scikit-learn's, and Adam."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from helpers import make_sets
@@ -13,7 +11,6 @@ from sklearn.metrics import log_loss
 from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn._head import fit_head, logistic_loss, softmax_loss, squared_loss
 from otk_sklearn._objective import Objective, Parameters, Problem, units_of
-from otk_sklearn._progress import Progress
 from otk_sklearn._training import (
     Adam,
     Monitor,
@@ -350,19 +347,6 @@ def test_an_epoch_ends_where_the_loss_is_not_finite():
         )
     assert_array_equal(flat, far)
     assert np.isnan(loss)
-
-
-def test_progress_without_callbacks(capsys):
-    """All that there is before scikit-learn 1.9: `verbose`."""
-    progress = Progress(SimpleNamespace(verbose=1), 2, None, None, None)
-    progress.begin_epoch()
-    assert progress.end_epoch([0.5], [], None, is_last=False) is False
-    assert progress.end_epoch([0.5, 0.25], [0.75], None, is_last=True) is False
-    progress.end(None)
-    assert capsys.readouterr().out.splitlines() == [
-        "Epoch 1, loss = 0.500000",
-        "Epoch 2, loss = 0.250000, validation score = 0.750000",
-    ]
 
 
 @pytest.mark.parametrize("refit_head", [False, True])
