@@ -12,7 +12,14 @@ import sklearn
 from helpers import make_sets, plain_embedding
 from numpy.testing import assert_allclose
 
-from otk_sklearn import OTKEmbedding, SetCollection, _adjoints, _kernels, _scaling
+from otk_sklearn import (
+    OTKEmbedding,
+    SetCollection,
+    SlicedWassersteinEmbedding,
+    _adjoints,
+    _kernels,
+    _scaling,
+)
 from otk_sklearn._compiled import jit
 from otk_sklearn._head import softmax_loss
 from otk_sklearn._objective import Objective, Problem, parameters_of, units_of
@@ -179,6 +186,22 @@ def check_gradients(dtype, **params):
     assert_allclose(gradient @ direction, slope, rtol=1e-4 if step == 1e-4 else 0.05)
 
 
+def check_quantiles():
+    """Bins that divide the lengths, and bins finer and coarser than these."""
+    sets = [x[:, :1] for x in make_sets(n_sets=3)] + [
+        np.arange(n)[:, None] for n in LENGTHS
+    ]
+    for n_bins in [1, 16, 1000]:
+        model = SlicedWassersteinEmbedding(1, n_quantiles=n_bins, random_state=0).fit(sets)
+        sign = model.projections_[0, 0]
+        expected = []
+        for x in sets:
+            # Elements repeated until each bin has as many.
+            values = np.repeat(np.sort(sign * x[:, 0]), n_bins).reshape(n_bins, -1)
+            expected.append((values.mean(axis=1) - model.reference_[0]) / np.sqrt(n_bins))
+        assert_allclose(model.transform(sets), expected, atol=1e-9)
+
+
 def check_that_all_were_called():
     for module in [_kernels, _scaling, _adjoints]:
         for name, function in vars(module).items():
@@ -201,6 +224,7 @@ def run():
     ]:
         check_embeddings(**params)
     check_windows()
+    check_quantiles()
     for dtype in [np.float32, np.float64]:
         check_gradients(dtype)
         check_gradients(dtype, kernel="homogeneous", solver="softmax", filter_size=2)

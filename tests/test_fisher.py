@@ -145,3 +145,14 @@ def test_a_mixture_that_has_not_settled_is_told(sets):
     with pytest.warns(ConvergenceWarning, match="max_iter=1 iterations"):
         model = FisherVectorEmbedding(3, max_iter=1, random_state=0).fit(sets)
     assert model.n_iter_ == 1
+
+
+def test_a_mixture_that_does_not_fit_is_refused(sets):
+    model = FisherVectorEmbedding(3, random_state=0).fit(sets)
+    for name in ["means_", "precisions_cholesky_"]:
+        value = getattr(model.mixture_, name)
+        for wrong in [value[:-1], value[:, :-1], value[0], value * np.nan, None]:
+            setattr(model.mixture_, name, wrong)
+            with pytest.raises((TypeError, ValueError), match=name):
+                model.transform(sets)
+        setattr(model.mixture_, name, value)

@@ -27,10 +27,14 @@ import otk_sklearn
 from otk_sklearn import (
     ConvolutionalKernelLayer,
     ElementTransformer,
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
     OTKRegressor,
     SetCollection,
+    SetPooling,
+    SlicedWassersteinEmbedding,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -57,6 +61,10 @@ ESTIMATORS = {
     ),
     "layer": lambda: ConvolutionalKernelLayer(filter_size=2, subsampling=2, **SMALL),
     "elements": lambda: ElementTransformer(StandardScaler()),
+    "pooling": lambda: SetPooling(["mean", "std", "min"]),
+    "kernel mean": lambda: KernelMeanEmbedding(**SMALL),
+    "sliced": lambda: SlicedWassersteinEmbedding(3, n_quantiles=4, random_state=0),
+    "fisher": lambda: FisherVectorEmbedding(2, random_state=0),
     "classifier": lambda: OTKClassifier(2, max_epochs=1, **SMALL),
     "regressor": lambda: OTKRegressor(2, max_epochs=1, optimizer="adam", **SMALL),
 }
@@ -561,6 +569,7 @@ FITTED = {
     "windows": [*OF_KERNELS, "references_"],
     "linear": ["references_"],
     "layer": OF_KERNELS,
+    "kernel mean": OF_KERNELS,
     "classifier": TAMPERED,
     "regressor": TAMPERED,
 }

@@ -116,3 +116,17 @@ def test_one_feature_is_sorted_once(sets):
     ]
     assert len(expected) > 5
     assert_allclose(distances(model.fit_transform(sets)), expected, rtol=1e-10)
+
+
+def test_fitted_attributes_that_do_not_fit_are_refused(sets):
+    model = SlicedWassersteinEmbedding(5, n_quantiles=7, random_state=0).fit(sets)
+    for name in ["projections_", "reference_"]:
+        value = getattr(model, name)
+        for wrong in [value[:-1], value[0], value * np.nan, None]:
+            setattr(model, name, wrong)
+            with pytest.raises((TypeError, ValueError), match=name):
+                model.transform(sets)
+        setattr(model, name, value)
+    model.projections_ = model.projections_[:, :-1]
+    with pytest.raises(ValueError, match="reference_"):
+        model.transform(sets)
