@@ -30,6 +30,14 @@ def windows_of(sets, filter_size, padding):
     return sets if filter_size == 1 else WindowedSets(sets, filter_size, padding)
 
 
+def filter_windows(offsets, filter_size, padding):
+    """Return the windows of sets whose rows start at these offsets, as `Windows`."""
+    lengths, front = np.diff(offsets), (filter_size - 1) // 2
+    if padding == "valid":
+        lengths, front = np.maximum(lengths - filter_size + 1, 1), 0
+    return Windows(offsets, offsets_of(lengths), filter_size, front)
+
+
 def subsampling_windows(offsets, subsampling):
     """Return the rows that subsampling averages, and the Gaussian filter it does so with.
 
@@ -114,6 +122,30 @@ class Windows:
             means[batch] = np.einsum("wt,wtc->wc", weights, taken)
         return means
 
+    def share_out(self, columns, taps):
+        """Share values of windows out to the real rows of each: `means`, transposed.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_windows, n_columns)
+        taps : ndarray of shape (size,)
+            Weights of the rows of a window.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_columns)
+        """
+        shares = np.zeros((self.row_offsets[-1], columns.shape[1]))
+        for batch in gen_batches(len(columns), max(1, _MAX_TAKEN // self.size)):
+            rows, real = self.rows(np.arange(batch.start, batch.stop))
+            weights = np.where(real, taps, 0.0)
+            weights /= weights.sum(axis=1, keepdims=True)
+            for row, is_real, weight in zip(rows.T, real.T, weights.T):
+                # The same row of different windows: no row of the sets comes twice.
+                part = columns[batch][is_real] * weight[is_real, np.newaxis]
+                shares[row[is_real]] += part
+        return shares
+
 
 class WindowedSets:
     """Sets whose elements are windows of the rows of other sets, made when asked for.
@@ -134,10 +166,7 @@ class WindowedSets:
 
     def __init__(self, sets, filter_size, padding):
         self._sets, self._filter_size, self._padding = sets, filter_size, padding
-        lengths, front = sets.lengths, (filter_size - 1) // 2
-        if padding == "valid":
-            lengths, front = np.maximum(lengths - filter_size + 1, 1), 0
-        self._windows = Windows(sets.offsets, offsets_of(lengths), filter_size, front)
+        self._windows = filter_windows(sets.offsets, filter_size, padding)
         self._taps = np.ones(filter_size)
         self.values = _WindowValues(sets.values, self._windows)
 

@@ -1,0 +1,538 @@
+"""Pictures of a model: what its supports stand for, and how its fit has converged."""
+
+import numpy as np
+
+from otk_sklearn._drawing import (
+    DIVERGING,
+    SEQUENTIAL,
+    SupportColors,
+    axes_for,
+    check_columns,
+    check_names,
+    check_reference,
+    feature_names_of,
+    name_ticks,
+    order_by_similarity,
+    pyplot,
+)
+from otk_sklearn._steps import parts_of
+from otk_sklearn._validation import as_sets
+from otk_sklearn.inspection import nearest_elements
+
+# Elements that are drawn behind the nearest ones.
+_MAX_BACKGROUND = 2000
+
+
+class SupportsDisplay:
+    """What each support stands for: the elements of a collection that are nearest to it.
+
+    It is recommended to use `SupportsDisplay.from_estimator` to create a display. All
+    parameters are stored as attributes.
+
+    Parameters
+    ----------
+    similarity : ndarray of shape (n_supports, n_elements)
+        That between supports and their nearest elements, the most similar ones first.
+    set_index, start, stop : ndarray of int of shape (n_supports, n_elements)
+        The elements are rows `start` to before `stop` of set `set_index`.
+    kind : {"text", "features", "points"}, default="text"
+        What is drawn:
+
+        - "text": a row of texts for each support, on the colour of their similarity;
+        - "features": a heat map of the mean features of the elements nearest to each
+          support;
+        - "points": nearest elements at their coordinates, in the colour of the support,
+          with its number among them, before a background of other elements.
+    texts : ndarray of str of shape (n_supports, n_elements), default=None
+        Names of the nearest elements, for "text".
+    values : ndarray of shape (n_supports, n_elements, n_features), default=None
+        Of the nearest elements: their features for "features", in standard deviations from
+        the mean of all elements, or coordinates for "points". Of a window, the mean of its
+        rows.
+    feature_names : sequence of str of length n_features, default=None
+        Names of the values.
+    background : ndarray of shape (n_background, 2), default=None
+        Coordinates of other elements, for "points".
+    support_order : ndarray of int of shape (n_supports,), default=None
+        Place of each support on the scale of colours that more than ten of them have. None
+        means in the order of their numbers.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage or None
+        Similarities, or features.
+    text_ : ndarray of Text, or None
+        Of shape (n_supports, n_elements) for "text", (n_supports,) for "points".
+    points_ : matplotlib PathCollection or None
+    key_ : matplotlib Colorbar or Legend or None
+        What explains the colours.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    otk_sklearn.inspection.nearest_elements : The elements, and where they are.
+    TransportPlanDisplay : What supports take of one set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.display import SupportsDisplay
+    >>> words = ["GLFDIVKKVV", "KWKLFKKIEK", "GIGKFLHSAKKF"]
+    >>> X = [np.array([[ord(letter) % 5, ord(letter) % 7] for letter in w]) for w in words]
+    >>> embedding = OTKEmbedding(3, n_components=4, filter_size=2, random_state=0).fit(X)
+    >>> display = SupportsDisplay.from_estimator(
+    ...     embedding, X, n_elements=2, element_names=words
+    ... )
+    >>> display.texts.shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        similarity,
+        set_index,
+        start,
+        stop,
+        *,
+        kind="text",
+        texts=None,
+        values=None,
+        feature_names=None,
+        background=None,
+        support_order=None,
+    ):
+        self.similarity = similarity
+        self.set_index = set_index
+        self.start = start
+        self.stop = stop
+        self.kind = kind
+        self.texts = texts
+        self.values = values
+        self.feature_names = feature_names
+        self.background = background
+        self.support_order = support_order
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        n_elements=5,
+        kind="auto",
+        columns=None,
+        element_names=None,
+        reference=0,
+        ax=None,
+        colorbar=True,
+    ):
+        """Draw the elements of a collection that are nearest to the supports of a model.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or
+            search with one.
+        X : sets
+            As for the estimator. Elements are drawn as they are here, whatever steps do to
+            them in front of the embedding.
+        n_elements : int, default=5
+            How many distinct elements to show of each support.
+        kind : {"auto", "text", "features", "points"}, default="auto"
+            As above. "auto" is "points" if `columns` are given, "text" if `element_names`
+            are, "points" for elements of two features, and otherwise "features".
+        columns : pair of int or str, default=None
+            The two features that are a point's horizontal and vertical coordinate. None
+            means the first two.
+        element_names : sequence of n_sets str or sequences of str, default=None
+            Names of the elements of each set; the letters of a string.
+        reference : int, default=0
+            Reference whose supports are drawn.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
+
+        Returns
+        -------
+        SupportsDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If names or columns don't fit the elements.
+        """
+        pyplot(cls.__name__)
+        parts = parts_of(estimator)
+        references = parts.embedding.references_
+        check_reference(reference, references)
+        rows = as_sets(X, explain_rows=False)
+        kind = _kind(kind, columns, element_names, rows.n_features)
+        element_names = _check_names_of_sets(kind, element_names, rows)
+        names = feature_names_of(parts, rows.n_features)
+        if kind == "points":
+            columns = check_columns(columns, names)
+        nearest = nearest_elements(estimator, X, n_elements)
+        nearest = {name: array[reference] for name, array in nearest.items()}
+        of_kind = {
+            "kind": kind,
+            "support_order": order_by_similarity(references[reference]),
+        }
+        if kind == "text":
+            of_kind["texts"] = _texts(nearest, element_names)
+        elif kind == "features":
+            spread = rows.values.std(axis=0)
+            means = _means(nearest, rows) - rows.values.mean(axis=0)
+            of_kind["values"] = means / np.where(spread > 0, spread, 1)
+            of_kind["feature_names"] = names
+        else:
+            step = -(-len(rows.values) // _MAX_BACKGROUND)
+            of_kind["values"] = _means(nearest, rows)[..., columns]
+            of_kind["feature_names"] = [names[i] for i in columns]
+            of_kind["background"] = rows.values[::step, columns]
+        return cls(**nearest, **of_kind).plot(ax, colorbar=colorbar)
+
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
+
+        Returns
+        -------
+        self : object
+        """
+        n_supports, n_elements = self.similarity.shape
+        width, height = 6.4, 4.8
+        if self.kind == "text":
+            longest = max(len(text) for text in self.texts.flat)
+            width = np.clip(2.2 + n_elements * (0.3 + 0.1 * longest), 4.0, 14.0)
+        if self.kind != "points":
+            height = np.clip(1.2 + 0.22 * n_supports, 2.4, 12.0)
+        self.ax_ = axes_for(self, ax, (width, height))
+        self.figure_ = self.ax_.figure
+        self.im_ = self.text_ = self.points_ = self.key_ = None
+        draw = {
+            "text": self._draw_texts,
+            "features": self._draw_features,
+            "points": self._draw_points,
+        }
+        draw[self.kind](colorbar)
+        return self
+
+    def _draw_texts(self, colorbar):
+        n_supports, n_elements = self.similarity.shape
+        self.im_ = self.ax_.imshow(self.similarity, aspect="auto", cmap=SEQUENTIAL)
+        self.text_ = np.empty(self.similarity.shape, object)
+        for (j, i), text in np.ndenumerate(self.texts):
+            dark = self.im_.norm(self.similarity[j, i]) < 0.5
+            self.text_[j, i] = self.ax_.text(
+                i,
+                j,
+                text,
+                ha="center",
+                va="center",
+                family="monospace",
+                color="white" if dark else "black",
+            )
+        name_ticks(self.ax_.xaxis, [str(i + 1) for i in range(n_elements)])
+        name_ticks(self.ax_.yaxis, [str(j) for j in range(n_supports)])
+        self.ax_.set(xlabel="nearest elements", ylabel="support")
+        if colorbar:
+            self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="similarity")
+
+    def _draw_features(self, colorbar):
+        means = self.values.mean(axis=1)
+        largest = np.abs(means).max() or 1.0
+        self.im_ = self.ax_.imshow(
+            means,
+            aspect="auto",
+            interpolation="nearest",
+            cmap=DIVERGING,
+            vmin=-largest,
+            vmax=largest,
+        )
+        n_supports, n_features = means.shape
+        names = self.feature_names or [str(i) for i in range(n_features)]
+        name_ticks(self.ax_.xaxis, names, rotation=90)
+        name_ticks(self.ax_.yaxis, [str(j) for j in range(n_supports)])
+        self.ax_.set_ylabel("support")
+        if colorbar:
+            label = "mean of the nearest,\nin standard deviations"
+            self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=label)
+
+    def _draw_points(self, colorbar):
+        from matplotlib import patheffects
+
+        halo = [patheffects.withStroke(linewidth=3, foreground="white")]
+        order = self.support_order
+        n_supports, n_elements, _ = self.values.shape
+        colors = SupportColors(np.arange(n_supports) if order is None else order)
+        if self.background is not None:
+            self.ax_.scatter(*self.background.T, s=4, color="0.85", zorder=0)
+        self.points_ = self.ax_.scatter(
+            *self.values.reshape(-1, 2).T,
+            s=30,
+            c=np.repeat(colors.rgba, n_elements, axis=0),
+        )
+        self.text_ = np.empty(n_supports, object)
+        for j, place in enumerate(self.values.mean(axis=1)):
+            self.text_[j] = self.ax_.text(
+                *place, str(j), ha="center", va="center", path_effects=halo
+            )
+        horizontal, vertical = self.feature_names or ("", "")
+        self.ax_.set(xlabel=horizontal, ylabel=vertical)
+        if colorbar:
+            self.key_ = colors.add_key(self.ax_)
+
+
+class ConvergenceDisplay:
+    """How the fit of a model, or the plans of sets, have converged.
+
+    It is recommended to use `ConvergenceDisplay.from_estimator` to create a display. All
+    parameters are stored as attributes. One of `objective_history`, `loss_curve` and
+    `residual` is drawn.
+
+    Parameters
+    ----------
+    objective_history : array-like of shape (n_iter,), default=None
+        Mean similarity between sets and references in the iterations of learning these.
+    loss_curve : array-like of shape (n_epochs,), default=None
+        Loss after each epoch of training.
+    validation_scores : array-like of shape (n_epochs,), default=None
+        Scores of the sets held out, drawn with the loss.
+    n_iter : ndarray of int of shape (n_sets, n_references), default=None
+        Sinkhorn's iterations for each set, drawn with the residual.
+    residual : ndarray of shape (n_sets, n_references), default=None
+        The errors of plans that these iterations have left.
+    tol : float, default=None
+        The tolerance of these errors.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D or None
+        The history, or the loss.
+    score_line_ : matplotlib Line2D or None
+        The validation scores.
+    points_ : matplotlib PathCollection or None
+        Iterations and residuals.
+    tol_line_ : matplotlib Line2D or None
+    ax_ : matplotlib Axes
+    score_ax_ : matplotlib Axes or None
+        Those of the validation scores, with an axis of their own.
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    otk_sklearn.OTKEmbedding.sinkhorn_diagnostics : Iterations and residuals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.display import ConvergenceDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50)]
+    >>> embedding = OTKEmbedding(4, n_components=8, random_state=0).fit(X)
+    >>> display = ConvergenceDisplay.from_estimator(embedding, X)
+    >>> display.n_iter.shape
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        *,
+        objective_history=None,
+        loss_curve=None,
+        validation_scores=None,
+        n_iter=None,
+        residual=None,
+        tol=None,
+    ):
+        self.objective_history = objective_history
+        self.loss_curve = loss_curve
+        self.validation_scores = validation_scores
+        self.n_iter = n_iter
+        self.residual = residual
+        self.tol = tol
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, *, ax=None):
+        """Draw how a fitted model, or the plans of sets, have converged.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or
+            search with one.
+        X : sets, default=None
+            With sets, Sinkhorn's iterations and residuals for them are drawn. Without, the
+            loss and validation scores of a classifier or regressor, or the objective of an
+            embedding's references.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        ConvergenceDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there was nothing to iterate.
+        """
+        pyplot(cls.__name__)
+        parts = parts_of(estimator)
+        embedding = parts.embedding
+        if X is not None:
+            if embedding.solver != "sinkhorn":
+                raise ValueError(
+                    f"solver is {embedding.solver!r}, which doesn't iterate; expected "
+                    "'sinkhorn', or X=None."
+                )
+            for _, step in parts.before:
+                X = step.transform(X)
+            found = embedding.sinkhorn_diagnostics(X)
+            display = cls(n_iter=found.n_iter, residual=found.residual, tol=embedding.tol)
+        elif hasattr(parts.owner, "loss_curve_"):
+            owner = parts.owner
+            display = cls(
+                loss_curve=owner.loss_curve_, validation_scores=owner.validation_scores_
+            )
+        else:
+            display = cls(objective_history=embedding.objective_history_)
+        if len(display._iterates()) == 0:
+            raise ValueError(
+                "Nothing was iterated in this fit: references learned from elements have "
+                "no history, nor has a model of which nothing but the linear head was "
+                "trained; hand over X to see Sinkhorn's iterations."
+            )
+        return display.plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        self : object
+        """
+        self.ax_ = axes_for(self, ax, (6.4, 4.0))
+        self.figure_ = self.ax_.figure
+        self.line_ = self.score_line_ = self.points_ = self.tol_line_ = None
+        self.score_ax_ = None
+        if self.residual is not None:
+            self._draw_residuals()
+        else:
+            self._draw_history()
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        return self
+
+    def _iterates(self):
+        """What is drawn."""
+        drawn = self.residual, self.loss_curve, self.objective_history
+        return next((values for values in drawn if values is not None), ())
+
+    def _draw_residuals(self):
+        self.points_ = self.ax_.scatter(
+            self.n_iter.ravel(), self.residual.ravel(), s=12, alpha=0.5, color=_BLUE
+        )
+        self.ax_.set(xlabel="Sinkhorn iterations", ylabel="error of the plan")
+        if (self.residual > 0).any():
+            self.ax_.set_yscale("log", nonpositive="clip")
+        if self.tol:
+            self.tol_line_ = self.ax_.axhline(self.tol, color=_RED, ls="--", label="tol")
+            self.ax_.legend(loc="best")
+
+    def _draw_history(self):
+        values = self._iterates()
+        is_loss = self.loss_curve is not None
+        iterations = np.arange(1, len(values) + 1)
+        label = "loss" if is_loss else "objective"
+        (self.line_,) = self.ax_.plot(
+            iterations, values, color=_BLUE, marker=".", label=label
+        )
+        self.ax_.set(
+            xlabel="epoch" if is_loss else "iteration of reference learning",
+            ylabel="loss" if is_loss else "mean similarity to the nearest reference",
+        )
+        if is_loss and self.validation_scores:
+            self.score_ax_ = self.ax_.twinx()
+            (self.score_line_,) = self.score_ax_.plot(
+                np.arange(1, len(self.validation_scores) + 1),
+                self.validation_scores,
+                color=_RED,
+                marker=".",
+                label="validation score",
+            )
+            self.score_ax_.set_ylabel("validation score")
+            self.ax_.legend(handles=[self.line_, self.score_line_], loc="center right")
+
+
+# Of the same colour-blind-safe cycle as supports.
+_BLUE, _RED = "#3f90da", "#bd1f01"
+
+
+def _kind(kind, columns, element_names, n_features):
+    kinds = ("auto", "text", "features", "points")
+    if kind not in kinds:
+        raise ValueError(f"kind is {kind!r}; expected one of {list(kinds)}.")
+    if kind != "auto":
+        return kind
+    if columns is not None:
+        return "points"
+    if element_names is not None:
+        return "text"
+    return "points" if n_features == 2 else "features"
+
+
+def _check_names_of_sets(kind, element_names, rows):
+    """Return the names of the elements of each set, or None where they play no part."""
+    if kind != "text":
+        return None
+    if element_names is None:
+        raise ValueError("kind is 'text', which draws element_names; expected some.")
+    if len(element_names) != len(rows):
+        raise ValueError(
+            f"element_names is given for {len(element_names)} of {len(rows)} sets."
+        )
+    return [
+        check_names(names, length, f" of set {i}")
+        for i, (names, length) in enumerate(zip(element_names, rows.lengths))
+    ]
+
+
+def _spans(nearest):
+    """Index of each nearest element, and its set and rows."""
+    for place, i in np.ndenumerate(nearest["set_index"]):
+        yield place, i, slice(nearest["start"][place], nearest["stop"][place])
+
+
+def _texts(nearest, element_names):
+    texts = np.empty(nearest["set_index"].shape, object)
+    letters = all(len(name) == 1 for names in element_names for name in names)
+    for place, i, rows in _spans(nearest):
+        texts[place] = ("" if letters else " ").join(element_names[i][rows])
+    return texts
+
+
+def _means(nearest, sets):
+    """Mean features of the rows of each nearest element."""
+    means = np.empty((*nearest["set_index"].shape, sets.n_features))
+    for place, i, rows in _spans(nearest):
+        means[place] = sets[i][rows].mean(axis=0)
+    return means

@@ -1,0 +1,489 @@
+"""Pictures of one set: its transport plan, and what its elements add to a decision."""
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from otk_sklearn._drawing import (
+    DIVERGING,
+    SEQUENTIAL,
+    SupportColors,
+    axes_for,
+    check_names,
+    check_reference,
+    feature_names_of,
+    grid_image,
+    name_ticks,
+    one_set,
+    order_by_similarity,
+    place_elements,
+    point_area,
+    pyplot,
+)
+from otk_sklearn._steps import parts_of
+from otk_sklearn._validation import as_sets
+from otk_sklearn.inspection import element_contributions, element_plans
+
+# Least and largest width and height of figures that grow with what is in them.
+_SIZES = (4.8, 3.2), (14.0, 8.0)
+
+
+class TransportPlanDisplay:
+    """The transport plan of one set.
+
+    It is recommended to use `TransportPlanDisplay.from_estimator` to create a display. All
+    parameters are stored as attributes.
+
+    Parameters
+    ----------
+    plan : ndarray of shape (n_elements, n_supports)
+        Mass that each element sends to each support.
+    kind : {"heatmap", "points", "grid"}, default="heatmap"
+        What is drawn:
+
+        - "heatmap": the plan, supports by elements;
+        - "points": elements at their coordinates, in the colour of the support that takes
+          most of their mass, the paler the smaller that part of it is. The area of a point
+          is the mass that it sends;
+        - "grid": as an image, in the same colours.
+    coordinates : ndarray of shape (n_elements, 2), default=None
+        Horizontal and vertical places of the elements, for "points" and "grid" (whose
+        vertical axis goes down).
+    coordinate_names : pair of str, default=None
+        Labels of the axes of "points" and "grid".
+    element_names : sequence of str of length n_elements, default=None
+        Labels of elements in the heat map. None numbers them.
+    support_order : ndarray of int of shape (n_supports,), default=None
+        Place of each support on the scale of colours that more than ten of them have. None
+        means in the order of their numbers.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage or None
+        The heat map or grid.
+    points_ : matplotlib PathCollection or None
+        The points.
+    key_ : matplotlib Colorbar or Legend or None
+        What explains the colours.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    otk_sklearn.inspection.element_plans : The plans.
+    SupportsDisplay : What each support stands for.
+    ImportanceDisplay : What each element adds to a decision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.display import TransportPlanDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 2)) for n in (20, 35)]
+    >>> embedding = OTKEmbedding(4, n_components=8, random_state=0).fit(X)
+    >>> display = TransportPlanDisplay.from_estimator(embedding, X, index=1)
+    >>> display.kind
+    'points'
+    """
+
+    def __init__(
+        self,
+        plan,
+        *,
+        kind="heatmap",
+        coordinates=None,
+        coordinate_names=None,
+        element_names=None,
+        support_order=None,
+    ):
+        self.plan = plan
+        self.kind = kind
+        self.coordinates = coordinates
+        self.coordinate_names = coordinate_names
+        self.element_names = element_names
+        self.support_order = support_order
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        index=None,
+        kind="auto",
+        columns=None,
+        element_names=None,
+        reference=0,
+        ax=None,
+        colorbar=True,
+    ):
+        """Draw the plan between a set and a reference of a fitted model.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or
+            search with one.
+        X : sets
+            As for the estimator. Elements are drawn as they are here, whatever steps do to
+            them in front of the embedding; windows share their mass among their rows.
+        index : int, default=None
+            The set of X to draw. None means that X holds only one.
+        kind : {"auto", "heatmap", "points", "grid"}, default="auto"
+            As above. "auto" is "points" if `columns` are given, "grid" for positions that
+            fill a grid, such as those of 4-D input, "points" for elements of two
+            features without names, and otherwise "heatmap".
+        columns : pair of int or str, default=None
+            The two features that are a point's horizontal and vertical coordinate. None
+            means the first two.
+        element_names : str or sequence of str of length n_elements, default=None
+            Names of the elements of this set; the letters of a string.
+        reference : int, default=0
+            Reference that the plan leads to.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
+
+        Returns
+        -------
+        TransportPlanDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If X holds several sets and `index` doesn't say which, or names or columns
+            don't fit the elements.
+        """
+        pyplot(cls.__name__)
+        parts = parts_of(estimator)
+        references = parts.embedding.references_
+        check_reference(reference, references)
+        X = one_set(X, index)
+        layout, names = _layout(parts, X, kind, columns, element_names, "heatmap")
+        display = cls(
+            element_plans(estimator, X)[0][reference],
+            **layout,
+            element_names=names,
+            support_order=order_by_similarity(references[reference]),
+        )
+        return display.plot(ax, colorbar=colorbar)
+
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
+
+        Returns
+        -------
+        self : object
+        """
+        n_elements, n_supports = self.plan.shape
+        size = (6.4, 4.8)
+        if self.kind == "heatmap":
+            size = np.clip([2 + 0.14 * n_elements, 1.5 + 0.14 * n_supports], *_SIZES)
+        self.ax_ = axes_for(self, ax, size)
+        self.figure_ = self.ax_.figure
+        self.im_ = self.points_ = self.key_ = None
+        if self.kind == "heatmap":
+            self._draw_heatmap(colorbar)
+        else:
+            self._draw_places(colorbar)
+        return self
+
+    def _draw_heatmap(self, colorbar):
+        n_elements, n_supports = self.plan.shape
+        self.im_ = self.ax_.imshow(
+            self.plan.T, aspect="auto", interpolation="nearest", cmap=SEQUENTIAL, vmin=0
+        )
+        name_ticks(self.ax_.xaxis, _names(self.element_names, n_elements), rotation=90)
+        name_ticks(self.ax_.yaxis, _names(None, n_supports))
+        self.ax_.set(xlabel="element", ylabel="support")
+        if colorbar:
+            self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="mass")
+
+    def _draw_places(self, colorbar):
+        order = self.support_order
+        colors = SupportColors(np.arange(self.plan.shape[1]) if order is None else order)
+        masses = self.plan.sum(axis=1)
+        largest = self.plan.max(axis=1)
+        part = largest / np.where(masses > 0, masses, 1)
+        edge = colors.rgba[self.plan.argmax(axis=1), :3]
+        face = 1 - part[:, np.newaxis] * (1 - edge)
+        if self.kind == "grid":
+            self.im_ = _draw_grid(self, face)
+        else:
+            area = point_area(len(masses)) * masses / masses.mean()
+            self.points_ = self.ax_.scatter(
+                *self.coordinates.T, s=area, c=face, edgecolors=edge
+            )
+            _label_axes(self)
+        if colorbar:
+            self.key_ = colors.add_key(self.ax_)
+
+
+class ImportanceDisplay:
+    """What the elements of one set add to the decision of a linear model.
+
+    It is recommended to use `ImportanceDisplay.from_estimator` to create a display. All
+    parameters are stored as attributes.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (n_elements,)
+        What each element adds.
+    constant : float, default=0.0
+        What the decision is without elements.
+    kind : {"bars", "points", "grid"}, default="bars"
+        What is drawn: a bar for each element, in their order; points at their coordinates;
+        or an image. Colours are centred at 0.
+    coordinates : ndarray of shape (n_elements, 2), default=None
+        Horizontal and vertical places of the elements, for "points" and "grid" (whose
+        vertical axis goes down).
+    coordinate_names : pair of str, default=None
+        Labels of the axes of "points" and "grid".
+    element_names : sequence of str of length n_elements, default=None
+        Labels of the bars. None numbers them.
+    target_name : str, default=None
+        What the elements speak for or against.
+
+    Attributes
+    ----------
+    bars_ : matplotlib BarContainer or None
+    im_ : matplotlib AxesImage or None
+        The grid.
+    points_ : matplotlib PathCollection or None
+    key_ : matplotlib Colorbar or None
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    otk_sklearn.inspection.element_contributions : The contributions, and their formula.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.display import ImportanceDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 4, 15)]
+    >>> model = make_pipeline(OTKEmbedding(4, n_components=8), LogisticRegression())
+    >>> model = model.fit(X, ["a", "b", "b", "a"])
+    >>> display = ImportanceDisplay.from_estimator(model, X, index=2, element_names="GLFD")
+    >>> display.target_name
+    'class b'
+    """
+
+    def __init__(
+        self,
+        contributions,
+        *,
+        constant=0.0,
+        kind="bars",
+        coordinates=None,
+        coordinate_names=None,
+        element_names=None,
+        target_name=None,
+    ):
+        self.contributions = contributions
+        self.constant = constant
+        self.kind = kind
+        self.coordinates = coordinates
+        self.coordinate_names = coordinate_names
+        self.element_names = element_names
+        self.target_name = target_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        index=None,
+        target=None,
+        kind="auto",
+        columns=None,
+        element_names=None,
+        ax=None,
+        colorbar=True,
+    ):
+        """Draw what the elements of a set add to the decision of a fitted model.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted Pipeline with an `OTKEmbedding` and a linear model, an `OTKClassifier`
+            or `OTKRegressor`, or a search, as for
+            :func:`~otk_sklearn.inspection.element_contributions`.
+        X : sets
+            As for the estimator. Elements are drawn as they are here, whatever steps do to
+            them in front of the embedding; windows share what they add among their rows.
+        index : int, default=None
+            The set of X to draw. None means that X holds only one.
+        target : class label or int, default=None
+            The class that elements speak for; of a regressor with several outputs, the
+            number of one. None means the second of two classes, the predicted one of
+            several, or output 0.
+        kind : {"auto", "bars", "points", "grid"}, default="auto"
+            As above. "auto" is "points" if `columns` are given, "grid" for positions that
+            fill a grid, such as those of 4-D input, "points" for elements of two
+            features without names, and otherwise "bars".
+        columns : pair of int or str, default=None
+            The two features that are a point's horizontal and vertical coordinate. None
+            means the first two.
+        element_names : str or sequence of str of length n_elements, default=None
+            Names of the elements of this set; the letters of a string.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours of "points" and "grid".
+
+        Returns
+        -------
+        ImportanceDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If X holds several sets and `index` doesn't say which; if names, columns or the
+            target don't fit; or if the model is not linear.
+        """
+        pyplot(cls.__name__)
+        parts = parts_of(estimator)
+        X = one_set(X, index)
+        layout, names = _layout(parts, X, kind, columns, element_names, "bars")
+        of_outputs = element_contributions(estimator, X)
+        contributions = of_outputs.contributions[0]
+        scores = contributions.sum(axis=0) + of_outputs.constant
+        output, sign, target_name = _target(estimator, scores, target)
+        display = cls(
+            sign * contributions[:, output],
+            constant=float(sign * of_outputs.constant[output]),
+            **layout,
+            element_names=names,
+            target_name=target_name,
+        )
+        return display.plot(ax, colorbar=colorbar)
+
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours of "points" and "grid".
+
+        Returns
+        -------
+        self : object
+        """
+        size = (6.4, 4.8)
+        if self.kind == "bars":
+            size = np.clip(2 + 0.14 * len(self.contributions), *_SIZES)[0], 3.2
+        self.ax_ = axes_for(self, ax, size)
+        self.figure_ = self.ax_.figure
+        self.bars_ = self.im_ = self.points_ = self.key_ = None
+        largest = np.abs(self.contributions).max() or 1.0
+        scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
+        what = "contribution"
+        if self.target_name is not None:
+            what += f" to {self.target_name}"
+        if self.kind == "bars":
+            self._draw_bars(what)
+        elif self.kind == "grid":
+            self.im_ = _draw_grid(self, self.contributions, **scale)
+        else:
+            area = point_area(len(self.contributions))
+            self.points_ = self.ax_.scatter(
+                *self.coordinates.T,
+                s=area,
+                c=self.contributions,
+                edgecolors="0.4",
+                linewidths=0.5,
+                **scale,
+            )
+            _label_axes(self)
+        if colorbar and self.kind != "bars":
+            drawn = self.points_ if self.im_ is None else self.im_
+            self.key_ = self.figure_.colorbar(drawn, ax=self.ax_, label=what)
+        total = self.contributions.sum()
+        self.ax_.set_title(
+            f"decision {total + self.constant:+.3g}: elements {total:+.3g}, "
+            f"constant {self.constant:+.3g}",
+            fontsize="medium",
+        )
+        return self
+
+    def _draw_bars(self, what):
+        from matplotlib import colormaps
+
+        low, high = colormaps[DIVERGING](0.1), colormaps[DIVERGING](0.9)
+        n_elements = len(self.contributions)
+        colors = [high if c > 0 else low for c in self.contributions]
+        self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
+        self.ax_.axhline(0, color="0.4", linewidth=0.8)
+        self.ax_.set_xlim(-0.7, n_elements - 0.3)
+        name_ticks(self.ax_.xaxis, _names(self.element_names, n_elements), rotation=90)
+        self.ax_.set(xlabel="element", ylabel=what)
+
+
+def _layout(parts, X, kind, columns, element_names, otherwise):
+    """Return kind, coordinates and their names, and those of the elements."""
+    rows = as_sets(X, explain_rows=False)
+    element_names = check_names(element_names, len(rows.values))
+    if kind == "auto" and columns is None and element_names is not None:
+        kind = otherwise
+    names = feature_names_of(parts, rows.n_features)
+    kind, coordinates, names = place_elements(rows, kind, columns, names, otherwise)
+    layout = {"kind": kind, "coordinates": coordinates, "coordinate_names": names}
+    return layout, element_names
+
+
+def _names(names, n):
+    return [str(i) for i in range(n)] if names is None else names
+
+
+def _draw_grid(display, values, **scale):
+    image = grid_image(display.coordinates, values)
+    _label_axes(display)
+    return display.ax_.imshow(image, interpolation="nearest", **scale)
+
+
+def _label_axes(display):
+    horizontal, vertical = display.coordinate_names or ("", "")
+    display.ax_.set(xlabel=horizontal, ylabel=vertical)
+
+
+def _target(estimator, scores, target):
+    """Return the output that is asked for, its sign, and what to call it."""
+    if is_regressor(estimator):
+        target = 0 if target is None else target
+        if target not in range(len(scores)):
+            raise ValueError(
+                f"target is {target!r}; expected 0 to {len(scores) - 1}, an output."
+            )
+        name = "the prediction"
+        return target, 1, name if len(scores) == 1 else f"{name} of output {target}"
+    classes = list(estimator.classes_)
+    if target is None:
+        target = classes[-1] if len(scores) == 1 else classes[int(scores.argmax())]
+    if target not in classes:
+        raise ValueError(f"target is {target!r}; expected one of the classes {classes}.")
+    output, name = classes.index(target), f"class {target}"
+    if len(scores) > 1:
+        return output, 1, name
+    return 0, 1 if output == len(classes) - 1 else -1, name
