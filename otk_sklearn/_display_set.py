@@ -130,9 +130,9 @@ class TransportPlanDisplay:
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         kind : {"auto", "heatmap", "points", "grid"}, default="auto"
-            As above. "auto" is "points" if `columns` are given, "grid" for positions that
-            fill a grid, such as those of 4-D input, "points" for elements of two
-            features without names, and otherwise "heatmap".
+            As above. "auto" is "points" if `columns` are given, "heatmap" if
+            `element_names` are, "grid" for positions that fill a grid, such as those of
+            4-D input, "points" for elements of two features, and otherwise "heatmap".
         columns : pair of int or str, default=None
             The two features that are a point's horizontal and vertical coordinate. None
             means the first two.
@@ -148,6 +148,7 @@ class TransportPlanDisplay:
         Returns
         -------
         TransportPlanDisplay
+            What is drawn, and the data of it.
 
         Raises
         ------
@@ -183,7 +184,8 @@ class TransportPlanDisplay:
 
         Returns
         -------
-        self : object
+        TransportPlanDisplay
+            Itself, with what is drawn as attributes.
         """
         n_elements, n_supports = self.plan.shape
         size = (6.4, 4.8)
@@ -335,9 +337,9 @@ class ImportanceDisplay:
             number of one. None means the second of two classes, the predicted one of
             several, or output 0.
         kind : {"auto", "bars", "points", "grid"}, default="auto"
-            As above. "auto" is "points" if `columns` are given, "grid" for positions that
-            fill a grid, such as those of 4-D input, "points" for elements of two
-            features without names, and otherwise "bars".
+            As above. "auto" is "points" if `columns` are given, "bars" if
+            `element_names` are, "grid" for positions that fill a grid, such as those of
+            4-D input, "points" for elements of two features, and otherwise "bars".
         columns : pair of int or str, default=None
             The two features that are a point's horizontal and vertical coordinate. None
             means the first two.
@@ -351,6 +353,7 @@ class ImportanceDisplay:
         Returns
         -------
         ImportanceDisplay
+            What is drawn, and the data of it.
 
         Raises
         ------
@@ -389,7 +392,8 @@ class ImportanceDisplay:
 
         Returns
         -------
-        self : object
+        ImportanceDisplay
+            Itself, with what is drawn as attributes.
         """
         size = (6.4, 4.8)
         if self.kind == "bars":
@@ -445,10 +449,10 @@ def _layout(parts, X, kind, columns, element_names, otherwise):
     """Return kind, coordinates and their names, and those of the elements."""
     rows = as_sets(X, explain_rows=False)
     element_names = check_names(element_names, len(rows.values))
-    if kind == "auto" and columns is None and element_names is not None:
-        kind = otherwise
     names = feature_names_of(parts, rows.n_features)
-    kind, coordinates, names = place_elements(rows, kind, columns, names, otherwise)
+    kind, coordinates, names = place_elements(
+        rows, kind, columns, names, element_names is not None, otherwise
+    )
     layout = {"kind": kind, "coordinates": coordinates, "coordinate_names": names}
     return layout, element_names
 

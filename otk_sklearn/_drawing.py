@@ -69,12 +69,11 @@ def check_reference(reference, references):
 
 def feature_names_of(parts, n_features):
     """Names of the features of elements as they are handed over to a model."""
-    first = parts.before[0][1] if parts.before else parts.owner
-    names = getattr(first, "feature_names_in_", None)
+    names = getattr(parts.first, "feature_names_in_", None)
     return [f"feature {i}" for i in range(n_features)] if names is None else list(names)
 
 
-def place_elements(rows, kind, columns, names, otherwise):
+def place_elements(rows, kind, columns, names, are_named, otherwise):
     """Decide on the kind of picture, and where elements are in it.
 
     Parameters
@@ -87,6 +86,8 @@ def place_elements(rows, kind, columns, names, otherwise):
         Features that are coordinates.
     names : list of str
         Those of the features.
+    are_named : bool
+        Whether elements have names.
     otherwise : str
         Kind without places.
 
@@ -104,9 +105,9 @@ def place_elements(rows, kind, columns, names, otherwise):
         kind = otherwise
         if columns is not None:
             kind = "points"
-        elif _on_grid(rows.positions):
+        elif not are_named and _on_grid(rows.positions):
             kind = "grid"
-        elif rows.n_features == 2:
+        elif not are_named and rows.n_features == 2:
             kind = "points"
     if kind == "grid":
         if rows.positions is None or rows.positions.shape[1] != 2:

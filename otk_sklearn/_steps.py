@@ -21,17 +21,24 @@ class Parts(NamedTuple):
     before : list of (name, estimator)
         Steps from sets to sets.
     embedding : OTKEmbedding
-    owner : estimator
-        What the user knows the embedding as: itself, or the `OTKClassifier` or
-        `OTKRegressor` that has trained it.
     after : list of (name, estimator)
-        Steps from embeddings on. The last one may predict.
+        The step that the embedding is, or is of (an `OTKClassifier` or `OTKRegressor`), and
+        those that come after it. The last one may predict.
     """
 
     before: list
     embedding: OTKEmbedding
-    owner: object
     after: list
+
+    @property
+    def owner(self):
+        """The step that the embedding is, or is of."""
+        return self.after[0][1]
+
+    @property
+    def first(self):
+        """The step that sets are handed over to."""
+        return (self.before + self.after)[0][1]
 
 
 def parts_of(estimator):
@@ -42,11 +49,12 @@ def parts_of(estimator):
         if isinstance(step, (OTKEmbedding, SupervisedEmbedding)):
             check_is_fitted(step)
             embedding = getattr(step, "embedding_", step)
-            return Parts(steps[:i], embedding, step, steps[i + 1 :])
+            return Parts(steps[:i], embedding, steps[i:])
     raise ValueError(
-        f"estimator is a {type(estimator).__name__} of {[name for name, _ in steps]}; "
-        "expected an OTKEmbedding, OTKClassifier or OTKRegressor, or a Pipeline or fitted "
-        "search (with refit=True) that has one among its steps."
+        f"estimator is {type(estimator).__name__}, with the steps "
+        f"{[name for name, _ in steps]}; expected an OTKEmbedding, OTKClassifier or "
+        "OTKRegressor, or a Pipeline or fitted search (with refit=True) that has one among "
+        "its steps."
     )
 
 
@@ -128,8 +136,7 @@ def _windows_of_step(name, step, before, after):
         return [*windows, subsampling_windows(offsets, step.subsampling)]
     if not np.array_equal(before.offsets, after.offsets):
         raise ValueError(
-            f"step {name!r}, a {type(step).__name__}, changes the number of elements in "
-            "sets; expected steps that keep elements one to one, or a "
-            "ConvolutionalKernelLayer."
+            f"step {name!r} ({type(step).__name__}) changes the number of elements in sets; "
+            "expected steps that keep elements one to one, or a ConvolutionalKernelLayer."
         )
     return []

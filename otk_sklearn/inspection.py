@@ -216,21 +216,21 @@ def _linear_model(parts):
     coef : ndarray of shape (n_outputs, n_references * n_supports * n_components)
     constant : ndarray of shape (n_outputs,)
     """
-    *between, (name, model) = [("", parts.owner), *parts.after]
+    name, model = parts.after[-1]
     if not (hasattr(model, "coef_") and hasattr(model, "intercept_")):
         raise ValueError(
-            f"step {name!r}, a {type(model).__name__}, has no coef_ and intercept_; "
-            "expected a linear model after the embedding."
+            f"step {name!r} ({type(model).__name__}) has no coef_ and intercept_; expected "
+            "a linear model after the embedding."
         )
     coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
     constant = np.zeros(len(coef)) + model.intercept_
-    for name, step in reversed(between[1:]):
+    for name, step in parts.after[-2:0:-1]:
         before = _carry_back(step, coef)
         if before is None:
             raise ValueError(
-                f"step {name!r}, a {type(step).__name__}, is not known to be affine, so "
-                "that coefficients can't be carried back through it; expected scalers, PCA "
-                "or feature selection between the embedding and the model."
+                f"step {name!r} ({type(step).__name__}) is not known to be affine, so that "
+                "coefficients can't be carried back through it; expected scalers, PCA or "
+                "feature selection between the embedding and the model."
             )
         coef, added = before
         constant = constant + added

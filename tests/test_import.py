@@ -7,7 +7,7 @@ import sys
 def test_import_compiles_nothing_and_imports_no_optional_package():
     code = """
 import sys, numba.core.registry
-from otk_sklearn import _compiled, _kernels, _scaling
+from otk_sklearn import _compiled, _kernels, _scaling, display
 dispatcher = numba.core.registry.CPUDispatcher
 compiled = [f for m in (_compiled, _kernels, _scaling)
             for f in vars(m).values() if isinstance(f, dispatcher)]
