@@ -136,7 +136,7 @@ def _windows_of_step(name, step, before, after):
         return [*windows, subsampling_windows(offsets, step.subsampling)]
     if not np.array_equal(before.offsets, after.offsets):
         raise ValueError(
-            f"step {name!r} ({type(step).__name__}) changes the number of elements in sets; "
+            f"step {name!r} ({type(step).__name__}) changes how many elements sets have; "
             "expected steps that keep elements one to one, or a ConvolutionalKernelLayer."
         )
     return []

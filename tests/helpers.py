@@ -102,6 +102,12 @@ def plain_embedding(model, elements, masses=None, positions=None, supports=None)
 
     With `position`, positions of elements and supports are needed.
     """
+    psi, plans = plain_match(model, elements, masses, positions, supports)
+    return np.ravel([plan.shape[1] * plan.T @ psi for plan in plans])
+
+
+def plain_match(model, elements, masses=None, positions=None, supports=None):
+    """Features of the elements of one set, and its plans, of shape (q, n, p)."""
     if masses is None:
         masses = np.full(len(elements), 1 / len(elements))
     psi = plain_features(
@@ -110,7 +116,7 @@ def plain_embedding(model, elements, masses=None, positions=None, supports=None)
     held = 1.0
     if model.position is not None:
         held = plain_filter(model.position, model.position_sigma, positions, supports)
-    blocks = []
+    plans = []
     for reference in model.references_:
         similarities = held * (psi @ reference.T)
         if model.relaxation is not None:
@@ -123,5 +129,5 @@ def plain_embedding(model, elements, masses=None, positions=None, supports=None)
             relaxation=model.relaxation,
             max_iter=model.max_iter,
         )
-        blocks.append(len(reference) * (held * plan).T @ psi)
-    return np.ravel(blocks)
+        plans.append(held * plan)
+    return psi, np.array(plans)
