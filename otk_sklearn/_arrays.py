@@ -22,9 +22,25 @@ def as_unmasked(x, name):
     return np.asarray(array)
 
 
+def _nullable_as_floats(x):
+    """pandas' nullable numbers as floats, NaN for NA; anything else as it is.
+
+    NumPy would make objects of them.
+    """
+    if not hasattr(x, "isna"):
+        return x
+    given = np.ravel(np.array(x.dtypes, dtype=object))
+    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in given]
+    is_nullable = any(hasattr(dtype, "numpy_dtype") for dtype in given)
+    if not is_nullable or any(dtype.kind not in "fiub" for dtype in dtypes):
+        return x
+    single = all(dtype == np.float32 for dtype in dtypes)
+    return x.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
+
+
 def check_numbers(array, name):
     """Return an array of real numbers (or of objects that may be), as it is."""
-    array = as_unmasked(array, name)
+    array = as_unmasked(_nullable_as_floats(array), name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
@@ -47,7 +63,7 @@ def as_floats(array, name):
 def check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
     # A plain array first: subclasses and objects may say of their shape what they like.
-    array = as_unmasked(elements, name)
+    array = as_unmasked(_nullable_as_floats(elements), name)
     if array.shape == (0,):
         raise ValueError(f"{name} is empty; expected at least one element.")
     if array.ndim != 2:

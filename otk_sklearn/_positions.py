@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
-from otk_sklearn._sets import locate
+from otk_sklearn._packing import locate
 
 # Elements whose filter is computed at a time.
 _MAX_FILTERED = 2**13

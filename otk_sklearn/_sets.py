@@ -1,20 +1,28 @@
 """`SetCollection`: sets packed into one array.
 
-This is the gate: what passes here has proved offsets, shapes, one dtype and one memory
-order, and the compiled kernels rely on it without looking again.
+This is the gate: what passes the constructor has proved offsets, shapes, one dtype and one
+memory order, and the compiled kernels rely on it without looking again.
 """
 
 import itertools
 
 import numpy as np
 
-from otk_sklearn._arrays import (
-    as_array,
-    as_elements,
-    as_floats,
-    as_rows,
-    as_unmasked,
-    check_elements,
+from otk_sklearn._arrays import as_elements, as_rows
+from otk_sklearn._packing import (
+    group_rows,
+    join,
+    offsets_of,
+    pack,
+    read_lists,
+    rows_of_padded,
+)
+from otk_sklearn._proofs import (
+    check_offsets,
+    check_positions,
+    check_weights,
+    frozen,
+    read_only,
 )
 
 
@@ -71,20 +79,20 @@ class SetCollection:
     def __init__(self, values, offsets, *, weights=None, positions=None):
         self._values = as_elements(values).view()
         self._values.flags.writeable = False  # the caller's own array stays writeable
-        self._offsets = _check_offsets(offsets, len(self._values))
+        self._offsets = check_offsets(offsets, len(self._values))
         self._weights = self._positions = None
         if weights is not None:
-            self._weights = _check_weights(weights, self._offsets)
+            self._weights = check_weights(weights, self._offsets)
         if positions is not None:
-            self._positions = _check_positions(positions, self._offsets)
+            self._positions = check_positions(positions, self._offsets)
 
     @classmethod
     def _of_proved(cls, values, offsets, weights, positions):
         """A collection of parts of another one, which need no second proof."""
         sets = cls.__new__(cls)
-        sets._values, sets._offsets = _read_only(values.view()), _frozen(offsets)
-        sets._weights = None if weights is None else _read_only(weights)
-        sets._positions = None if positions is None else _read_only(positions)
+        sets._values, sets._offsets = read_only(values.view()), frozen(offsets)
+        sets._weights = None if weights is None else read_only(weights)
+        sets._positions = None if positions is None else read_only(positions)
         return sets
 
     @classmethod
@@ -94,7 +102,9 @@ class SetCollection:
         Parameters
         ----------
         sets : sequence of array-like of shape (n_elements_i, n_features)
-            Copied once, into one array. A SetCollection is returned as it is.
+            Copied once, into one array. A SetCollection is returned as it is. Arrays of
+            shape (n_features, n_elements_i), as aeon has them, are to be transposed:
+            `[x.T for x in X]`.
         weights : sequence of array-like of shape (n_elements_i,), default=None
         positions : sequence of array-like of shape (n_elements_i,) or \
                 (n_elements_i, n_axes), default=None
@@ -124,8 +134,8 @@ weights)
                 )
             return sets
         values, offsets = pack(sets, "sets")
-        weights = None if weights is None else _join(weights, offsets, "weights")
-        positions = None if positions is None else _join(positions, offsets, "positions")
+        weights = None if weights is None else join(weights, offsets, "weights")
+        positions = None if positions is None else join(positions, offsets, "positions")
         return cls(values, offsets, weights=weights, positions=positions)
 
     @classmethod
@@ -135,6 +145,7 @@ weights)
         Parameters
         ----------
         X : array-like of shape (n_sets, max_length, n_features)
+            As tslearn has it. Where time or elements come last, as in aeon, swap axes.
         lengths : array-like of int of shape (n_sets,), default=None
             The first `lengths[i]` rows of `X[i]` are its elements.
         mask : array-like of bool of shape (n_sets, max_length), default=None
@@ -150,6 +161,10 @@ weights)
         ValueError
             If both `lengths` and `mask` are given, shapes don't fit, or a set is empty.
 
+        See Also
+        --------
+        to_padded : The way back.
+
         Examples
         --------
         >>> import numpy as np
@@ -157,48 +172,41 @@ weights)
         >>> padded = np.arange(12.0).reshape(2, 3, 2)
         >>> SetCollection.from_padded(padded, lengths=[1, 3])
         SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
+
+        Rows of NaN are padding, as in tslearn:
+
+        >>> padded[0, 1:] = np.nan
+        >>> SetCollection.from_padded(padded).lengths
+        array([1, 3])
+
+        Channels come before time in aeon:
+
+        >>> channels_first = np.swapaxes(padded, 1, 2)
+        >>> SetCollection.from_padded(np.swapaxes(channels_first, 1, 2)).lengths
+        array([1, 3])
         """
-        X = as_array(X, "X")
-        if X.ndim != 3:
-            raise ValueError(
-                f"X has shape {X.shape}; expected (n_sets, max_length, n_features)."
-            )
-        X = as_floats(X, "X")
-        if lengths is not None and mask is not None:
-            raise ValueError("Both lengths and mask are given; expected at most one.")
-        if lengths is not None:
-            mask = _mask_from_lengths(lengths, X.shape)
-        elif mask is None:
-            mask = ~np.isnan(X).all(axis=2)
-        mask = as_unmasked(mask, "mask")
-        if mask.shape != X.shape[:2] or mask.dtype != bool:
-            raise ValueError(
-                f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
-                f"{X.shape[:2]}."
-            )
-        empty = np.flatnonzero(~mask.any(axis=1))
-        if len(empty):
-            raise ValueError(
-                f"set {empty[0]} of X is empty: all of its rows are padding; expected at "
-                "least one element."
-            )
+        X, mask = rows_of_padded(X, lengths, mask)
         return cls(X[mask], offsets_of(mask.sum(axis=1)))
 
     @classmethod
     def from_groups(cls, values, groups, *, weights=None, positions=None):
         """Make a set of the rows of each group of a long table.
 
-        Sets come in the order in which their groups first appear (that of
-        `pandas.unique(groups)`), and rows keep their order within a set.
+        Sets come in the order in which their groups first appear, that of
+        `pandas.unique(groups)`, and rows keep their order within a set. Where the rows of
+        every group are together, an array of floats is not copied.
 
         Parameters
         ----------
         values : array-like or DataFrame of shape (n_elements, n_features)
-        groups : array-like of shape (n_elements,)
-            The set that each row belongs to: any labels that can be sorted.
-        weights : array-like of shape (n_elements,), default=None
-        positions : array-like of shape (n_elements,) or (n_elements, n_axes), \
-                default=None
+            A DataFrame of pandas or polars must have features only. Missing numbers become
+            NaN. Names of columns are not kept.
+        groups : array-like or Series of shape (n_elements,)
+            The set that each row belongs to: any labels that can be sorted, or a
+            categorical.
+        weights : array-like or Series of shape (n_elements,), default=None
+        positions : array-like or DataFrame of shape (n_elements,) or \
+                (n_elements, n_axes), default=None
 
         Returns
         -------
@@ -211,18 +219,203 @@ weights)
 
         Examples
         --------
+        >>> import pandas as pd
         >>> from otk_sklearn import SetCollection
-        >>> sets = SetCollection.from_groups([[1], [2], [3]], ["b", "a", "b"])
-        >>> [elements.ravel().tolist() for elements in sets]
+        >>> table = pd.DataFrame(
+        ...     {"id": ["b", "a", "b"], "x": [1, 2, 3], "ill": [True, False, True]}
+        ... )
+        >>> X = SetCollection.from_groups(table[["x"]], table["id"])
+        >>> [elements.ravel().tolist() for elements in X]
         [[1.0, 3.0], [2.0]]
+
+        What is known of the groups is brought into the order of the sets likewise, here by
+        pandas (in polars, `group_by("id", maintain_order=True)`):
+
+        >>> y = table.groupby("id", sort=False)["ill"].first()
+        >>> y.index.tolist(), y.tolist()
+        (['b', 'a'], [True, False])
         """
         values = as_elements(values)
-        order, lengths = _group_rows(groups, len(values))
+        order, lengths = group_rows(groups, len(values))
         if weights is not None:
             weights = as_rows(weights, len(values), "weights")[order]
         if positions is not None:
             positions = as_rows(positions, len(values), "positions")[order]
         return cls(values[order], offsets_of(lengths), weights=weights, positions=positions)
+
+    @classmethod
+    def from_arrow(cls, array, *, weights=None, positions=None):
+        """Take the sets out of Arrow's lists: of pyarrow, Parquet, polars, DuckDB, ...
+
+        Needs pyarrow; `pip install "otk-sklearn[arrow]"`.
+
+        Parameters
+        ----------
+        array : array of lists, or table of such columns
+            Of pyarrow, or of any library with the Arrow PyCapsule interface. An array has
+            a list of elements for each set. Elements are lists of equal length, of fixed
+            size or not, structs of numbers, or numbers: sets with 1 feature. A table has
+            such an array for each feature (or several). Missing numbers become NaN.
+            float32 and float64 in lists of fixed size, and in one chunk, are not copied.
+        weights : array of lists of numbers, default=None
+            A list for each set, with a number for each of its elements.
+        positions : array of lists, or table of such columns, default=None
+            Likewise, with 1 or 2 numbers for each element.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+        ValueError
+            If these are no lists of numbers, lengths don't fit, or a set is empty, or it
+            or an element of it is missing.
+
+        See Also
+        --------
+        to_arrow : The way back.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from otk_sklearn import SetCollection
+        >>> table = pa.table({"x": [[0.0, 1.0], [2.0]], "y": [[3.0, 4.0], [5.0]]})
+        >>> SetCollection.from_arrow(table)[0]
+        array([[0., 3.],
+               [1., 4.]])
+        """
+        from otk_sklearn._arrow import read_arrow
+
+        values, offsets, *beside = read_lists(read_arrow, array, weights, positions)
+        return cls(values, offsets, weights=beside[0], positions=beside[1])
+
+    @classmethod
+    def from_awkward(cls, array, *, weights=None, positions=None):
+        """Take the sets out of an awkward array.
+
+        Needs awkward; `pip install "otk-sklearn[awkward]"`.
+
+        Parameters
+        ----------
+        array : awkward.Array of type `n_sets * var * n_features * number`
+            Elements may also be lists of equal length, `n_sets * var * var * number`,
+            records with a number for each feature, `n_sets * var * {x: number, y: number}`,
+            or numbers. A record of lists, `n_sets * {x: var * number, y: var * number}`,
+            is taken likewise. Missing numbers become NaN.
+            float32 and float64 side by side in memory are not copied.
+        weights : awkward.Array of type `n_sets * var * number`, default=None
+        positions : awkward.Array like `array`, default=None
+            With 1 or 2 numbers for each element.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ImportError
+            If awkward is not installed.
+        ValueError
+            If these are no lists of numbers, lengths don't fit, or a set is empty, or it
+            or an element of it is missing.
+
+        See Also
+        --------
+        to_awkward : The way back.
+
+        Examples
+        --------
+        >>> import awkward as ak
+        >>> from otk_sklearn import SetCollection
+        >>> array = ak.Array([[{"x": 0, "y": 3}, {"x": 1, "y": 4}], [{"x": 2, "y": 5}]])
+        >>> SetCollection.from_awkward(array)[0]
+        array([[0., 3.],
+               [1., 4.]])
+        """
+        from otk_sklearn._awkward import read_awkward
+
+        values, offsets, *beside = read_lists(read_awkward, array, weights, positions)
+        return cls(values, offsets, weights=beside[0], positions=beside[1])
+
+    def to_arrow(self):
+        """Return the elements as an Arrow array of lists, without a copy.
+
+        It goes into a table, and into Parquet, with whatever else is known of the sets.
+        Weights, which are not in it, make a column of their own:
+        `pyarrow.LargeListArray.from_arrays(sets.offsets, sets.weights)`.
+
+        Returns
+        -------
+        pyarrow.LargeListArray of lists of fixed size of shape (n_sets,)
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> array = SetCollection.from_sets([[[0, 1], [2, 3]], [[4, 5]]]).to_arrow()
+        >>> array.type
+        LargeListType(large_list<item: fixed_size_list<item: double>[2]>)
+        >>> SetCollection.from_arrow(array)[1]
+        array([[4., 5.]])
+        """
+        from otk_sklearn._arrow import write_arrow
+
+        return write_arrow(self)
+
+    def to_awkward(self):
+        """Return the elements as an awkward array, without a copy.
+
+        Weights, which are not in it, are `awkward.unflatten(sets.weights, sets.lengths)`.
+
+        Returns
+        -------
+        awkward.Array of type `n_sets * var * n_features * float`
+
+        Raises
+        ------
+        ImportError
+            If awkward is not installed.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> SetCollection.from_sets([[[0, 1], [2, 3]], [[4, 5]]]).to_awkward()
+        <Array [[[0, 1], [2, 3]], [[4, 5]]] type='2 * var * 2 * float64'>
+        """
+        from otk_sklearn._awkward import write_awkward
+
+        return write_awkward(self)
+
+    def to_padded(self, fill_value=np.nan):
+        """Return the elements as one array, padded to the longest set.
+
+        Parameters
+        ----------
+        fill_value : float, default=nan
+            What rows hold that are no elements.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, max_length, n_features)
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> SetCollection.from_sets([[[1], [2]], [[3]]]).to_padded(fill_value=0)[:, :, 0]
+        array([[1., 2.],
+               [3., 0.]])
+        """
+        is_element = np.arange(self.lengths.max(initial=0)) < self.lengths[:, np.newaxis]
+        padded = np.full((*is_element.shape, self.n_features), fill_value, self.dtype)
+        padded[is_element] = self._values
+        return padded
 
     @property
     def values(self):
@@ -354,11 +547,6 @@ def _rebuild(values, offsets, weights, positions):
     return SetCollection(values, offsets, weights=weights, positions=positions)
 
 
-def offsets_of(lengths):
-    """Offsets of sets of these lengths, one after the other."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-
 def masses_of(weights, offsets):
     """Weights (None: equal ones) made to sum to 1 in each set."""
     starts, lengths = offsets[:-1], np.diff(offsets)
@@ -369,184 +557,3 @@ def masses_of(weights, offsets):
     masses = weights / np.repeat(heaviest, lengths)
     masses /= np.repeat(np.add.reduceat(masses, starts), lengths)
     return masses
-
-
-def locate(row, offsets):
-    """Return the set that a row of all elements belongs to, and its index there."""
-    i = np.searchsorted(offsets, row, side="right") - 1
-    return i, row - offsets[i]
-
-
-def pack(sets, name):
-    """Copy a sequence of sets into one array; return it and the offsets.
-
-    Parameters
-    ----------
-    sets : sequence of array-like of shape (n_elements_i, n_features)
-    name : str
-        What errors call the sequence.
-    """
-    sets = list(sets)
-    if not sets:
-        raise ValueError(f"{name} is an empty collection; expected at least one set.")
-    arrays = [check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
-    for i, array in enumerate(arrays):
-        if len(array) == 0:
-            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
-        if array.shape[1] != arrays[0].shape[1]:
-            raise ValueError(
-                f"set {i} of {name} has {array.shape[1]} features, set 0 has "
-                f"{arrays[0].shape[1]}; expected the same number in every set."
-            )
-        columns = list(getattr(sets[i], "columns", []))
-        if columns != list(getattr(sets[0], "columns", [])):
-            raise ValueError(
-                f"set {i} of {name} has the columns {columns}, set 0 has "
-                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
-            )
-    offsets = offsets_of([len(array) for array in arrays])
-    single = all(array.dtype == np.float32 for array in arrays)
-    dtype = np.float32 if single else np.float64
-    values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
-    for i, array in enumerate(arrays):
-        values[offsets[i] : offsets[i + 1]] = (
-            as_floats(array, f"set {i} of {name}") if array.dtype == object else array
-        )
-    return values, offsets
-
-
-def _read_only(array):
-    array.flags.writeable = False
-    return array
-
-
-def _frozen(offsets):
-    """Return a copy that can't be made writeable again: kernels' safety rests on it."""
-    return np.frombuffer(offsets.tobytes(), np.int64)
-
-
-def _check_offsets(offsets, n_elements):
-    given = as_unmasked(offsets, "offsets")
-    if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
-        raise ValueError(
-            f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
-            "(n_sets + 1,)."
-        )
-    offsets = given.astype(np.int64)  # a copy: what is proved is ours alone
-    if offsets[0] != 0 or offsets[-1] != n_elements:
-        raise ValueError(
-            f"offsets runs from {given[0]} to {given[-1]}; expected from 0 to the number "
-            f"of elements, {n_elements}."
-        )
-    wrong = np.flatnonzero(offsets[1:] <= offsets[:-1])  # differences could overflow
-    if len(wrong):
-        i = wrong[0]
-        raise ValueError(
-            f"set {i} is empty: offsets goes from {given[i]} to {given[i + 1]}; expected "
-            "strictly increasing offsets, each set having at least one element."
-        )
-    return _frozen(offsets)
-
-
-def _check_weights(weights, offsets):
-    weights = np.array(as_rows(weights, offsets[-1], "weights"), dtype=np.float64)
-    if weights.ndim != 1:
-        raise ValueError(
-            f"weights has shape {weights.shape}; expected ({offsets[-1]},): one an element."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        i, element = locate(wrong[0], offsets)
-        raise ValueError(
-            f"weights has {weights[wrong[0]]} in set {i} (element {element}); expected "
-            "finite, non-negative weights."
-        )
-    if len(weights):
-        zero = np.flatnonzero(np.maximum.reduceat(weights, offsets[:-1]) == 0)
-        if len(zero):
-            raise ValueError(
-                f"weights of set {zero[0]} are all zero; expected a positive sum."
-            )
-    return _read_only(weights)
-
-
-def _check_positions(positions, offsets):
-    n_elements = offsets[-1]
-    positions = np.array(as_rows(positions, n_elements, "positions"), dtype=np.float64)
-    if positions.ndim == 1:
-        positions = positions[:, np.newaxis]
-    if positions.ndim != 2 or positions.shape[1] not in (1, 2):
-        raise ValueError(
-            f"positions has shape {positions.shape}; expected ({n_elements}, n_axes), on "
-            "1 or 2 axes."
-        )
-    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
-    if len(wrong):
-        i, element = locate(wrong[0], offsets)
-        raise ValueError(
-            f"positions has NaN or infinity in set {i} (element {element}); expected "
-            "finite coordinates."
-        )
-    return _read_only(positions)
-
-
-def _join(parts, offsets, name):
-    """Concatenate what is given set by set."""
-    parts = list(parts)
-    lengths = np.diff(offsets)
-    if len(parts) != len(lengths):
-        raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")
-    rows = [as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)]
-    for i, row in enumerate(rows):
-        if row.shape[1:] != rows[0].shape[1:]:
-            raise ValueError(
-                f"{name} of set {i} has shape {row.shape}, that of set 0 {rows[0].shape}; "
-                "expected the same number of axes."
-            )
-    return np.concatenate(rows)
-
-
-def _mask_from_lengths(lengths, shape):
-    lengths = as_unmasked(lengths, "lengths")
-    if lengths.shape != shape[:1] or lengths.dtype.kind not in "iu":
-        raise ValueError(
-            f"lengths is {lengths.dtype} of shape {lengths.shape}; expected integers of "
-            f"shape {shape[:1]}."
-        )
-    wrong = np.flatnonzero((lengths < 1) | (lengths > shape[1]))
-    if len(wrong):
-        raise ValueError(
-            f"lengths of set {wrong[0]} is {lengths[wrong[0]]}; expected 1 to {shape[1]}."
-        )
-    return np.arange(shape[1]) < lengths[:, np.newaxis]
-
-
-def _group_rows(groups, n_rows):
-    """Return the index that brings groups together, and their sizes."""
-    groups = as_unmasked(groups, "groups")
-    if groups.shape != (n_rows,):
-        raise ValueError(
-            f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
-        )
-    try:
-        missing = np.equal(groups, None) | (groups != groups)
-        if np.any(missing):
-            raise ValueError(
-                f"groups has no label in row {np.flatnonzero(missing)[0]}; expected one "
-                "for every row."
-            )
-        _, first, label, lengths = np.unique(
-            groups, return_index=True, return_inverse=True, return_counts=True
-        )
-    except TypeError as error:
-        raise ValueError(
-            f"groups holds labels that can't be compared: {error}; expected labels that "
-            "can be sorted, and none missing."
-        ) from error
-    by_appearance = np.argsort(first)
-    rank = np.empty_like(by_appearance)
-    rank[by_appearance] = np.arange(len(first))
-    rank = rank[label]
-    if (np.diff(rank) >= 0).all():
-        return slice(None), lengths[by_appearance]  # together already: no copy
-    return np.argsort(rank, kind="stable"), lengths[by_appearance]

@@ -13,7 +13,8 @@ from sklearn.utils.validation import (
 )
 
 from otk_sklearn._arrays import as_floats, as_unmasked
-from otk_sklearn._sets import SetCollection, locate, offsets_of, pack
+from otk_sklearn._packing import locate, offsets_of, pack
+from otk_sklearn._sets import SetCollection
 
 
 def as_sets(X, *, explain_rows=True):
@@ -33,6 +34,7 @@ def as_sets(X, *, explain_rows=True):
     -------
     SetCollection
     """
+    _refuse_containers(X)
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
         X = as_unmasked(X, "X")
     if isinstance(X, SetCollection):
@@ -154,6 +156,23 @@ def as_fitted_sets(estimator, X):
     return sets
 
 
+def _refuse_containers(X):
+    """Name the constructor for arrays of lists.
+
+    Scikit-learn could not split them, and NumPy can only read some.
+    """
+    package, kind = type(X).__module__.partition(".")[0], type(X).__name__
+    expected = {
+        ("awkward", "Array"): "SetCollection.from_awkward(X)",
+        ("polars", "Series"): "SetCollection.from_arrow(X)",
+        ("polars", "LazyFrame"): "X.collect()",
+    }.get((package, kind))
+    if package == "pyarrow":
+        expected = "SetCollection.from_arrow(X)"
+    if expected is not None:
+        raise TypeError(f"X is {package}.{kind}; expected {expected}.")
+
+
 def _table(X, sets):
     """What carries number and names of features: X, its first set, or an array."""
     first = X[0] if isinstance(X, (list, tuple)) else X
@@ -209,7 +228,10 @@ def _from_rows(X, explain):
         )
     except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"X is no list of 2-D arrays, and no table: {error}") from error
+        hint = ""
+        if hasattr(X, "columns"):
+            hint = " (a table with lists in its cells: SetCollection.from_arrow)"
+        raise kind(f"X is no list of 2-D arrays, and no table: {error}{hint}") from error
     if explain:
         warnings.warn(
             "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
