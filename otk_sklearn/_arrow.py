@@ -31,10 +31,10 @@ def read_arrow(data, name):
     array = _as_array(data)
     if not pa.types.is_struct(array.type):
         return _read_lists(array, name)
-    columns = [
-        _read_lists(column, f"column {field.name!r} of {name}")
-        for field, column in zip(array.type, array.flatten())
-    ]
+    columns = {}
+    for field, column in zip(array.type, array.flatten()):
+        label = f"column {field.name!r} of {name}"
+        columns[label] = _read_lists(column, label)
     return side_by_side(columns, name)
 
 

@@ -29,10 +29,10 @@ def read_awkward(data, name):
     array = ak.Array(data)
     if not array.layout.is_record:
         return _read_lists(array, name)
-    columns = [
-        _read_lists(array[field], f"column {field!r} of {name}")
-        for field in ak.fields(array)
-    ]
+    columns = {}
+    for field in ak.fields(array):
+        label = f"column {field!r} of {name}"
+        columns[label] = _read_lists(array[field], label)
     return side_by_side(columns, name)
 
 
@@ -77,4 +77,6 @@ def _numbers(array):
 
 
 def _nones(array):
-    return ak.to_numpy(ak.is_none(array))
+    """Where items are missing: not where fields of records are."""
+    missing = ak.is_none(array)
+    return np.zeros(len(array), bool) if ak.fields(missing) else ak.to_numpy(missing)

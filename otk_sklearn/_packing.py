@@ -116,15 +116,16 @@ def _mask_from_lengths(lengths, shape):
 
 def group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
-    if hasattr(groups, "isna") and getattr(groups, "nlevels", 1) == 1:
-        groups = groups.to_numpy(na_value=None)  # pandas' NA can't be compared
-    groups = as_unmasked(groups, "groups")
+    given, groups = groups, as_unmasked(groups, "groups")
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
         )
     try:
-        missing = np.equal(groups, None) | (groups != groups)
+        if hasattr(given, "isna") and getattr(given, "nlevels", 1) == 1:
+            missing = np.asarray(given.isna())  # pandas' NA can't be compared
+        else:
+            missing = np.equal(groups, None) | (groups != groups)
         if np.any(missing):
             raise ValueError(
                 f"groups has no label in row {np.flatnonzero(missing)[0]}; expected one "
@@ -163,12 +164,13 @@ def read_lists(read, array, weights, positions):
 
 
 def side_by_side(columns, name):
-    """Make one table of columns: pairs of elements and offsets, one a feature or more."""
+    """Join columns, given by name as elements and offsets, into one table."""
     if not columns:
         raise ValueError(f"{name} has no columns; expected at least 1.")
-    values, offsets = zip(*columns)
-    for i, other in enumerate(offsets):
-        _check_lengths(other, offsets[0], f"column {i} of {name}", "column 0")
+    first, *others = columns
+    values, offsets = zip(*columns.values())
+    for other, given in zip(others, offsets[1:]):
+        _check_lengths(given, offsets[0], other, first)
     return values[0] if len(values) == 1 else np.hstack(values), offsets[0]
 
 

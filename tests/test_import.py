@@ -12,8 +12,8 @@ dispatcher = numba.core.registry.CPUDispatcher
 compiled = [f for m in (_compiled, _kernels, _scaling)
             for f in vars(m).values() if isinstance(f, dispatcher)]
 print(len(compiled) > 3, sum(len(f.signatures) for f in compiled))
-optional = "ot torch matplotlib sktime pandas polars pyarrow awkward"
-print([m for m in optional.split() if m in sys.modules])
+optional = ["ot", "torch", "matplotlib", "sktime", "awkward", "polars"]
+print([m for m in optional if m in sys.modules])
 """
     process = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code],
