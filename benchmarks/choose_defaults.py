@@ -11,7 +11,6 @@ import argparse
 import time
 
 import numpy as np
-import problems
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     RepeatedStratifiedKFold,
@@ -21,8 +20,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
-from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
+from otk_sklearn import ElementTransformer, OTKEmbedding
+from otk_sklearn.datasets import (
+    load_basic_motions,
+    load_digit_points,
+    load_japanese_vowels,
+    load_peptides,
+)
 
 START = {"n_supports": 50, "n_components": 64, "epsilon": 0.05, "tol": 1e-2}
 GRID = {
@@ -49,15 +53,12 @@ def japanese_vowels():
 
 def basic_motions():
     """Training part of the BasicMotions recordings: 40 of 100 steps, 6 channels."""
-    from sktime.datasets import load_basic_motions
-
-    X, y = load_basic_motions(split="train", return_type="numpy3D")
-    return SetCollection.from_padded(X.transpose(0, 2, 1)), y
+    return load_basic_motions("train")
 
 
 def peptides():
     """Training part (70 %) of AMPvsUniProt, residues as indicator vectors."""
-    X, y = problems.peptides()
+    X, y, _ = load_peptides("AMPvsUniProt")
     X, _, y, _ = train_test_split(X, y, train_size=0.7, random_state=0, stratify=y)
     return X, y
 

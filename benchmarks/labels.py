@@ -11,14 +11,17 @@ import sys
 import time
 
 import numpy as np
-from problems import peptides
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKClassifier, OTKEmbedding, SetCollection
-from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
+from otk_sklearn.datasets import (
+    load_digit_points,
+    load_japanese_vowels,
+    load_peptides,
+)
 
 SEEDS = range(5)
 
@@ -32,6 +35,11 @@ def vowels():
 def digits():
     """Digits as sets of points."""
     return load_digit_points()
+
+
+def peptides():
+    """Peptides of AMPvsUniProt."""
+    return load_peptides("AMPvsUniProt")[:2]
 
 
 # What is loaded, and the sizes and windows of the embedding.

@@ -12,14 +12,17 @@ import argparse
 import time
 
 import numpy as np
-from problems import peptides
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from otk_sklearn import ConvolutionalKernelLayer, ElementTransformer, OTKEmbedding
-from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
+from otk_sklearn.datasets import (
+    load_digit_points,
+    load_japanese_vowels,
+    load_peptides,
+)
 
 SIGMA = 0.6
 FILTER_SIZE = 5
@@ -100,7 +103,7 @@ def random_splits(X, y, seeds):
 
 def peptide_splits(seeds):
     """Random splits of the peptides, in float32."""
-    X, y = peptides()
+    X, y, _ = load_peptides("AMPvsUniProt")
     return random_splits(X.astype(np.float32), y, seeds)
 
 

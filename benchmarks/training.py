@@ -25,13 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 import peers
-import problems
 
 from otk_sklearn import OTKClassifier, OTKEmbedding
 from otk_sklearn._head import logistic_loss
 from otk_sklearn._objective import Objective, Problem, parameters_of, units_of
 from otk_sklearn._parallel import single_threaded
 from otk_sklearn._training import Adam, run_epoch
+from otk_sklearn.datasets import load_peptides
 
 N_THREADS = 2
 N_ROUNDS = 3
@@ -104,7 +104,7 @@ class Case(NamedTuple):
 
 def make_case(n_supports, n_components):
     """Fit what training starts from."""
-    X, y = problems.peptides()
+    X, y, _ = load_peptides("AMPvsUniProt")
     n_sets = int(0.7 * len(X))
     sets = X[:n_sets].astype(np.float32)
     targets = y[:n_sets, np.newaxis].astype(np.float64)
