@@ -39,7 +39,7 @@ format: $(VENV)/tests.installed  ## Format the code
 docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
 
-accuracy: $(VENV)/benchmarks.installed  ## Accuracy on real data, defaults, nothing tuned
+accuracy: $(VENV)/benchmarks.installed  ## Accuracy and times of all embeddings, tuned and not
 	$(BIN)/python benchmarks/accuracy.py
 
 labels: $(VENV)/benchmarks.installed  ## What training with labels adds on real data

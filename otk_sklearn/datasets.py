@@ -39,7 +39,7 @@ GENERATED = {
 
 
 def load_digit_points():
-    """Scikit-learn's handwritten digits as sets of lit pixels.
+    """Load scikit-learn's handwritten digits as sets of lit pixels.
 
     Each of the 1,797 images of 8 x 8 pixels becomes a set of 16 to 42 points: row, column
     and intensity (1 to 16) of the pixels that are not 0. That the points form a grid is
@@ -67,7 +67,7 @@ def load_digit_points():
 
 @validate_params(SPLIT, prefer_skip_nested_validation=True)
 def load_japanese_vowels(split):
-    """Utterances of two Japanese vowels by nine speakers, as sets of frames.
+    """Load utterances of two Japanese vowels by nine speakers, as sets of frames.
 
     Needs sktime, which ships the data; `pip install "otk-sklearn[datasets]"`.
 
@@ -108,7 +108,7 @@ def load_japanese_vowels(split):
 
 @validate_params(SPLIT, prefer_skip_nested_validation=True)
 def load_basic_motions(split):
-    """Movements recorded at the wrist, as sets of steps in time.
+    """Load movements recorded at the wrist, as sets of steps in time.
 
     Four students played badminton, ran, stood or walked with a smart watch on. Each
     recording is 10 seconds at 10 steps a second. Needs sktime, which ships the data;
@@ -152,7 +152,7 @@ def load_basic_motions(split):
     {"name": [StrOptions({"AMPvsUniProt", "AMPvsTM"})]}, prefer_skip_nested_validation=True
 )
 def load_peptides(name="AMPvsUniProt"):
-    """Antimicrobial and other peptides, as sets of residues.
+    """Load antimicrobial and other peptides, as sets of residues.
 
     Each residue is an indicator vector. The order within a set is that of the sequence.
     Needs modlamp, which ships the data; `pip install "otk-sklearn[datasets]"`.
@@ -206,7 +206,7 @@ def load_peptides(name="AMPvsUniProt"):
 
 
 def load_mnist_points():
-    """MNIST's handwritten digits as sets of lit pixels.
+    """Load MNIST's handwritten digits as sets of lit pixels.
 
     Each of 5,000 images of 28 x 28 pixels, 500 of each digit, becomes a set of points: row,
     column and intensity (64 to 255) of the pixels that have at least a quarter of the full

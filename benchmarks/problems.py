@@ -1,0 +1,107 @@
+"""Problems that benchmarks share, and what of them is for tuning, training and test."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from otk_sklearn import ElementTransformer, SetCollection
+from otk_sklearn.datasets import (
+    load_basic_motions,
+    load_digit_points,
+    load_japanese_vowels,
+    load_mnist_points,
+    load_peptides,
+    make_cooccurrences,
+    make_polygons,
+    make_rare_elements,
+)
+
+# Parameters are tuned on no more sets than this.
+MAX_TUNING = 400
+TEST_SIZE = 0.3
+
+
+class Problem(NamedTuple):
+    """Sets and their classes, split so that what is tuned on is never tested on.
+
+    Parameters
+    ----------
+    X : SetCollection
+    y : ndarray of shape (n_sets,)
+    ordered : bool
+        Whether the elements of sets are in an order that means something.
+    tuning : ndarray of int
+        The sets to tune parameters on: those for training of a problem with a split of its
+        own, and otherwise a part of the sets that stays for training with every seed.
+    own_test : ndarray of int or None
+        The sets for test of a problem with a split of its own.
+    """
+
+    X: SetCollection
+    y: np.ndarray
+    ordered: bool
+    tuning: np.ndarray
+    own_test: np.ndarray | None
+
+    def split(self, seed):
+        """Return the sets for training and those for test, as indices."""
+        others = np.setdiff1d(np.arange(len(self.y)), self.tuning)
+        if self.own_test is not None:
+            return self.tuning, self.own_test
+        train, test = train_test_split(
+            others,
+            test_size=round(TEST_SIZE * len(self.y)),
+            random_state=seed,
+            stratify=self.y[others],
+        )
+        return np.concatenate([self.tuning, train]), test
+
+
+def with_own_split(load):
+    """Join the parts of data that come with a split."""
+    (X, y), (X_test, y_test) = load("train"), load("test")
+    sets = SetCollection.from_sets([*X, *X_test])
+    train, test = np.split(np.arange(len(sets)), [len(X)])
+    return Problem(scaled(sets, train), np.concatenate([y, y_test]), True, train, test)
+
+
+def with_random_splits(X, y, ordered=False):
+    """Set a part aside for tuning, half of the sets at most."""
+    tuning, _ = train_test_split(
+        np.arange(len(y)),
+        train_size=min(MAX_TUNING, len(y) // 2),
+        random_state=0,
+        stratify=y,
+    )
+    X = X.astype(np.float32) if ordered else scaled(X, tuning)
+    return Problem(X, y, ordered, np.sort(tuning), None)
+
+
+def scaled(X, tuning):
+    """Elements in units of their deviation in the sets that are tuned on, in float32."""
+    scaler = ElementTransformer(StandardScaler()).fit(X[tuning])
+    return scaler.transform(X).astype(np.float32)
+
+
+def peptides(name):
+    """Peptides, residues as they are: each once, and those of both classes left out."""
+    X, y, sequences = load_peptides(name)
+    _, first, inverse = np.unique(sequences, return_index=True, return_inverse=True)
+    share = np.bincount(inverse, y) / np.bincount(inverse)
+    kept = np.sort(first[(share == 0) | (share == 1)])
+    return with_random_splits(X[kept], y[kept], ordered=True)
+
+
+PROBLEMS = {
+    "JapaneseVowels": lambda: with_own_split(load_japanese_vowels),
+    "BasicMotions": lambda: with_own_split(load_basic_motions),
+    "digits": lambda: with_random_splits(*load_digit_points()),
+    "MNIST points": lambda: with_random_splits(*load_mnist_points()),
+    "AMPvsUniProt": lambda: peptides("AMPvsUniProt"),
+    "AMPvsTM": lambda: peptides("AMPvsTM"),
+    "polygons": lambda: with_random_splits(*make_polygons(1000, random_state=0)),
+    "cooccurrences": lambda: with_random_splits(*make_cooccurrences(1000, random_state=0)),
+    "rare elements": lambda: with_random_splits(*make_rare_elements(1000, random_state=0)),
+}
