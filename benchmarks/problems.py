@@ -1,4 +1,4 @@
-"""Problems that benchmarks share, and what of them is for tuning, training and test."""
+"""Problems that benchmarks share, and what of them is set aside, for training and for test."""
 
 from typing import NamedTuple
 
@@ -18,13 +18,13 @@ from otk_sklearn.datasets import (
     make_rare_elements,
 )
 
-# Parameters are tuned on no more sets than this.
-MAX_TUNING = 400
+# No more sets than this are set aside.
+MAX_ASIDE = 1000
 TEST_SIZE = 0.3
 
 
 class Problem(NamedTuple):
-    """Sets and their classes, split so that what is tuned on is never tested on.
+    """Sets and their classes, split so that what parameters are chosen on is never tested on.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Problem(NamedTuple):
     y : ndarray of shape (n_sets,)
     ordered : bool
         Whether the elements of sets are in an order that means something.
-    tuning : ndarray of int
-        The sets to tune parameters on: those for training of a problem with a split of its
-        own, and otherwise a part of the sets that stays for training with every seed.
+    aside : ndarray of int
+        The sets that parameters and defaults are chosen on: those for training of a problem
+        with a split of its own, and otherwise sets that are for training with every seed.
     own_test : ndarray of int or None
         The sets for test of a problem with a split of its own.
     """
@@ -42,21 +42,30 @@ class Problem(NamedTuple):
     X: SetCollection
     y: np.ndarray
     ordered: bool
-    tuning: np.ndarray
+    aside: np.ndarray
     own_test: np.ndarray | None
+
+    def choose(self, n_sets):
+        """Return so many of the sets that are set aside, or all, and their classes."""
+        chosen = self.aside
+        if n_sets < len(chosen):
+            chosen, _ = train_test_split(
+                chosen, train_size=n_sets, random_state=0, stratify=self.y[chosen]
+            )
+        return self.X[chosen], self.y[chosen]
 
     def split(self, seed):
         """Return the sets for training and those for test, as indices."""
-        others = np.setdiff1d(np.arange(len(self.y)), self.tuning)
+        others = np.setdiff1d(np.arange(len(self.y)), self.aside)
         if self.own_test is not None:
-            return self.tuning, self.own_test
+            return self.aside, self.own_test
         train, test = train_test_split(
             others,
             test_size=round(TEST_SIZE * len(self.y)),
             random_state=seed,
             stratify=self.y[others],
         )
-        return np.concatenate([self.tuning, train]), test
+        return np.concatenate([self.aside, train]), test
 
 
 def with_own_split(load):
@@ -68,20 +77,20 @@ def with_own_split(load):
 
 
 def with_random_splits(X, y, ordered=False):
-    """Set a part aside for tuning, half of the sets at most."""
-    tuning, _ = train_test_split(
+    """Set a part aside, half of the sets at most."""
+    aside, _ = train_test_split(
         np.arange(len(y)),
-        train_size=min(MAX_TUNING, len(y) // 2),
+        train_size=min(MAX_ASIDE, len(y) // 2),
         random_state=0,
         stratify=y,
     )
-    X = X.astype(np.float32) if ordered else scaled(X, tuning)
-    return Problem(X, y, ordered, np.sort(tuning), None)
+    X = X.astype(np.float32) if ordered else scaled(X, aside)
+    return Problem(X, y, ordered, np.sort(aside), None)
 
 
-def scaled(X, tuning):
-    """Elements in units of their deviation in the sets that are tuned on, in float32."""
-    scaler = ElementTransformer(StandardScaler()).fit(X[tuning])
+def scaled(X, aside):
+    """Elements in units of their deviation in the sets that are set aside, in float32."""
+    scaler = ElementTransformer(StandardScaler()).fit(X[aside])
     return scaler.transform(X).astype(np.float32)
 
 
