@@ -2,8 +2,9 @@
 
 Each embedding is followed by the same head, a logistic regression, whose penalty and
 scaling are chosen by cross-validation on at most 500 sets that are set aside from test. So
-are, in the rows that say so, two or three parameters of the embedding, six
-settings each, and for ordered sets whether elements are rows or windows of five. Times are those of the processor, on one thread.
+are, in the rows that say so, two or three parameters of the embedding, six settings each,
+and for ordered sets whether elements are rows or windows of five. Times are those of the
+processor, on one thread.
 
     python benchmarks/accuracy.py [--problems NAME ...] [--methods NAME ...] [--seeds N ...]
 

@@ -17,7 +17,12 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from otk_sklearn import ConvolutionalKernelLayer, ElementTransformer, OTKEmbedding
+from otk_sklearn import (
+    ConvolutionalKernelLayer,
+    ElementTransformer,
+    OTKEmbedding,
+    SetPooling,
+)
 from otk_sklearn.datasets import (
     load_digit_points,
     load_japanese_vowels,
@@ -51,15 +56,14 @@ ORDERED = {
 }
 
 
-def mean_and_deviation_of_windows(sets):
-    """Mean and standard deviation of the windows of each set, ends padded with zeros."""
-    pooled = []
-    for rows in sets:
-        ends = FILTER_SIZE // 2
-        padded = np.pad(rows, ((ends, ends), (0, 0)))
-        windows = np.hstack([padded[i : i + len(rows)] for i in range(FILTER_SIZE)])
-        pooled.append(np.r_[windows.mean(axis=0), windows.std(axis=0)])
-    return np.array(pooled)
+def windows_of(sets):
+    """Windows of the rows of each set, ends padded with zeros."""
+    ends = FILTER_SIZE // 2
+    padded = [np.pad(rows, ((ends, ends), (0, 0))) for rows in sets]
+    return [
+        np.hstack([p[i : len(p) - 2 * ends + i] for i in range(FILTER_SIZE)])
+        for p in padded
+    ]
 
 
 def embeddings_of(base, variations, seed):
@@ -88,7 +92,9 @@ def peptide_embeddings(seed):
     }
     second = OTKEmbedding(**{**PEPTIDES, "filter_size": 3}, random_state=seed)
     return {
-        "mean and deviation": FunctionTransformer(mean_and_deviation_of_windows),
+        "mean and deviation": make_pipeline(
+            FunctionTransformer(windows_of), SetPooling(["mean", "std"])
+        ),
         **embeddings_of(PEPTIDES, variations, seed),
         "two layers": make_pipeline(layer, second),
     }

@@ -1,4 +1,4 @@
-"""Problems that benchmarks share, and what of them is set aside, for training and for test."""
+"""Problems that benchmarks share, and which sets are set aside, trained and tested on."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ TEST_SIZE = 0.3
 
 
 class Problem(NamedTuple):
-    """Sets and their classes, split so that what parameters are chosen on is never tested on.
+    """Sets and their classes, split such that what is chosen on is never tested on.
 
     Parameters
     ----------
