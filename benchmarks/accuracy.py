@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from problems import PROBLEMS
+from problems import PROBLEMS, windows_of
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -34,7 +34,6 @@ from otk_sklearn import (
     KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
-    SetCollection,
     SetPooling,
     SlicedWassersteinEmbedding,
 )
@@ -110,19 +109,6 @@ class Scaler(TransformerMixin, BaseEstimator):
 def make_head(each=False, C=1.0):
     """What follows an embedding."""
     return make_pipeline(Scaler(each), LogisticRegression(C=C, max_iter=200))
-
-
-def windows_of(X, size):
-    """Windows of so many consecutive elements of each set, ends padded with zeros."""
-    if size == 1:
-        return X
-    padded = [np.pad(rows, ((size // 2, size // 2), (0, 0))) for rows in X]
-    return SetCollection.from_sets(
-        [
-            np.hstack([p[i : len(p) - size + 1 + i] for i in range(size)]).astype(X.dtype)
-            for p in padded
-        ]
-    )
 
 
 def tune_head(Z, y):

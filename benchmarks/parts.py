@@ -12,6 +12,7 @@ import argparse
 import time
 
 import numpy as np
+from problems import windows_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -56,16 +57,6 @@ ORDERED = {
 }
 
 
-def windows_of(sets):
-    """Windows of the rows of each set, ends padded with zeros."""
-    ends = FILTER_SIZE // 2
-    padded = [np.pad(rows, ((ends, ends), (0, 0))) for rows in sets]
-    return [
-        np.hstack([p[i : len(p) - 2 * ends + i] for i in range(FILTER_SIZE)])
-        for p in padded
-    ]
-
-
 def embeddings_of(base, variations, seed):
     """Return an `OTKEmbedding` for each variation of the base parameters."""
     return {
@@ -93,7 +84,8 @@ def peptide_embeddings(seed):
     second = OTKEmbedding(**{**PEPTIDES, "filter_size": 3}, random_state=seed)
     return {
         "mean and deviation": make_pipeline(
-            FunctionTransformer(windows_of), SetPooling(["mean", "std"])
+            FunctionTransformer(windows_of, kw_args={"size": FILTER_SIZE}),
+            SetPooling(["mean", "std"]),
         ),
         **embeddings_of(PEPTIDES, variations, seed),
         "two layers": make_pipeline(layer, second),

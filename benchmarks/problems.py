@@ -1,4 +1,4 @@
-"""Problems that benchmarks share, and which sets are set aside, trained and tested on."""
+"""Problems that benchmarks share; what of them is set aside, for training and for test."""
 
 from typing import NamedTuple
 
@@ -92,6 +92,19 @@ def scaled(X, aside):
     """Elements in units of their deviation in the sets that are set aside, in float32."""
     scaler = ElementTransformer(StandardScaler()).fit(X[aside])
     return scaler.transform(X).astype(np.float32)
+
+
+def windows_of(X, size):
+    """Windows of so many consecutive elements of each set, ends padded with zeros."""
+    if size == 1:
+        return X
+    padded = [np.pad(rows, ((size // 2, size // 2), (0, 0))) for rows in X]
+    return SetCollection.from_sets(
+        [
+            np.hstack([p[i : len(p) - size + 1 + i] for i in range(size)]).astype(X.dtype)
+            for p in padded
+        ]
+    )
 
 
 def peptides(name):
