@@ -101,4 +101,5 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest docs/_build .asv .coverage* mutants
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .asv .coverage* mutants
+	rm -rf docs/_build docs/auto_examples docs/auto_tutorial docs/generated
