@@ -39,8 +39,6 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 numpydoc_show_inherited_class_members = False
 numpydoc_class_members_toctree = False
-# Labels of scikit-learn's own documentation, in docstrings that are inherited from it.
-suppress_warnings = ["ref.term", "ref.class", "ref.ref"]
 
 # Examples: each runs with matplotlib's and NumPy's state as it was, and shows up on the
 # pages of the classes that it uses.
