@@ -18,15 +18,18 @@ depend on the number of supports and on epsilon, and does a classifier feel the 
 # .. math:: W(x, x') = \min_P \sum_{ij} P_{ij} \|\psi(x_i) - \psi(x'_j)\|^2
 #
 # An embedding with one support has to send everything to it. Of a set, it gives the mean of
-# the features (the *mean map*: our baseline), and of a single element, its features. Anchors
-# depend on the seed, not on the number of supports, so these are the features of all
-# embeddings below.
+# the features (the *mean map*: our baseline), and of a single element, its features.
+# Anchors depend on the seed, not on the number of supports, so these are the features of
+# all embeddings below.
 import time
 
 import numpy as np
 import ot
 from matplotlib import pyplot as plt
+from scipy.stats import pearsonr, spearmanr
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from otk_sklearn import ElementTransformer, OTKEmbedding
 from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
@@ -112,8 +115,6 @@ plt.show()
 # Embeddings of many sizes, their correlation with the exact distance (Pearson's), and the
 # accuracy of a support vector machine with the kernel :math:`\exp(-d / \text{median}(d))`
 # of either distance, by cross-validation.
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.svm import SVC
 
 
 def accuracy(distances, y):
@@ -123,28 +124,28 @@ def accuracy(distances, y):
     return cross_val_score(SVC(C=10, kernel="precomputed"), kernel, y, cv=folds).mean()
 
 
+def measure(embedding, name):
+    """Correlation of an embedding's distances with the exact ones, and accuracy."""
+    X, y = problems[name]
+    distances = embedded_distances(embedding.fit(X), X)
+    pairs = np.tril_indices(len(X), -1)
+    return np.corrcoef(exact[name][pairs], distances[pairs])[0, 1], accuracy(distances, y)
+
+
 sizes, epsilons = [2, 3, 5, 10, 20, 50, 100], [0.01, 0.05, 0.2, 1.0]
 figure, axes = plt.subplots(
     2, 2, figsize=(7.5, 6), layout="constrained", sharex=True, sharey="row"
 )
 colors = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(epsilons)))
 for (name, (X, y)), (top, bottom) in zip(problems.items(), axes.T):
-    pairs = np.tril_indices(len(X), -1)
-
-    def measure(embedding):
-        distances = embedded_distances(embedding.fit(X), X)
-        return np.corrcoef(exact[name][pairs], distances[pairs])[0, 1], accuracy(
-            distances, y
-        )
-
     for epsilon, color in zip(epsilons, colors):
         measured = [
-            measure(OTKEmbedding(p, epsilon=epsilon, max_iter=1000, random_state=0))
+            measure(OTKEmbedding(p, epsilon=epsilon, max_iter=1000, random_state=0), name)
             for p in sizes
         ]
         for ax, values in zip((top, bottom), zip(*measured)):
             ax.semilogx(sizes, values, ".-", color=color, label=f"epsilon = {epsilon:g}")
-    for ax, value in zip((top, bottom), measure(OTKEmbedding(1, random_state=0))):
+    for ax, value in zip((top, bottom), measure(OTKEmbedding(1, random_state=0), name)):
         ax.axhline(value, color="0.5", ls=":", label="mean map")
     bottom.axhline(
         accuracy(exact[name], y), color="black", ls="--", label="exact transport"
@@ -159,10 +160,10 @@ figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center
 plt.show()
 
 # %%
-# On the digits, more supports come closer to the exact distance, and accuracy goes with it:
-# fifty supports with a small epsilon classify as well as exact plans do. A large epsilon
-# makes all supports receive the same, and leads back to the mean map however many there
-# are. With few supports, the smallest epsilon is the worst.
+# On the digits, more supports come closer to the exact distance, and accuracy goes with
+# it: fifty supports with a small epsilon classify as well as exact plans do. A large
+# epsilon makes all supports receive the same, and leads back to the mean map however many
+# there are. With few supports, the smallest epsilon is the worst.
 #
 # On the vowels there is nothing to win: means alone are close to the exact distance, and all
 # accuracies lie within a few sets of each other. What helps to copy transport helps a
@@ -173,8 +174,6 @@ plt.show()
 # One may rather think of the plan between the elements themselves, without features, or of
 # the entropic plan between two sets. This is how the distances of the default embedding
 # go with each, on pairs drawn at random; Spearman's correlation compares their orders.
-from scipy.stats import pearsonr, spearmanr
-
 rng = np.random.default_rng(0)
 epsilon = OTKEmbedding().epsilon
 print(f"{'':<8} {'plans':<36} Pearson Spearman")
