@@ -165,8 +165,8 @@ plt.show()
 # epsilon makes all supports receive the same, and leads back to the mean map however many
 # there are. With few supports, the smallest epsilon is the worst.
 #
-# On the vowels there is nothing to win: means alone are close to the exact distance, and all
-# accuracies lie within a few sets of each other. What helps to copy transport helps a
+# On the vowels there is nothing to win: means alone are close to the exact distance, and
+# all accuracies lie within a few sets of each other. What helps to copy transport helps a
 # classifier only where transport itself does.
 #
 # Other exact distances
