@@ -1,9 +1,10 @@
 """Time series: does order matter?
 ===============================
 
-To a set, the order of its elements means nothing. Windows (`filter_size`) make an element of
-several steps in a row, and positions hold together what happens at the same time. Both are parameters of :class:`~otk_sklearn.OTKEmbedding`, so a grid search can tell
-whether they are of use: here on two problems with different answers.
+To a set, the order of its elements means nothing. Windows (`filter_size`) make an element
+of several steps in a row, and positions hold together what happens at the same time. Both
+are parameters of :class:`~otk_sklearn.OTKEmbedding`, so a grid search can tell whether they
+are of use: here on two problems with different answers.
 """
 
 # %%
