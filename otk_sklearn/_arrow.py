@@ -28,7 +28,7 @@ def read_arrow(data, name):
     name : str
         What errors call it.
     """
-    array = _as_array(data)
+    array = _as_array(data, name)
     if not pa.types.is_struct(array.type):
         return _read_lists(array, name)
     columns = {}
@@ -45,22 +45,27 @@ def write_arrow(sets):
     return pa.LargeListArray.from_arrays(pa.array(sets.offsets), elements)
 
 
-def _as_array(data):
+def _as_array(data, name):
     """One array: of lists, or of structs where `data` is a table."""
     if hasattr(data, "__arrow_c_stream__"):
         chunks = pa.chunked_array(data)
         one = chunks.num_chunks == 1  # no copy
         array = chunks.chunk(0) if one else chunks.combine_chunks()
-    else:
+    elif hasattr(data, "__arrow_c_array__"):
         array = pa.array(data)
+    else:
+        raise TypeError(
+            f"{name} is {type(data).__name__}; expected Arrow data (see pyarrow.array)."
+        )
     array.validate(full=True)  # offsets may come out of a file
     return array
 
 
 def _read_lists(array, name):
     """Elements and offsets of an array with a list for each set."""
+    is_tensor = isinstance(array, pa.FixedShapeTensorArray)
     array = _plain(array)
-    if not _is_list(array):
+    if is_tensor or not _is_list(array.type):
         raise ValueError(
             f"{name} holds {array.type}; expected a list of elements for each set."
         )
@@ -74,7 +79,7 @@ def _read_elements(elements, offsets, name):
     if pa.types.is_struct(elements.type):
         refuse_missing(_nulls(elements), name, offsets)
         return np.column_stack([_numbers(field, name) for field in elements.flatten()])
-    if _is_list(elements):
+    if _is_list(elements.type):
         refuse_missing(_nulls(elements), name, offsets)
         n_features = refuse_ragged(_lengths(elements), offsets, name)
         return _numbers(elements.flatten(), name).reshape(len(elements), n_features)
@@ -84,13 +89,7 @@ def _read_elements(elements, offsets, name):
 def _numbers(array, name):
     """A NumPy array, NaN where a number is missing; no copy of floats."""
     array = _plain(array)
-    kinds = (
-        pa.types.is_floating,
-        pa.types.is_integer,
-        pa.types.is_boolean,
-        pa.types.is_decimal,
-    )
-    if not any(is_kind(array.type) for is_kind in kinds):
+    if not _is_number(array.type):
         raise ValueError(f"{name} holds {array.type} in its elements; expected numbers.")
     if array.type != pa.float32():
         array = array.cast(pa.float64(), safe=False)
@@ -102,8 +101,23 @@ def _plain(array):
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _is_list(array):
-    return hasattr(array, "flatten") and pa.types.is_nested(array.type)
+def _is_list(kind):
+    return (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
+
+
+def _is_number(kind):
+    return (
+        pa.types.is_floating(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
 
 
 def _lengths(array):

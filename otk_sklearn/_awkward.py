@@ -26,13 +26,14 @@ def read_awkward(data, name):
     name : str
         What errors call it.
     """
-    array = ak.Array(data)
-    if not array.layout.is_record:
-        return _read_lists(array, name)
+    if not isinstance(data, ak.Array):  # a string would be read as JSON
+        raise TypeError(f"{name} is {type(data).__name__}; expected an awkward.Array.")
+    if not data.layout.is_record:
+        return _read_lists(data, name)
     columns = {}
-    for field in ak.fields(array):
+    for field in ak.fields(data):
         label = f"column {field!r} of {name}"
-        columns[label] = _read_lists(array[field], label)
+        columns[label] = _read_lists(data[field], label)
     return side_by_side(columns, name)
 
 

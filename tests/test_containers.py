@@ -276,7 +276,6 @@ ARROWS = {
         }
     ),
     "awkward": ak.to_arrow(ak.Array(NESTED)),
-    "lists": NESTED,
 }
 
 
@@ -426,6 +425,14 @@ BAD_ARROWS = {
         "array holds string in its elements; expected num",
     ),
     "lists in elements": ([[[[1.0]]]], "array holds list.* in its elements; expected num"),
+    "a map": (
+        pa.array([[("a", 1.0)]], pa.map_(pa.string(), pa.float64())),
+        "array holds map.*; expected a list of elements",
+    ),
+    "a tensor for each set": (
+        pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((2, 3, 2))),
+        "expected a list of elements",
+    ),
     "no sets": (pa.array([], pa.list_(pa.float64())), "array is an empty collection"),
     "no chunks": (pa.chunked_array([], pa.list_(pa.float64())), "array is an empty coll"),
     "no columns": (pa.table({}), "array is an empty collection|array has no columns"),
@@ -491,6 +498,15 @@ def test_weights_and_positions_in_lists(library):
             read(convert(NESTED), weights=convert(weights))
 
 
+@pytest.mark.parametrize("data", [None, "[[[1.0]]]", NESTED, np.ones((2, 3, 2)), 3])
+def test_what_is_not_of_the_library_is_refused(data):
+    kind = type(data).__name__
+    with pytest.raises(TypeError, match=f"array is {kind}; expected Arrow data"):
+        SetCollection.from_arrow(data)
+    with pytest.raises(TypeError, match=f"array is {kind}; expected an awkward.Array"):
+        SetCollection.from_awkward(data)
+
+
 # --- awkward
 
 
@@ -519,7 +535,6 @@ AWKWARDS = {
     "integers": ak.values_astype(ak.Array(NESTED), np.int16),
     "float32": ak.values_astype(ak.Array(NESTED), np.float32),
     "from Parquet's arrays": ak.from_arrow(pa.array(NESTED)),
-    "nested lists": NESTED,
 }
 
 

@@ -708,10 +708,10 @@ def test_no_index_leaves_an_array():
 
 # What modules of the package may import, but for each other.
 IMPORTS = {
-    "collections", "contextlib", "copy", "concurrent", "dataclasses", "fractions",
-    "functools", "hashlib", "importlib", "itertools", "joblib", "math", "numba", "numbers",
-    "numpy", "operator", "os", "ot", "otk_sklearn", "scipy", "sklearn", "sktime",
-    "threading", "threadpoolctl", "typing", "warnings",
+    "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses",
+    "fractions", "functools", "hashlib", "importlib", "itertools", "joblib", "math",
+    "numba", "numbers", "numpy", "operator", "os", "ot", "otk_sklearn", "pyarrow", "scipy",
+    "sklearn", "sktime", "threading", "threadpoolctl", "typing", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",
