@@ -106,8 +106,10 @@ class SetCollection:
             shape (n_features, n_elements_i), as aeon has them, are to be transposed:
             `[x.T for x in X]`.
         weights : sequence of array-like of shape (n_elements_i,), default=None
+            Weights of the elements of each set.
         positions : sequence of array-like of shape (n_elements_i,) or \
                 (n_elements_i, n_axes), default=None
+            Coordinates of the elements of each set, on 1 or 2 axes.
 
         Returns
         -------
@@ -205,8 +207,10 @@ weights)
             The set that each row belongs to: any labels that can be sorted, or a
             categorical.
         weights : array-like or Series of shape (n_elements,), default=None
+            Weight of each row.
         positions : array-like or DataFrame of shape (n_elements,) or \
                 (n_elements, n_axes), default=None
+            Coordinates of each row, on 1 or 2 axes.
 
         Returns
         -------
@@ -307,6 +311,7 @@ weights)
             is taken likewise. Missing numbers become NaN.
             float32 and float64 side by side in memory are not copied.
         weights : awkward.Array of type `n_sets * var * number`, default=None
+            A number for each element.
         positions : awkward.Array like `array`, default=None
             With 1 or 2 numbers for each element.
 

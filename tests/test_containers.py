@@ -401,6 +401,11 @@ def test_missing_numbers_in_arrow_become_nan():
         assert sets.dtype == (np.float32 if numbers == pa.float32() else np.float64)
 
 
+def test_huge_integers_in_arrow_are_rounded_as_in_numpy():
+    array = pa.array([[2**63 + 1], [3]], pa.list_(pa.uint64()))
+    assert SetCollection.from_arrow(array).values.tolist() == [[2.0**63], [3.0]]
+
+
 BAD_ARROWS = {
     "a missing set": ([NESTED[0], None], "set 1 of array is missing"),
     "a missing element": (
@@ -464,7 +469,7 @@ def test_arrow_offsets_are_not_trusted():
     array = pa.Array.from_buffers(
         pa.list_(numbers.type), 2, [None, offsets], children=[numbers]
     )
-    with pytest.raises(ValueError, match="2000|offset"):
+    with pytest.raises(ValueError, match="^Offset.*2000"):
         SetCollection.from_arrow(array)
 
 
