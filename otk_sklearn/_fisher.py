@@ -20,17 +20,22 @@ from sklearn.utils._param_validation import Interval
 
 from otk_sklearn import _kernels
 from otk_sklearn._arrays import as_fitted
-from otk_sklearn._base import FEATURE_CONSTRAINTS, publish
+from otk_sklearn._base import (
+    FEATURE_CONSTRAINTS,
+    DocumentedMixin,
+    check_sample_weight,
+    publish,
+)
 from otk_sklearn._clustering import kmeans_centers, sample_elements
 from otk_sklearn._features import unit_rows
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
+from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
-    check_sample_weight,
     fit_input_of,
 )
 
@@ -39,7 +44,11 @@ _SMALLEST = 1e-280
 
 
 class FisherVectorEmbedding(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
 ):
     """Embed each set by how its elements would change a Gaussian mixture.
 
@@ -167,8 +176,8 @@ class FisherVectorEmbedding(
             Anything that `OTKEmbedding` takes.
         y : ignored
         sample_weight : array-like of shape (n_sets,), default=None
-            Weights of the sets: how much the elements of each count for the mixture. None
-            means equal ones.
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them, as long as the elements fit into the sample that is learned from.
 
         Returns
         -------
@@ -187,11 +196,12 @@ class FisherVectorEmbedding(
         """
         sets = as_sets(X)
         check_finite(sets)
-        sample_weight = check_sample_weight(sample_weight, sets)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
         random = check_random_state(self.random_state)
         sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
         elements = sample_elements(
-            sets, positions_of(sets, None), self.max_elements, sample_seed, sample_weight
+            sets, positions_of(sets, None), self.max_elements, sample_seed, weights
         )
         if len(elements.rows) < self.n_components:
             warnings.warn(
@@ -214,6 +224,7 @@ class FisherVectorEmbedding(
             "mixture_": mixture,
             "n_iter_": mixture.n_iter_,
         }
+        progress.end_fit(attributes)
         publish(self, attributes)
         return self
 

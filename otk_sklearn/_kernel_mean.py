@@ -14,17 +14,21 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_memory
 
 from otk_sklearn import _kernels
-from otk_sklearn._base import FEATURE_CONSTRAINTS, publish
+from otk_sklearn._base import (
+    FEATURE_CONSTRAINTS,
+    check_sample_weight,
+    publish,
+)
 from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
+from otk_sklearn._progress import Progress
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
-    check_sample_weight,
     fit_input_of,
 )
 from otk_sklearn._windows import windows_of
@@ -169,8 +173,8 @@ class KernelMeanEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             Anything that `OTKEmbedding` takes.
         y : ignored
         sample_weight : array-like of shape (n_sets,), default=None
-            Weights of the sets: how much the elements of each count for anchors and
-            bandwidth. None means equal ones.
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them, as long as the windows fit into the sample that is learned from.
 
         Returns
         -------
@@ -184,7 +188,8 @@ class KernelMeanEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         sets = as_sets(X)
         check_finite(sets)
-        sample_weight = check_sample_weight(sample_weight, sets)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
         # The seeds that an OTKEmbedding of this random state uses for the same steps.
         random = check_random_state(self.random_state)
         sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
@@ -193,7 +198,7 @@ class KernelMeanEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         unplaced = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
             elements = sample_elements(
-                windows, unplaced, self.max_elements, sample_seed, sample_weight
+                windows, unplaced, self.max_elements, sample_seed, weights
             )
             if self.kernel != "rbf":  # features are learned from directions
                 elements = unit_elements(elements)
@@ -216,6 +221,7 @@ class KernelMeanEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             "_kernel": self.kernel,
             "_windows": of_windows,
         }
+        progress.end_fit(attributes)
         publish(self, attributes)
         return self
 

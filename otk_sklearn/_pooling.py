@@ -8,7 +8,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from otk_sklearn._base import publish
+from otk_sklearn._base import DocumentedMixin, publish
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._validation import (
     as_fitted_sets,
@@ -21,7 +21,7 @@ from otk_sklearn._validation import (
 _STATISTICS = ("mean", "std", "min", "max")
 
 
-class SetPooling(TransformerMixin, BaseEstimator):
+class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Describe each set by statistics of its elements, feature by feature.
 
     The simplest embedding of sets, and the first one to compare others with. Nothing is

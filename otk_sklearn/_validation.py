@@ -6,11 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from otk_sklearn._arrays import as_floats, as_unmasked
 from otk_sklearn._packing import locate, offsets_of, pack
@@ -114,21 +110,6 @@ def check_references(references):
             "n_supports, n_components), none of them 0."
         )
     return references
-
-
-def check_sample_weight(sample_weight, sets):
-    """Return weights of sets as floats of which the largest is 1; None stays None."""
-    if sample_weight is None:
-        return None
-    weights = _check_sample_weight(
-        sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
-    )
-    if not weights.any():
-        raise ValueError(
-            "sample_weight is zero for every set; expected a positive weight for at least "
-            "one."
-        )
-    return weights / weights.max()
 
 
 def fit_input_of(X, sets):
