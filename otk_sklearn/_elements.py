@@ -218,12 +218,12 @@ class ElementTransformer(
 
     def _metadata(self, sets, sample_weight, params):
         """Return the metadata of sets that the transformer takes."""
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if _routing_enabled():
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            routed = process_routing(self, "fit", **metadata, **params)
             metadata = dict(routed.transformer.fit)
         else:
             _raise_for_params(params, self, "fit")
-            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
             if metadata and not has_fit_parameter(self.transformer, "sample_weight"):
                 raise ValueError(
                     f"sample_weight is given, and transformer={self.transformer!r} takes "
