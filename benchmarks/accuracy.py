@@ -72,7 +72,11 @@ EMBEDDINGS = {
     "FisherVector": (FisherVectorEmbedding(), [{}]),
     "FisherVector, tuned": (
         FisherVectorEmbedding(),
-        ParameterGrid({"n_components": [4, 16, 64], "power": [0.5, 1.0]}),
+        [
+            {"n_components": n_components, **normalization}
+            for n_components in [4, 16, 64]
+            for normalization in [{}, {"power": 1.0, "normalize": False}]
+        ],
     ),
     "softmax": (OTKEmbedding(solver="softmax"), [{}]),
     "softmax, tuned": (OTKEmbedding(solver="softmax"), TRANSPORT),

@@ -47,13 +47,17 @@ GRIDS = {
         "n_projections": [16, 32, 64, 128],
         "n_quantiles": [4, 8, 16, 32],
     },
-    "FisherVectorEmbedding": {"n_components": [4, 8, 16, 32, 64], "power": [0.5, 1.0]},
+    "FisherVectorEmbedding": {
+        "n_components": [4, 8, 16, 32, 64],
+        "power": [0.5, 1.0],
+        "reg_covar": [1e-6, 1e-4, 1e-3, 1e-2, 1e-1],
+    },
     "OTKClassifier": {"n_supports": [3, 5, 10, 20]},
 }
 
 
 def make(name, params, memory):
-    """Return the estimator; the sums that Sinkhorn takes are no matter here."""
+    """Return the estimator. Sinkhorn may take as long as it needs, for every epsilon."""
     common = {"random_state": 0, **params}
     if name == "OTKEmbedding":
         return OTKEmbedding(**{"max_iter": 1000, "memory": memory, **common})
