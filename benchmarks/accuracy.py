@@ -40,7 +40,7 @@ from otk_sklearn import (
 
 FILTER_SIZE = 5
 MAX_TUNING = 500
-PENALTIES = {"C": [1e-2, 1e-1, 1, 10]}
+PENALTIES = {"C": [1e-2, 1e-1, 1, 10, 100, 1000]}
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
 # `gamma` is given as a multiple of what "median" finds.
@@ -204,10 +204,8 @@ def parameters_of_classifier(method, results, name):
 
 def chosen_before(results, name, method):
     """What was chosen for an earlier seed, if there was one."""
-    for row in results:
-        if (row["problem"], row["method"]) == (name, method):
-            return row["chosen"]
-    return None
+    rows = rows_of(results, name, method)
+    return next(iter(rows.values()))["chosen"] if rows else None
 
 
 def run(options, results, memory):
@@ -232,40 +230,63 @@ def run(options, results, memory):
                 print(name, method, seed, f"{row['accuracy']:.4f}", flush=True)
 
 
+def print_summary(results, names):
+    """Print mean accuracies of all problems, the best of each in bold."""
+    print(f"| | {' | '.join(names)} |")
+    print("|---" * (len(names) + 1) + "|")
+    means = {(n, m): mean_of(results, n, m) for n in names for m in METHODS}
+    best = {n: max(means[n, m] for m in METHODS) for n in names}
+    for method in METHODS:
+        cells = []
+        for name in names:
+            cell = f"{means[name, method]:.3f}"
+            cells.append(f"**{cell}**" if cell == f"{best[name]:.3f}" else cell)
+        print(f"| {method} | {' | '.join(cells)} |")
+
+
 def print_table(results, name):
     """Print a problem's table in Markdown."""
     print(f"\n| {name} | accuracy | to OTKEmbedding, tuned | features | fit | a set |")
     print("|---|---|---|---|---|---|")
-    scores = {m: scores_of(results, name, m) for m in METHODS}
-    best = scores["OTKEmbedding, tuned"]
+    reference = rows_of(results, name, "OTKEmbedding, tuned")
     for method in METHODS:
-        rows = [r for r in results if (r["problem"], r["method"]) == (name, method)]
+        rows = rows_of(results, name, method)
         if not rows:
             continue
-        own = np.array(list(scores[method].values()))
-        paired = [scores[method][s] - best[s] for s in scores[method] if s in best]
+        paired = [
+            row["accuracy"] - reference[seed]["accuracy"]
+            for seed, row in rows.items()
+            if seed in reference
+        ]
+        fit, transform = (
+            np.median([row[time] for row in rows.values()]) for time in ("fit", "transform")
+        )
         print(
-            f"| {method} | {spread(own)} | {spread(np.array(paired), sign='+')}"
-            f" | {rows[0]['width']:,} | {np.median([r['fit'] for r in rows]):.2f} s"
-            f" | {1e3 * np.median([r['transform'] for r in rows]):.2f} ms |"
+            f"| {method} | {spread([row['accuracy'] for row in rows.values()])}"
+            f" | {spread(paired, sign='+')} | {next(iter(rows.values()))['width']:,}"
+            f" | {fit:.2f} s | {1e3 * transform:.2f} ms |"
         )
 
 
-def scores_of(results, name, method):
-    """Accuracy by seed."""
+def rows_of(results, name, method):
+    """Results by seed."""
     return {
-        row["seed"]: row["accuracy"]
+        row["seed"]: row
         for row in results
         if (row["problem"], row["method"]) == (name, method)
     }
 
 
+def mean_of(results, name, method):
+    """Mean accuracy, or NaN without results."""
+    rows = rows_of(results, name, method).values()
+    return np.mean([row["accuracy"] for row in rows]) if rows else np.nan
+
+
 def spread(values, sign=""):
     """Mean and standard deviation."""
-    if not len(values):
-        return ""
-    text = f"{values.mean():{sign}.3f}"
-    return f"{text} ± {values.std(ddof=1):.3f}" if len(values) > 1 else text
+    text = f"{np.mean(values):{sign}.3f}" if values else ""
+    return f"{text} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else text
 
 
 def warm_up():
@@ -292,6 +313,7 @@ def main():
         warnings.simplefilter("ignore", UserWarning)  # of fewer elements than components
         warm_up()
         run(options, results, memory)
+    print_summary(results, options.problems)
     for name in options.problems:
         print_table(results, name)
 
