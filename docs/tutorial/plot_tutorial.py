@@ -100,9 +100,8 @@ print(f"on drawings that were kept aside: {search.score(X_test, y_test):.3f}")
 # drawing adds to "eight", or takes away from it:
 model = search.best_estimator_
 eight = np.flatnonzero(y_test == 8)[0]
-display = ImportanceDisplay.from_estimator(
-    model, X_test[eight : eight + 1], columns=("column", "row")
-)
+display = ImportanceDisplay.from_estimator(model, X_test, index=eight, columns=(1, 0))
+display.ax_.set(xlabel="column", ylabel="row", aspect="equal", title="Why an eight?")
 display.ax_.invert_yaxis()
 plt.show()
 
