@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_memory
 from otk_sklearn import _kernels
 from otk_sklearn._base import (
     FEATURE_CONSTRAINTS,
+    DocumentedMixin,
     check_sample_weight,
     publish,
 )
@@ -23,7 +24,7 @@ from otk_sklearn._clustering import sample_elements
 from otk_sklearn._features import fitted_map, learn_feature_map, unit_elements
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
 from otk_sklearn._positions import positions_of
-from otk_sklearn._progress import Progress
+from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._validation import (
     as_fitted_sets,
     as_sets,
@@ -34,7 +35,13 @@ from otk_sklearn._validation import (
 from otk_sklearn._windows import windows_of
 
 
-class KernelMeanEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class KernelMeanEmbedding(
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
     """Embed each set by the mean of the kernel features of its elements.
 
     The mean map of a kernel, approximated by the Nyström method: mean pooling in feature

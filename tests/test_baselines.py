@@ -246,3 +246,13 @@ def test_weights_of_sets_are_routed(name):
         pipeline.fit(X, y, sample_weight=sample_weight)
     expected = embeddings(name, X[:10], X)
     assert_allclose(pipeline[0].transform(X), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_callbacks_hear_of_fits(name, sets, capsys):
+    callback = pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    pytest.importorskip("rich")
+    model = clone(ALL[name]).set_callbacks(callback.ProgressBar())
+    model.fit(sets)
+    assert capsys.readouterr().out.count(f"{type(model).__name__} - fit") > 0
+    assert_array_equal(model.transform(sets), embeddings(name, sets, sets))

@@ -16,10 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from otk_sklearn import (
     ConvolutionalKernelLayer,
     ElementTransformer,
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
     OTKRegressor,
     SetCollection,
+    SetPooling,
+    SlicedWassersteinEmbedding,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -196,6 +200,24 @@ def test_transform_of_a_layer(shape, subsampling, working_memory, elsewhere):
     assert peak < output + working_memory * MIB
 
 
+SMALL = {"max_elements": 10_000, "random_state": 0}
+BASELINES = [
+    (SetPooling(["mean", "std", "min", "max"]), 4 * N_FEATURES),
+    (KernelMeanEmbedding(16, **SMALL), 16),
+    (SlicedWassersteinEmbedding(8, n_quantiles=8, **SMALL), 64),
+    (FisherVectorEmbedding(4, **SMALL), 8 * N_FEATURES),
+]
+
+
+@pytest.mark.parametrize("shape", [MANY, ONE], ids=str)
+@pytest.mark.parametrize(("model", "width"), BASELINES, ids=str)
+def test_transform_of_baselines(model, width, shape, elsewhere):
+    """The output, `working_memory` and a few numbers for each element of a long set."""
+    peak = elsewhere(peak_of_transform, model, 16, shape)
+    of_one = 4 * 8 * shape[1] if shape == ONE else 0
+    assert peak < shape[0] * width * 8 + of_one + 16 * MIB
+
+
 @pytest.mark.parametrize("shape", [MANY, ONE], ids=str)
 def test_element_transformer(shape, elsewhere):
     """What its transformer takes, and in `fit` with `max_elements`, that for these."""
@@ -223,6 +245,9 @@ def learning(n_components=64, max_elements=60_000, **params):
         (learning(position="gaussian"), SETS, 3),
         (learning(8, kernel="homogeneous", filter_size=8), ONE, 3),
         (layer(8, 8, 60_000), ONE, 3),
+        (KernelMeanEmbedding(max_elements=60_000, random_state=0), SETS, 3),
+        (SlicedWassersteinEmbedding(max_elements=60_000, random_state=0), SETS, 6),
+        (FisherVectorEmbedding(max_elements=60_000, random_state=0), SETS, 6),
         (learning(references="barycenter"), SETS, 4),
         (learning(n_references=2, epsilon=1), (4000, 10, "float64"), 4),
     ],
@@ -231,8 +256,8 @@ def learning(n_components=64, max_elements=60_000, **params):
 def test_fit(model, shape, times, elsewhere):
     """A few times the sample and its features, and a few numbers for each element."""
     peak = elsewhere(peak_of_fit, model, 4, shape)
-    width = N_FEATURES * model.filter_size
-    if isinstance(model, OTKEmbedding):
+    width = N_FEATURES * getattr(model, "filter_size", 1)
+    if isinstance(model, (OTKEmbedding, KernelMeanEmbedding)):
         width += model.n_components
     n_elements = shape[0] * shape[1]
     sample = min(model.max_elements, n_elements) * width * itemsize(shape)
