@@ -175,6 +175,7 @@ class FisherVectorEmbedding(
         X : sets
             Anything that `OTKEmbedding` takes.
         y : ignored
+            Present for pipelines, which hand it over.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them, as long as the elements fit into the sample that is learned from.
@@ -182,6 +183,7 @@ class FisherVectorEmbedding(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------

@@ -79,10 +79,12 @@ class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
         X : sets
             Anything that `OTKEmbedding` takes.
         y : ignored
+            Present for pipelines, which hand it over.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -135,7 +137,7 @@ class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
         return out
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the columns: the statistic's and the feature's.
+        """Return the names of the columns, "mean_x0" and so on.
 
         Parameters
         ----------
@@ -146,6 +148,7 @@ class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
+            In the order statistic, feature.
         """
         model = copy.copy(self)
         check_is_fitted(model)

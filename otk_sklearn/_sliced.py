@@ -91,10 +91,10 @@ class SlicedWassersteinEmbedding(
     `<theta_l, x_i>` of masses `a_i`, and bins `B_q = [(q - 1) / m, q / m]` of m, the
     embedding is
     `Phi_lq = (m integral_{B_q} F_l^-1(t) dt - r_lq) / sqrt(L m)`, where `r` is the same of
-    the reference. Averages over bins are the projection of quantile functions onto step
-    functions: of all vectors of this length, their distances are the nearest to
-    `W_2(x, x')^2 = 1/L sum_l integral (F_l^-1(t) - F'_l^-1(t))^2 dt`, and no mass is left
-    out, as it would be if quantile functions were evaluated at some levels. The reference
+    the reference. Euclidean distances approach
+    `SW_2(x, x')^2 = 1/L sum_l integral (F_l^-1(t) - F'_l^-1(t))^2 dt` from below as m
+    grows: averages over bins are the projection of quantile functions onto step functions.
+    No mass is left out, as it would be if they were evaluated at m levels. The reference
     centres embeddings, and changes no distance.
 
     References
@@ -147,6 +147,7 @@ class SlicedWassersteinEmbedding(
         X : sets
             Anything that `OTKEmbedding` takes.
         y : ignored
+            Present for pipelines, which hand it over.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them, as long as the elements fit into the sample that is learned from.
@@ -154,6 +155,7 @@ class SlicedWassersteinEmbedding(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
