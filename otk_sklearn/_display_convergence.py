@@ -197,4 +197,10 @@ class ConvergenceDisplay:
                 label="validation score",
             )
             self.score_ax_.set_ylabel("validation score")
-            self.ax_.legend(handles=[self.line_, self.score_line_], loc="center right")
+            self.ax_.legend(
+                handles=[self.line_, self.score_line_],
+                loc="lower center",
+                bbox_to_anchor=(0.5, 1.0),
+                ncols=2,
+                frameon=False,
+            )

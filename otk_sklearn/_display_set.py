@@ -13,6 +13,7 @@ from otk_sklearn._drawing import (
     feature_names_of,
     grid_image,
     name_ticks,
+    number_ticks,
     one_set,
     order_by_similarity,
     place_elements,
@@ -205,9 +206,9 @@ class TransportPlanDisplay:
         self.im_ = self.ax_.imshow(
             self.plan.T, aspect="auto", interpolation="nearest", cmap=SEQUENTIAL, vmin=0
         )
-        name_ticks(self.ax_.xaxis, _names(self.element_names, n_elements), rotation=90)
-        name_ticks(self.ax_.yaxis, _names(None, n_supports))
-        self.ax_.set(xlabel="element", ylabel="support")
+        _name_elements(self, n_elements)
+        number_ticks(self.ax_.yaxis, n_supports)
+        self.ax_.set_ylabel("support")
         if colorbar:
             self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="mass")
 
@@ -222,7 +223,7 @@ class TransportPlanDisplay:
         if self.kind == "grid":
             self.im_ = _draw_grid(self, face)
         else:
-            area = point_area(len(masses)) * masses / masses.mean()
+            area = point_area(len(masses)) * masses / (masses.max() or 1.0)
             self.points_ = self.ax_.scatter(
                 *self.coordinates.T, s=area, c=face, edgecolors=edge
             )
@@ -441,8 +442,8 @@ class ImportanceDisplay:
         self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
         self.ax_.axhline(0, color="0.4", linewidth=0.8)
         self.ax_.set_xlim(-0.7, n_elements - 0.3)
-        name_ticks(self.ax_.xaxis, _names(self.element_names, n_elements), rotation=90)
-        self.ax_.set(xlabel="element", ylabel=what)
+        _name_elements(self, n_elements)
+        self.ax_.set_ylabel(what)
 
 
 def _layout(parts, X, kind, columns, element_names, otherwise):
@@ -457,8 +458,12 @@ def _layout(parts, X, kind, columns, element_names, otherwise):
     return layout, element_names
 
 
-def _names(names, n):
-    return [str(i) for i in range(n)] if names is None else names
+def _name_elements(display, n_elements):
+    display.ax_.set_xlabel("element")
+    if display.element_names is None:
+        number_ticks(display.ax_.xaxis, n_elements)
+    else:
+        name_ticks(display.ax_.xaxis, display.element_names)
 
 
 def _draw_grid(display, values, **scale):

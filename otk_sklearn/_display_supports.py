@@ -12,6 +12,7 @@ from otk_sklearn._drawing import (
     check_reference,
     feature_names_of,
     name_ticks,
+    number_ticks,
     order_by_similarity,
     pyplot,
 )
@@ -246,7 +247,7 @@ class SupportsDisplay:
                 color="white" if dark else "black",
             )
         name_ticks(self.ax_.xaxis, [str(i + 1) for i in range(n_elements)])
-        name_ticks(self.ax_.yaxis, [str(j) for j in range(n_supports)])
+        number_ticks(self.ax_.yaxis, n_supports)
         self.ax_.set(xlabel="nearest elements", ylabel="support")
         if colorbar:
             self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="similarity")
@@ -263,9 +264,11 @@ class SupportsDisplay:
             vmax=largest,
         )
         n_supports, n_features = means.shape
-        names = self.feature_names or [str(i) for i in range(n_features)]
-        name_ticks(self.ax_.xaxis, names, rotation=90)
-        name_ticks(self.ax_.yaxis, [str(j) for j in range(n_supports)])
+        if self.feature_names is None:
+            number_ticks(self.ax_.xaxis, n_features)
+        else:
+            name_ticks(self.ax_.xaxis, self.feature_names)
+        number_ticks(self.ax_.yaxis, n_supports)
         self.ax_.set_ylabel("support")
         if colorbar:
             label = "mean of the nearest,\nin standard deviations"

@@ -9,9 +9,11 @@ _COLORS = (
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
-# Most labels along an axis, and most of one letter; and most characters before longer
-# labels are turned.
-_MAX_TICKS, _MAX_LETTERS, _MAX_CHARACTERS = 40, 100, 60
+# Most labels along an axis: of numbers, of names, and of names of one letter.
+_MAX_NUMBERS, _MAX_NAMES, _MAX_LETTERS = 20, 40, 200
+
+# Most characters of names side by side, before they are turned.
+_MAX_CHARACTERS = 60
 
 
 def pyplot(display):
@@ -168,15 +170,23 @@ def point_area(n_points):
     return float(np.clip(9000 / n_points, 4, 90))
 
 
-def name_ticks(axis, names, rotation=0):
-    """Name the ticks of an axis at 0, 1, ..: all that there is room for."""
+def number_ticks(axis, n_ticks):
+    """Number the ticks of an axis from 0: all that there is room for."""
+    step = -(-n_ticks // _MAX_NUMBERS)
+    axis.set_ticks(range(0, n_ticks, step))
+
+
+def name_ticks(axis, names):
+    """Name the ticks of a horizontal axis at 0, 1, ..: all that there is room for."""
     letters = all(len(name) == 1 for name in names)
-    most = _MAX_LETTERS if letters else _MAX_TICKS
-    step = -(-len(names) // most)
+    step = -(-len(names) // (_MAX_LETTERS if letters else _MAX_NAMES))
     axis.set_ticks(range(0, len(names), step), names[::step])
-    axis.set_tick_params(labelsize="small" if len(names) > most // 3 else "medium")
+    if letters and len(names) > _MAX_LETTERS / 2:
+        axis.set_tick_params(labelsize="xx-small")
+    elif letters and len(names) > _MAX_LETTERS / 4:
+        axis.set_tick_params(labelsize="small")
     if sum(map(len, names)) > _MAX_CHARACTERS and not letters:
-        axis.set_tick_params(labelrotation=rotation)
+        axis.set_tick_params(labelsize="small", labelrotation=90)
 
 
 def order_by_similarity(supports):

@@ -99,10 +99,15 @@ def test_heat_map_shows_the_plan_and_letters(sets, reference):
 
 def test_ticks_of_many_elements_are_numbers_with_gaps():
     X = [np.random.default_rng(0).normal(size=(100, 3))]
-    display = TransportPlanDisplay.from_estimator(embedding().fit(X), X)
-    names = tick_names(display.ax_.xaxis)
-    assert names[:3] == ["0", "3", "6"]
-    assert display.ax_.get_xticks()[:3].tolist() == [0, 3, 6]
+    model = embedding().fit(X)
+    display = TransportPlanDisplay.from_estimator(model, X)
+    assert tick_names(display.ax_.xaxis) == [str(i) for i in range(0, 100, 5)]
+    names = [f"step {i}" for i in range(100)]
+    display = TransportPlanDisplay.from_estimator(model, X, element_names=names)
+    assert tick_names(display.ax_.xaxis) == names[::3]
+    assert display.ax_.get_xticks().tolist() == list(range(0, 100, 3))
+    display = TransportPlanDisplay.from_estimator(model, X, element_names="AC" * 50)
+    assert tick_names(display.ax_.xaxis) == list("AC" * 50)
 
 
 @pytest.mark.parametrize("n_supports", [4, 30])
