@@ -65,7 +65,7 @@ class FisherVectorEmbedding(
         Each entry z of the vector becomes `sign(z) |z|^power`. 1 leaves them as they are.
     normalize : bool, default=True
         Whether vectors are made unit-norm, after `power`.
-    reg_covar : float, default=1e-6
+    reg_covar : float, default=0.05
         Added to the variances of the Gaussians, as a part of those of each feature.
     max_iter : int, default=100
         Maximal number of iterations of expectation-maximisation.
@@ -149,7 +149,7 @@ class FisherVectorEmbedding(
         *,
         power=0.5,
         normalize=True,
-        reg_covar=1e-6,
+        reg_covar=0.05,
         max_iter=100,
         tol=1e-3,
         max_elements=300_000,
