@@ -72,11 +72,7 @@ EMBEDDINGS = {
     "FisherVector": (FisherVectorEmbedding(), [{}]),
     "FisherVector, tuned": (
         FisherVectorEmbedding(),
-        [
-            {"n_components": n_components, **normalization}
-            for n_components in [4, 16, 64]
-            for normalization in [{}, {"power": 1.0, "normalize": False}]
-        ],
+        ParameterGrid({"n_components": [4, 16, 64], "reg_covar": [0.01, 0.1]}),
     ),
     "softmax": (OTKEmbedding(solver="softmax"), [{}]),
     "softmax, tuned": (OTKEmbedding(solver="softmax"), TRANSPORT),

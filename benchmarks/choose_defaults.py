@@ -50,7 +50,7 @@ GRIDS = {
     "FisherVectorEmbedding": {
         "n_components": [4, 8, 16, 32, 64],
         "power": [0.5, 1.0],
-        "reg_covar": [1e-6, 1e-4, 1e-3, 1e-2, 1e-1],
+        "reg_covar": [1e-6, 1e-3, 0.02, 0.05, 0.1],
     },
     "OTKClassifier": {"n_supports": [3, 5, 10, 20]},
 }
