@@ -83,7 +83,9 @@ def test_vectors_are_those_of_the_formula(power, normalize, sets):
 def test_all_training_elements_together_have_no_gradient(sets):
     """They are what the mixture is most likely for."""
     x = np.concatenate(sets)
-    model = FisherVectorEmbedding(3, tol=1e-12, max_iter=3000, random_state=0, **RAW)
+    model = FisherVectorEmbedding(
+        3, reg_covar=1e-6, tol=1e-12, max_iter=3000, random_state=0, **RAW
+    )
     vector = model.fit([x]).transform([x])
     assert_allclose(vector, np.zeros_like(vector), atol=1e-4)
 
@@ -94,7 +96,9 @@ def test_the_mixture_is_where_scikit_learn_would_stay():
     x = np.concatenate([rng.normal(size=(80, 2)), rng.normal(4, 2, size=(60, 2))])
     repeats = rng.integers(1, 4, len(x))
     X = SetCollection(x, [0, len(x)], weights=repeats)
-    model = FisherVectorEmbedding(2, tol=1e-13, max_iter=3000, random_state=0).fit(X)
+    model = FisherVectorEmbedding(
+        2, reg_covar=1e-6, tol=1e-13, max_iter=3000, random_state=0
+    ).fit(X)
     mixture = model.mixture_
     after = GaussianMixture(
         2,
