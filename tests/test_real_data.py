@@ -144,6 +144,19 @@ def test_generated_problems_refuse_arguments_out_of_range(name):
 
 
 @pytest.mark.parametrize(
+    ("load", "argument"),
+    [
+        (load_basic_motions, "split"),
+        (load_japanese_vowels, "split"),
+        (load_peptides, "name"),
+    ],
+)
+def test_loaders_say_what_there_is(load, argument):
+    with pytest.raises(ValueError, match=f"'{argument}' parameter of {load.__name__}"):
+        load("all")
+
+
+@pytest.mark.parametrize(
     ("name", "chance", "best"),
     [
         ("make_polygons", 0.4, 0.95),
