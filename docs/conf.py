@@ -72,4 +72,16 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"index": [], "install": [], "changelog": []}
+# Pages with none below them have no use for a list of these.
+html_sidebars = {
+    page: []
+    for page in [
+        "auto_tutorial/plot_tutorial",
+        "changelog",
+        "comparison",
+        "contributing",
+        "glossary",
+        "index",
+        "install",
+    ]
+}

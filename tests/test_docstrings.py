@@ -72,4 +72,6 @@ def test_api_page_has_every_public_name_and_no_other():
             module = line.split(":: ")[1]
         elif re.fullmatch(r"   \w+", line):
             listed.append(f"{module}.{line.strip()}")
-    assert sorted(listed) == sorted(name for name, is_method in documented() if not is_method)
+    assert sorted(listed) == sorted(
+        name for name, is_method in documented() if not is_method
+    )
