@@ -4,9 +4,9 @@ Ten-minute tutorial
 
 From a table to a cross-validated score, and from there to one prediction and its reasons.
 
-The table is one as people have it: each row is an *element* (here a dark spot on paper), some
-columns say what it is like, and one says which *set* it belongs to (here a drawing). Each
-set has one label (here the digit that was drawn).
+The table is one as people have it: each row is an *element* (here a dark spot on paper),
+some columns say what it is like, and one says which *set* it belongs to (here a drawing).
+Each set has one label (here the digit that was drawn).
 """
 
 # %%
@@ -17,6 +17,8 @@ set has one label (here the digit that was drawn).
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from otk_sklearn.display import ImportanceDisplay
+from otk_sklearn.inspection import element_contributions
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -29,8 +31,6 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn.datasets import load_digit_points
-from otk_sklearn.display import ImportanceDisplay
-from otk_sklearn.inspection import element_contributions
 
 points, digits = load_digit_points()
 chosen = np.flatnonzero(np.isin(digits, [3, 8]))
@@ -39,13 +39,13 @@ points, digits = points[chosen], digits[chosen]
 table = pd.DataFrame(points.values, columns=["row", "column", "ink"])
 table.insert(0, "drawing", np.repeat(chosen, points.lengths))
 labels = pd.Series(digits, index=pd.Index(chosen, name="drawing"), name="digit")
-table
+table.head()
 
 # %%
 # From the table to sets
 # ----------------------
-# `from_groups` makes a set of the rows of each drawing. Sets come in the order in which drawings
-# first appear in the table; labels are put into the same order, by name.
+# `from_groups` makes a set of the rows of each drawing. Sets come in the order in which
+# drawings first appear in the table; labels are put into the same order, by name.
 X = SetCollection.from_groups(table[["row", "column", "ink"]], table["drawing"])
 y = labels.loc[table["drawing"].unique()].to_numpy()
 print(X)
@@ -95,8 +95,8 @@ print(f"on drawings that were kept aside: {search.score(X_test, y_test):.3f}")
 # %%
 # One prediction, explained
 # -------------------------
-# A linear classifier adds up the vector's numbers, and transport says which elements each of
-# them comes from. So a decision is a sum over elements. Here is what each spot of one
+# A linear classifier adds up the vector's numbers, and transport says which elements each
+# of them comes from. So a decision is a sum over elements. Here is what each spot of one
 # drawing adds to "eight", or takes away from it:
 model = search.best_estimator_
 eight = np.flatnonzero(y_test == 8)[0]
