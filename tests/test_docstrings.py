@@ -1,4 +1,4 @@
-"""Every public name is on the API page, and has a docstring that numpydoc calls complete."""
+"""Public names are on the API page, and have docstrings that numpydoc calls complete."""
 
 import importlib
 import inspect

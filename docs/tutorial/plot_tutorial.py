@@ -17,8 +17,6 @@ Each set has one label (here the digit that was drawn).
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from otk_sklearn.display import ImportanceDisplay
-from otk_sklearn.inspection import element_contributions
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -31,6 +29,8 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn.datasets import load_digit_points
+from otk_sklearn.display import ImportanceDisplay
+from otk_sklearn.inspection import element_contributions
 
 points, digits = load_digit_points()
 chosen = np.flatnonzero(np.isin(digits, [3, 8]))
