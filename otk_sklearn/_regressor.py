@@ -21,11 +21,51 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     ----------
     n_supports : int, default=10
         Number of supports of a reference. Fewer are needed than without labels.
-    n_references, epsilon, kernel, gamma, n_components, damping, filter_size, padding, \
-            position, position_sigma, anchors, references, solver, relaxation, max_iter, \
-            tol, max_elements, memory
-        Those of :class:`OTKEmbedding`, with its defaults: the embedding that training
-        starts from, and all of it that isn't trained.
+    n_references : int, default=1
+        Number of references. Each set is matched to all of them. This parameter and those
+        up to `memory` are described at length in :class:`OTKEmbedding`: they say which
+        embedding training starts from, and all of it that isn't trained.
+    epsilon : float, default=0.05
+        Strength of the entropic regularisation, on the scale of similarities.
+    kernel : {"rbf", "homogeneous", "linear"}, default="rbf"
+        Kernel between elements and anchors.
+    gamma : float or "median", default="median"
+        Bandwidth of the kernel. "median" is one over the median squared distance.
+    n_components : int, default=64
+        Number of anchors, and so of features of an element.
+    damping : float, default=1e-2
+        Added to the square roots of the eigenvalues of the kernel between anchors before
+        they are inverted.
+    filter_size : int, default=1
+        For ordered sets: elements are windows of this many consecutive rows of a set.
+    padding : {"valid", "same"}, default="valid"
+        "valid" keeps the whole windows of a set; "same" pads its ends with zeros, so that
+        there are as many windows as rows.
+    position : {"gaussian", "hard"} or None, default=None
+        The filter that holds together elements and supports that lie at the same place.
+    position_sigma : float, default=0.1
+        Width of the filter, as a part of the length of a set.
+    anchors : {"kmeans", "random"} or array-like of shape \
+            (n_components, filter_size * n_features), default="kmeans"
+        How the anchors that training starts from are learned, or the anchors.
+    references : {"kmeans", "barycenter", "random"} or array-like of shape \
+            (n_references, n_supports, n_components), default="kmeans"
+        How the references that training starts from are learned, or the references.
+    solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
+        Entropic transport, exact transport, or attention instead of transport.
+    relaxation : float or None, default=None
+        Lets elements that fit no support give up their mass, small values most. None
+        doesn't. Only with `solver="sinkhorn"`.
+    max_iter : int, default=100
+        Maximal number of Sinkhorn iterations of a set.
+    tol : float, default=1e-2
+        Sinkhorn stops for a set once the error of its plan is below.
+    max_elements : int, default=300_000
+        Number of elements that the anchors and references that training starts from are
+        learned from.
+    memory : str or object with the joblib.Memory interface, default=None
+        Caches what is learned before training. joblib keeps pickles there: name no folder
+        that strangers can write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results don't depend on it.
@@ -152,11 +192,14 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         X : sets
             As for `OTKEmbedding.fit`.
         y : array-like of shape (n_sets,) or (n_sets, n_outputs)
+            Targets.
         sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set in the loss. None means equal weights.
 
         Returns
         -------
         self : object
+            The estimator, one step further.
         """
         return self._partial_fit(X, y, sample_weight)
 
