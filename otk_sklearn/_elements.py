@@ -213,7 +213,9 @@ class ElementTransformer(
         """
         return MetadataRouter(owner=type(self).__name__).add(
             transformer=self.transformer,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            method_mapping=MethodMapping()
+            .add(caller="fit", callee="fit")
+            .add(caller="fit_transform", callee="fit"),
         )
 
     def _metadata(self, sets, sample_weight, params):
@@ -235,9 +237,9 @@ class ElementTransformer(
 
     def _drawn_rows(self, sets, sample_weight):
         """Return the rows of the elements to fit on: those of weight, if not too many."""
-        rows = np.arange(len(sets.values))
-        if sample_weight is not None:
-            rows = np.flatnonzero(np.repeat(sample_weight, sets.lengths))
+        if sample_weight is None:
+            sample_weight = np.ones(len(sets))
+        rows = np.flatnonzero(np.repeat(sample_weight > 0, sets.lengths))
         if self.max_elements is not None and len(rows) > self.max_elements:
             random = check_random_state(self.random_state)
             return np.sort(random.choice(rows, self.max_elements, replace=False))

@@ -8,6 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -273,11 +274,13 @@ def test_weights_are_routed_through_a_search(routing):
     X, y, weights = make_data()
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     classifier = OTKClassifier(3, n_components=6, max_epochs=2, random_state=0)
-    classifier.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+    classifier.set_fit_request(sample_weight=True)
+    accuracy = make_scorer(accuracy_score).set_score_request(sample_weight=True)
     model = make_pipeline(ElementTransformer(scaler), classifier)
     grid = {"otkclassifier__epsilon": [0.1, 1.0]}
     folds = StratifiedKFold(2)
-    search = GridSearchCV(model, grid, cv=folds).fit(X, y, sample_weight=weights)
+    search = GridSearchCV(model, grid, cv=folds, scoring=accuracy)
+    search.fit(X, y, sample_weight=weights)
     epsilon = search.best_params_["otkclassifier__epsilon"]
     train, test = next(folds.split(y, y))
     with sklearn.config_context(enable_metadata_routing=False):
