@@ -202,12 +202,11 @@ class TransportPlanDisplay:
         return self
 
     def _draw_heatmap(self, colorbar):
-        n_elements, n_supports = self.plan.shape
         self.im_ = self.ax_.imshow(
             self.plan.T, aspect="auto", interpolation="nearest", cmap=SEQUENTIAL, vmin=0
         )
-        _name_elements(self, n_elements)
-        number_ticks(self.ax_.yaxis, n_supports)
+        _name_elements(self)
+        number_ticks(self.ax_.yaxis)
         self.ax_.set_ylabel("support")
         if colorbar:
             self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="mass")
@@ -442,7 +441,7 @@ class ImportanceDisplay:
         self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
         self.ax_.axhline(0, color="0.4", linewidth=0.8)
         self.ax_.set_xlim(-0.7, n_elements - 0.3)
-        _name_elements(self, n_elements)
+        _name_elements(self)
         self.ax_.set_ylabel(what)
 
 
@@ -458,10 +457,10 @@ def _layout(parts, X, kind, columns, element_names, otherwise):
     return layout, element_names
 
 
-def _name_elements(display, n_elements):
+def _name_elements(display):
     display.ax_.set_xlabel("element")
     if display.element_names is None:
-        number_ticks(display.ax_.xaxis, n_elements)
+        number_ticks(display.ax_.xaxis)
     else:
         name_ticks(display.ax_.xaxis, display.element_names)
 

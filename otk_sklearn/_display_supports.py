@@ -232,7 +232,6 @@ class SupportsDisplay:
         return self
 
     def _draw_texts(self, colorbar):
-        n_supports, n_elements = self.similarity.shape
         self.im_ = self.ax_.imshow(self.similarity, aspect="auto", cmap=SEQUENTIAL)
         self.text_ = np.empty(self.similarity.shape, object)
         for (j, i), text in np.ndenumerate(self.texts):
@@ -246,8 +245,8 @@ class SupportsDisplay:
                 family="monospace",
                 color="white" if dark else "black",
             )
-        name_ticks(self.ax_.xaxis, [str(i + 1) for i in range(n_elements)])
-        number_ticks(self.ax_.yaxis, n_supports)
+        name_ticks(self.ax_.xaxis, [str(i + 1) for i in range(self.similarity.shape[1])])
+        number_ticks(self.ax_.yaxis)
         self.ax_.set(xlabel="nearest elements", ylabel="support")
         if colorbar:
             self.key_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="similarity")
@@ -263,12 +262,11 @@ class SupportsDisplay:
             vmin=-largest,
             vmax=largest,
         )
-        n_supports, n_features = means.shape
         if self.feature_names is None:
-            number_ticks(self.ax_.xaxis, n_features)
+            number_ticks(self.ax_.xaxis)
         else:
             name_ticks(self.ax_.xaxis, self.feature_names)
-        number_ticks(self.ax_.yaxis, n_supports)
+        number_ticks(self.ax_.yaxis)
         self.ax_.set_ylabel("support")
         if colorbar:
             label = "mean of the nearest,\nin standard deviations"

@@ -9,8 +9,9 @@ _COLORS = (
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
-# Most labels along an axis: of numbers, of names, and of names of one letter.
-_MAX_NUMBERS, _MAX_NAMES, _MAX_LETTERS = 20, 40, 200
+# Most numbers along a horizontal and a vertical axis, and most names, which may be letters.
+_MAX_NUMBERS = {"x": 16, "y": 40}
+_MAX_NAMES, _MAX_LETTERS = 40, 200
 
 # Most characters of names side by side, before they are turned.
 _MAX_CHARACTERS = 60
@@ -170,10 +171,12 @@ def point_area(n_points):
     return float(np.clip(9000 / n_points, 4, 90))
 
 
-def number_ticks(axis, n_ticks):
-    """Number the ticks of an axis from 0: all that there is room for."""
-    step = -(-n_ticks // _MAX_NUMBERS)
-    axis.set_ticks(range(0, n_ticks, step))
+def number_ticks(axis):
+    """Number the ticks of an axis that there is room for."""
+    from matplotlib.ticker import MaxNLocator
+
+    most = _MAX_NUMBERS[axis.axis_name]
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
 
 
 def name_ticks(axis, names):
@@ -181,9 +184,9 @@ def name_ticks(axis, names):
     letters = all(len(name) == 1 for name in names)
     step = -(-len(names) // (_MAX_LETTERS if letters else _MAX_NAMES))
     axis.set_ticks(range(0, len(names), step), names[::step])
-    if letters and len(names) > _MAX_LETTERS / 2:
+    if letters and len(names) > 0.75 * _MAX_LETTERS:
         axis.set_tick_params(labelsize="xx-small")
-    elif letters and len(names) > _MAX_LETTERS / 4:
+    elif letters and len(names) > 0.25 * _MAX_LETTERS:
         axis.set_tick_params(labelsize="small")
     if sum(map(len, names)) > _MAX_CHARACTERS and not letters:
         axis.set_tick_params(labelsize="small", labelrotation=90)

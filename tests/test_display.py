@@ -77,6 +77,11 @@ def tick_names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
+def places(axis):
+    low, high = sorted(axis.get_view_interval())
+    return [tick for tick in axis.get_ticklocs() if low <= tick <= high]
+
+
 # ---- The transport plan
 
 
@@ -90,7 +95,7 @@ def test_heat_map_shows_the_plan_and_letters(sets, reference):
     _, plans = plain_match(model, sets[3])
     np.testing.assert_allclose(display.im_.get_array(), plans[reference].T, atol=1e-12)
     assert tick_names(display.ax_.xaxis) == list(letters)
-    assert tick_names(display.ax_.yaxis) == ["0", "1", "2", "3"]
+    assert places(display.ax_.yaxis) == [0, 1, 2, 3]
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("element", "support")
     assert display.key_.ax.get_ylabel() == "mass"
     assert display.figure_ is display.ax_.figure
@@ -101,7 +106,7 @@ def test_ticks_of_many_elements_are_numbers_with_gaps():
     X = [np.random.default_rng(0).normal(size=(100, 3))]
     model = embedding().fit(X)
     display = TransportPlanDisplay.from_estimator(model, X)
-    assert tick_names(display.ax_.xaxis) == [str(i) for i in range(0, 100, 5)]
+    assert places(display.ax_.xaxis) == list(range(0, 100, 10))
     names = [f"step {i}" for i in range(100)]
     display = TransportPlanDisplay.from_estimator(model, X, element_names=names)
     assert tick_names(display.ax_.xaxis) == names[::3]
