@@ -1,9 +1,7 @@
 """`FisherVectorEmbedding`: gradients of a Gaussian mixture's log-likelihood."""
 
 import copy
-import math
 import warnings
-from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,23 +11,17 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
 
 from otk_sklearn import _kernels
 from otk_sklearn._arrays import as_fitted
-from otk_sklearn._base import (
-    FEATURE_CONSTRAINTS,
-    DocumentedMixin,
-    check_sample_weight,
-    publish,
-)
-from otk_sklearn._clustering import kmeans_centers, sample_elements
+from otk_sklearn._base import FEATURE_CONSTRAINTS, DocumentedMixin, publish
+from otk_sklearn._clustering import group_equal_rows
 from otk_sklearn._features import unit_rows
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
-from otk_sklearn._positions import positions_of
 from otk_sklearn._progress import CallbackSupportMixin, Progress
 from otk_sklearn._validation import (
     as_fitted_sets,
@@ -38,9 +30,6 @@ from otk_sklearn._validation import (
     check_finite_output,
     fit_input_of,
 )
-
-# Below, features are 0 for all that matters: the inverse of their unit is no float.
-_SMALLEST = 1e-280
 
 
 class FisherVectorEmbedding(
@@ -66,7 +55,7 @@ class FisherVectorEmbedding(
     normalize : bool, default=True
         Whether vectors are made unit-norm, after `power`.
     reg_covar : float, default=0.05
-        Added to the variances of the Gaussians, as a part of those of each feature.
+        Added to the variances of the Gaussians, as a part of that of each feature.
     max_iter : int, default=100
         Maximal number of iterations of expectation-maximisation.
     tol : float, default=1e-3
@@ -82,6 +71,8 @@ class FisherVectorEmbedding(
 
     Attributes
     ----------
+    scaler_ : StandardScaler
+        Brings elements to the scale that the mixture is fitted on.
     mixture_ : GaussianMixture
         The fitted mixture.
     n_iter_ : int
@@ -109,9 +100,9 @@ class FisherVectorEmbedding(
     [1]_: they only count elements, and were found to add little [2]_. `power` and
     `normalize` are the improvements of [1]_.
 
-    The mixture is that of expectation-maximisation from K-means, as scikit-learn's
-    `GaussianMixture` fits it, with elements weighted by their masses. The scale of features
-    plays no part. `mixture_` is a `GaussianMixture` with all its methods for prediction.
+    As is usual, the mixture is fitted to the elements of all sets together, each counting
+    the same: `GaussianMixture` takes no weights. Elements of weight zero take no part. The
+    scale of features plays no part.
 
     References
     ----------
@@ -167,7 +158,7 @@ class FisherVectorEmbedding(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None):
         """Fit the mixture to elements.
 
         Parameters
@@ -176,9 +167,6 @@ class FisherVectorEmbedding(
             Anything that `OTKEmbedding` takes.
         y : ignored
             Present for pipelines, which hand it over.
-        sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is the same as
-            two of them, as long as the elements fit into the sample that is learned from.
 
         Returns
         -------
@@ -198,31 +186,30 @@ class FisherVectorEmbedding(
         """
         sets = as_sets(X)
         check_finite(sets)
-        weights = check_sample_weight(sample_weight, sets)
-        progress = Progress(self).begin_fit(0, X, y, sample_weight)
+        progress = Progress(self).begin_fit(0, X, y)
         random = check_random_state(self.random_state)
         sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
-        elements = sample_elements(
-            sets, positions_of(sets, None), self.max_elements, sample_seed, weights
-        )
-        if len(elements.rows) < self.n_components:
-            warnings.warn(
-                f"n_components={self.n_components} is more than the {len(elements.rows)} "
-                "distinct elements to learn from; there are that many Gaussians.",
-                UserWarning,
-                stacklevel=2,
-            )
-        with single_threaded(), np.errstate(all="ignore"):
-            mixture = self._fit_mixture(elements, seed)
-        if not mixture.converged_:
-            warnings.warn(
-                f"The mixture has not settled within max_iter={self.max_iter} iterations; "
-                f"its log-likelihood still changes by more than tol={self.tol:g}.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        with single_threaded(), np.errstate(all="ignore"), warnings.catch_warnings():
+            # K-means, of elements that differ by rounding alone: no harm.
+            warnings.filterwarnings("ignore", "Number of distinct clusters")
+            scaler = StandardScaler()
+            elements = scaler.fit_transform(self._sample(sets, sample_seed))
+            if not np.isfinite(elements).all():
+                raise ValueError(
+                    "The variance of elements of X leaves the range of float64; expected "
+                    "elements on a smaller scale (see ElementTransformer)."
+                )
+            mixture = GaussianMixture(
+                self._n_gaussians(elements),
+                covariance_type="diag",
+                reg_covar=self.reg_covar,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                random_state=seed,
+            ).fit(elements)
         attributes = {
             **fit_input_of(X, sets),
+            "scaler_": scaler,
             "mixture_": mixture,
             "n_iter_": mixture.n_iter_,
         }
@@ -230,38 +217,24 @@ class FisherVectorEmbedding(
         publish(self, attributes)
         return self
 
-    def _fit_mixture(self, elements, seed):
-        """Return the mixture as scikit-learn's, in the units of the elements."""
-        rows, masses = elements.rows.astype(np.float64), elements.masses
-        masses = masses / masses.sum()
-        mean, unit = _units_of(rows, masses)
-        gaussians, history = _fit_gaussians(
-            (rows - mean) / unit,
-            masses,
-            n_components=self.n_components,
-            reg_covar=float(self.reg_covar),
-            max_iter=self.max_iter,
-            tol=float(self.tol),
-            random_state=seed,
-        )
-        mixture = GaussianMixture(
-            len(gaussians.weights),
-            covariance_type="diag",
-            tol=self.tol,
-            reg_covar=self.reg_covar,
-            max_iter=self.max_iter,
-        )
-        deviations = gaussians.deviations * unit
-        mixture.weights_ = gaussians.weights
-        mixture.means_ = gaussians.means * unit + mean
-        mixture.covariances_ = deviations**2
-        mixture.precisions_cholesky_ = 1 / deviations
-        mixture.precisions_ = mixture.precisions_cholesky_**2
-        mixture.n_features_in_ = rows.shape[1]
-        mixture.n_iter_ = len(history)
-        mixture.lower_bound_ = history[-1] - np.log(unit).sum()
-        mixture.converged_ = len(history) > 1 and abs(history[-1] - history[-2]) < self.tol
-        return mixture
+    def _sample(self, sets, seed):
+        """Return elements to learn from, in float64."""
+        rows = np.flatnonzero(sets.masses)
+        if len(rows) > self.max_elements:
+            random = np.random.RandomState(seed)
+            rows = np.sort(random.choice(rows, self.max_elements, replace=False))
+        return sets.values[rows].astype(np.float64)
+
+    def _n_gaussians(self, elements):
+        n_distinct = len(group_equal_rows(elements)[0])
+        if n_distinct < self.n_components:
+            warnings.warn(
+                f"n_components={self.n_components} is more than the {n_distinct} distinct "
+                "elements to learn from; there are that many Gaussians.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return min(self.n_components, n_distinct)
 
     def transform(self, X):
         """Embed sets.
@@ -281,20 +254,24 @@ class FisherVectorEmbedding(
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
-        gaussians, center, unit = _fitted_gaussians(model.mixture_, sets.n_features)
-        n_components, n_features = gaussians.means.shape
+        scaler, mixture = model.scaler_, _proved(model.mixture_, sets.n_features)
+        n_components, n_features = mixture.means_.shape
         out = np.empty((len(sets), 2 * n_components * n_features), sets.dtype)
-        max_rows = _max_rows(n_components, n_features)
+        # Of each element, in float64: values, moments, and twice the responsibilities.
+        max_rows = rows_in_memory(8 * (4 * n_features + 2 * n_components))
+        max_rows = min(max_rows, chunk_rows(2 * n_features + n_components))
 
         def embed(chunk):
             part = sets[chunk]
             masses = part.masses
-            pooled = np.empty((len(part), n_components, 1 + 2 * n_features))
+            moments = np.empty((len(part), n_components, 1 + 2 * n_features))
             for rows in gen_batches(len(part.values), max_rows):  # several for a long set
-                x = (part.values[rows] - center) / unit
+                x = scaler.transform(part.values[rows].astype(np.float64))
+                shares = mixture.predict_proba(x).T * masses[rows]
+                powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
                 offsets = np.clip(part.offsets - rows.start, 0, len(x))
-                gaussians.pool(x, masses[rows], offsets, rows.start > 0, pooled)
-            vectors = gaussians.gradients(pooled)
+                _kernels.pool(shares, powers, offsets, rows.start > 0, moments)
+            vectors = _gradients(mixture, moments)
             if model.power != 1:
                 vectors = np.sign(vectors) * np.abs(vectors) ** model.power
             out[chunk] = unit_rows(vectors)[0] if model.normalize else vectors
@@ -320,155 +297,33 @@ class FisherVectorEmbedding(
         return tags
 
 
-@dataclass(frozen=True)
-class _Gaussians:
-    """A mixture with diagonal covariances, in units in which elements have variance 1.
-
-    Squares of elements in these units can be expanded without losing digits.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_components,)
-    means, deviations : ndarray of shape (n_components, n_features)
-    """
-
-    weights: np.ndarray
-    means: np.ndarray
-    deviations: np.ndarray
-
-    def pool(self, x, masses, offsets, adding, pooled):
-        """Write each set's moments by Gaussian, `sum_i a_i gamma_ik [1, x_i, x_i^2]`.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n_elements, n_features)
-        masses : ndarray of shape (n_elements,)
-        offsets : ndarray of int of shape (n_sets + 1,)
-        adding : bool
-            Add to what is there.
-        pooled : ndarray of shape (n_sets, n_components, 1 + 2 * n_features)
-
-        Returns
-        -------
-        float
-            The log-likelihood of all elements, by their masses.
-        """
-        precisions = self.deviations**-2.0
-        constants = np.log(self.weights) - np.log(self.deviations).sum(axis=1)
-        constants -= np.sum(self.means**2 * precisions + math.log(2 * math.pi), axis=1) / 2
-        terms = [constants[:, np.newaxis], self.means * precisions, -precisions / 2]
-        moments = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
-        logits = np.concatenate(terms, axis=1) @ moments.T
-        largest = logits.max(axis=0)
-        shares = np.exp(logits - largest)
-        totals = shares.sum(axis=0)
-        shares *= masses / totals
-        _kernels.pool(shares, moments, offsets, adding, pooled)
-        return masses @ (largest + np.log(totals))
-
-    def gradients(self, pooled):
-        """Turn moments into gradients with respect to means and deviations, normalised.
-
-        Parameters
-        ----------
-        pooled : ndarray of shape (n_sets, n_components, 1 + 2 * n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_sets, 2 * n_components * n_features)
-        """
-        mass, first, second = np.split(pooled, [1, 1 + self.means.shape[1]], axis=2)
-        offset = (first - mass * self.means) / self.deviations
-        spread = second - 2 * self.means * first + mass * self.means**2
-        spread = (spread / self.deviations**2 - mass) / math.sqrt(2)
-        gradients = np.stack([offset, spread], axis=1)
-        gradients /= np.sqrt(self.weights)[:, np.newaxis]
-        return gradients.reshape(len(pooled), -1)
+def _proved(mixture, n_features):
+    """Return the mixture, whose attributes fit together: kernels rely on it."""
+    n_components = len(as_fitted(mixture.weights_, "mixture_.weights_", (None,)))
+    shape = n_components, n_features
+    as_fitted(mixture.means_, "mixture_.means_", shape)
+    as_fitted(mixture.precisions_cholesky_, "mixture_.precisions_cholesky_", shape)
+    return mixture
 
 
-def _max_rows(n_components, n_features):
-    """Elements to work on at a time."""
-    # Of each, in float64: values, moments, and twice the responsibilities.
-    in_memory = rows_in_memory(8 * (4 * n_features + 2 * n_components))
-    return min(in_memory, chunk_rows(2 * n_features + n_components))
-
-
-def _fitted_gaussians(mixture, n_features):
-    """Return the `_Gaussians` of a mixture, and the centre and units of its features."""
-    weights = as_fitted(mixture.weights_, "mixture_.weights_", (None,))
-    shape = len(weights), n_features
-    means = as_fitted(mixture.means_, "mixture_.means_", shape)
-    roots = as_fitted(mixture.precisions_cholesky_, "mixture_.precisions_cholesky_", shape)
-    center = weights @ means
-    off, deviations = means - center, 1 / roots
-    # By the largest first: squares may leave the range of floats.
-    largest = np.maximum(np.abs(off), deviations).max(axis=0)
-    variances = weights @ ((off / largest) ** 2 + (deviations / largest) ** 2)
-    unit = largest * np.sqrt(variances)
-    return _Gaussians(weights, off / unit, deviations / unit), center, unit
-
-
-def _units_of(rows, masses):
-    """Mean and standard deviation of each feature; where it is constant, its size, or 1."""
-    largest = np.abs(rows).max(axis=0)
-    largest[largest < _SMALLEST] = 1.0
-    scaled = rows / largest  # squares may leave the range of floats
-    mean = masses @ scaled
-    deviation = np.sqrt(masses @ (scaled - mean) ** 2)
-    deviation[deviation <= 10 * np.finfo(np.float64).eps] = 1.0
-    return mean * largest, deviation * largest
-
-
-def _fit_gaussians(x, masses, n_components, reg_covar, max_iter, tol, random_state):
-    """Fit a mixture by expectation-maximisation, from K-means.
-
-    That of scikit-learn's `GaussianMixture`, which takes no weights of samples.
+def _gradients(mixture, moments):
+    """Turn moments into gradients with respect to means and deviations, normalised.
 
     Parameters
     ----------
-    x : ndarray of shape (n_elements, n_features)
-    masses : ndarray of shape (n_elements,)
-        Sum to 1.
-    n_components, reg_covar, max_iter, tol
-        As in `GaussianMixture`.
-    random_state : int
+    mixture : GaussianMixture
+    moments : ndarray of shape (n_sets, n_components, 1 + 2 * n_features)
+        `sum_i a_i gamma_ik [1, x_i, x_i^2]` of each set and Gaussian.
 
     Returns
     -------
-    gaussians : _Gaussians
-    history : list of float
-        Mean log-likelihood at each iteration.
+    ndarray of shape (n_sets, 2 * n_components * n_features)
     """
-    _, label = kmeans_centers(x, masses, n_components, random_state)
-    n_components = min(n_components, len(x))
-    n_features = x.shape[1]
-    pooled = np.zeros((1, n_components, 1 + 2 * n_features))
-    for k in range(n_components):
-        of_cluster = label == k
-        shares, members = masses[of_cluster], x[of_cluster]
-        pooled[0, k] = np.concatenate(
-            [[shares.sum()], shares @ members, shares @ members**2]
-        )
-    history = [-np.inf]
-    max_rows = _max_rows(n_components, n_features)
-    while True:
-        gaussians = _most_likely(pooled[0], reg_covar)
-        if len(history) > max_iter or (
-            len(history) > 1 and abs(history[-1] - history[-2]) < tol
-        ):
-            return gaussians, history[1:]
-        total = 0.0
-        for rows in gen_batches(len(x), max_rows):
-            offsets = np.array([0, rows.stop - rows.start])
-            total += gaussians.pool(x[rows], masses[rows], offsets, rows.start > 0, pooled)
-        history.append(total)
-
-
-def _most_likely(moments, reg_covar):
-    """The `_Gaussians` of largest likelihood for given moments."""
-    n_features = moments.shape[1] // 2
-    weights = moments[:, 0] + 10 * np.finfo(np.float64).eps  # some may have no elements
-    means = moments[:, 1 : 1 + n_features] / weights[:, np.newaxis]
-    squares = moments[:, 1 + n_features :] / weights[:, np.newaxis]
-    variances = np.maximum(squares - means**2, 0.0) + reg_covar
-    return _Gaussians(weights / weights.sum(), means, np.sqrt(variances))
+    means, precisions = mixture.means_, mixture.precisions_cholesky_
+    mass, first, second = np.split(moments, [1, 1 + means.shape[1]], axis=2)
+    offset = (first - mass * means) * precisions
+    spread = second - 2 * means * first + mass * means**2
+    spread = (spread * precisions**2 - mass) / np.sqrt(2)
+    gradients = np.stack([offset, spread], axis=1)
+    gradients /= np.sqrt(mixture.weights_)[:, np.newaxis]
+    return gradients.reshape(len(moments), -1)

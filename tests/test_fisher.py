@@ -1,4 +1,4 @@
-"""`FisherVectorEmbedding` against derivatives of scikit-learn's mixture, and its own EM."""
+"""`FisherVectorEmbedding` against derivatives of scikit-learn's mixture."""
 
 import copy
 
@@ -10,7 +10,6 @@ from scipy.optimize import approx_fprime
 from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from otk_sklearn import FisherVectorEmbedding, SetCollection
 
@@ -40,6 +39,7 @@ def test_vectors_are_derivatives_over_roots_of_fisher_information():
     means, deviations = mixture.means_, np.sqrt(mixture.covariances_)
     w = mixture.weights_[:, np.newaxis]
     for x, weight, vector in zip(sets, weights, model.transform(X)):
+        x = model.scaler_.transform(x)
         of_set = mixture, x, weight / weight.sum()
 
         def by_means(means, mixture=mixture, x=x, a=of_set[2]):
@@ -64,6 +64,7 @@ def test_vectors_are_those_of_the_formula(power, normalize, sets):
     weights, means = model.mixture_.weights_, model.mixture_.means_
     sigma = np.sqrt(model.mixture_.covariances_)
     for x, vector in zip(sets, model.transform(sets)):
+        x = model.scaler_.transform(x)
         log_joint = norm.logpdf(x[:, np.newaxis], means, sigma).sum(axis=2)
         gamma = softmax(log_joint + np.log(weights), axis=1)[:, :, np.newaxis]
         off = (x[:, np.newaxis] - means) / sigma
@@ -90,52 +91,19 @@ def test_all_training_elements_together_have_no_gradient(sets):
     assert_allclose(vector, np.zeros_like(vector), atol=1e-4)
 
 
-def test_the_mixture_is_where_scikit_learn_would_stay():
-    """Another iteration of scikit-learn's from there, with rows repeated as they weigh."""
-    rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(size=(80, 2)), rng.normal(4, 2, size=(60, 2))])
-    repeats = rng.integers(1, 4, len(x))
-    X = SetCollection(x, [0, len(x)], weights=repeats)
-    model = FisherVectorEmbedding(
-        2, reg_covar=1e-6, tol=1e-13, max_iter=3000, random_state=0
-    ).fit(X)
-    mixture = model.mixture_
-    after = GaussianMixture(
-        2,
-        covariance_type="diag",
-        max_iter=1,
-        tol=1e-3,
-        weights_init=mixture.weights_,
-        means_init=mixture.means_,
-        precisions_init=mixture.precisions_,
-    )
-    rows = np.repeat(x, repeats, axis=0)
-    with pytest.warns(ConvergenceWarning):
-        after.fit(rows)
-    assert_allclose(mixture.weights_, after.weights_, atol=1e-5)
-    assert_allclose(mixture.means_, after.means_, atol=1e-4)
-    assert_allclose(mixture.covariances_, after.covariances_, atol=1e-4)
-    assert_allclose(mixture.lower_bound_, mixture.score(rows), atol=1e-6)
-
-
-SCALE, OFFSET = np.array([1e-3, 1.0, 1e3, 1e200]), np.array([1e3, -1e3, 0, 1e200])
-
-
-def test_neither_scale_nor_offset_matter_in_fit(sets):
-    """Of one Gaussian: more would start from other draws."""
-    model = FisherVectorEmbedding(1, random_state=0)
-    near = model.fit_transform(sets)
-    far = model.fit_transform([x * SCALE + OFFSET for x in sets])
-    assert_allclose(far, near, atol=1e-4)
-
-
-def test_neither_scale_nor_offset_matter_in_transform(sets):
+def test_elements_of_weight_zero_take_no_part(sets):
+    weights = [np.r_[np.ones(len(x)), 0.0] for x in sets]
+    beside = [np.vstack([x, np.full((1, x.shape[1]), 9.0)]) for x in sets]
+    X = SetCollection.from_sets(beside, weights=weights)
     model = FisherVectorEmbedding(3, random_state=0)
-    near = model.fit_transform(sets)
-    model.mixture_.means_ = model.mixture_.means_ * SCALE + OFFSET
-    model.mixture_.precisions_cholesky_ = model.mixture_.precisions_cholesky_ / SCALE
-    far = model.transform([x * SCALE + OFFSET for x in sets])
-    assert_allclose(far, near, atol=1e-4)
+    assert_allclose(model.fit_transform(X), model.fit_transform(sets), atol=1e-12)
+
+
+def test_neither_scale_nor_offset_matter(sets):
+    model = FisherVectorEmbedding(3, random_state=0)
+    scale, offset = np.array([1e-3, 1.0, 1e3, 1e100]), np.array([1e3, -1e3, 0, 1e100])
+    far = model.fit_transform([x * scale + offset for x in sets])
+    assert_allclose(far, model.fit_transform(sets), atol=1e-4)
 
 
 def test_fewer_elements_than_gaussians_are_told():
@@ -146,7 +114,7 @@ def test_fewer_elements_than_gaussians_are_told():
 
 
 def test_a_mixture_that_has_not_settled_is_told(sets):
-    with pytest.warns(ConvergenceWarning, match="max_iter=1 iterations"):
+    with pytest.warns(ConvergenceWarning):
         model = FisherVectorEmbedding(3, max_iter=1, random_state=0).fit(sets)
     assert model.n_iter_ == 1
 
