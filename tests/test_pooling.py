@@ -52,6 +52,14 @@ def test_long_sets_of_float32_are_summed_in_float64():
     assert_allclose(mean[0], x.astype(np.float64).mean(axis=0), rtol=1e-7)
 
 
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_all_of_a_long_set_counts(statistic):
+    x = np.random.default_rng(0).normal(size=(30_000, 1))
+    x[0], x[1] = -10.0, 10.0
+    expected = plain_statistics(x, np.ones(len(x)))[statistic]
+    assert_allclose(SetPooling(statistic).fit_transform([x])[0], expected, atol=1e-12)
+
+
 def test_names_are_of_statistics_and_features():
     X = [pd.DataFrame(x, columns=["a", "b"]) for x in make_sets(n_features=2)]
     pooling = SetPooling(["std", "mean"]).fit(X)
