@@ -21,7 +21,7 @@ UNCOMPILED := tests/test_golden.py tests/test_features.py \
 MINUTES ?= 10
 SEED ?= 0
 
-.PHONY: demo test format docs defaults accuracy labels parts bench bench-training bench-pieces \
+.PHONY: demo test test-slow format docs defaults accuracy labels parts bench bench-training bench-pieces \
 	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
@@ -31,6 +31,9 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
+	$(BIN)/python -m pytest -m slow
 
 format: $(VENV)/tests.installed  ## Format the code
 	$(BIN)/ruff check --fix .

@@ -57,10 +57,12 @@ def test_eight_threads_share_an_estimator():
     run_each(*(f"threads {name} 3" for name in NAMES))
 
 
+@pytest.mark.slow
 def test_a_call_sees_one_fit_whenever_another_takes_place():
     run_each(*(f"a_fit_amid_calls {name} 5" for name in NAMES))
 
 
+@pytest.mark.slow
 def test_a_fit_is_seen_whole_or_not_at_all():
     run_each(*(f"a_call_amid_fits {name} 5" for name in NAMES))
 
@@ -83,6 +85,7 @@ def test_fork_while_others_hold_the_limit():
     run("fork_while_holding_the_limit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupts_at_every_kind_of_moment(n_jobs):
     calls = [
@@ -104,10 +107,12 @@ def test_signals(n_jobs):
     run_each(*(f"signals embedding {call} {n_jobs} 25" for call in ["fit", "transform"]))
 
 
+@pytest.mark.slow
 def test_cache_faults(tmp_path):
     run("cache_faults", tmp_path)
 
 
+@pytest.mark.slow
 def test_two_processes_compile_into_one_cache(tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     both = [start("use", dtype, **cache) for dtype in ["float64", "float32"]]
@@ -116,6 +121,7 @@ def test_two_processes_compile_into_one_cache(tmp_path):
     assert [*tmp_path.rglob("*.nbi")]
 
 
+@pytest.mark.slow
 def test_package_folder_and_home_that_cannot_be_written(tmp_path):
     """Files where numba would make folders: permissions do not keep root from writing."""
     source = Path(otk_sklearn.__file__).parent

@@ -127,6 +127,7 @@ def test_processes_give_the_same_bits(threads, tmp_path, expected):
     assert_same_bits(found, [array for arrays in expected.values() for array in arrays])
 
 
+@pytest.mark.slow
 def test_code_compiled_anew_gives_the_same_bits(tmp_path, expected):
     cache = tmp_path / "cache"
     found = results_of_process(

@@ -699,6 +699,7 @@ def test_values_may_change_in_the_middle_of_a_call():
     assert "returned" in run_in_process("test_safety.use_values_that_change", 300)
 
 
+@pytest.mark.slow
 def test_no_index_leaves_an_array():
     """All kernels, on all branches, with bounds checking on, against plain results."""
     with tempfile.TemporaryDirectory() as folder:
