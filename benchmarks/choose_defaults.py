@@ -85,8 +85,49 @@ def accuracy(name, estimator, X, y):
     return scores.mean(), scores.std() / np.sqrt(len(scores))
 
 
+def compute(options, memory):
+    """Return accuracies by estimator, parameter, value and problem, printed as they come."""
+    results = {}
+    for problem in options.problems:
+        aside = PROBLEMS[problem]()
+        X, y = aside.choose(len(aside.aside))
+        median = KernelMeanEmbedding(memory=memory, random_state=0).fit(X).gamma_
+        print(f"\n{problem}: {X}", flush=True)
+        for name in options.estimators:
+            for parameter, value in settings(name):
+                start = time.process_time()
+                used = value * median if parameter == "gamma" else value
+                mean, error = accuracy(name, make(name, {parameter: used}, memory), X, y)
+                results[name, parameter, value, problem] = mean
+                print(
+                    f"{name:>26} {parameter:>13} {value:<6g} {mean:.4f} +- {error:.4f}"
+                    f"  {time.process_time() - start:5.1f} s",
+                    flush=True,
+                )
+    return results
+
+
+def settings(name):
+    """Each parameter of an estimator, and each of its values."""
+    return [(parameter, v) for parameter, values in GRIDS[name].items() for v in values]
+
+
+def print_table(results, name, problems):
+    """Print an estimator's table in Markdown, its defaults in bold."""
+    print(f"\n| {name} | | {' | '.join(problems)} |")
+    print("|---" * (len(problems) + 2) + "|")
+    defaults = {**make(name, {}, None).get_params(), "gamma": 1}
+    before = None
+    for parameter, value in settings(name):
+        shown = f"**{value:g}**" if value == defaults[parameter] else f"{value:g}"
+        cells = [f"{results[name, parameter, value, p]:.3f}" for p in problems]
+        label = "" if parameter == before else f"`{parameter}`"
+        print(f"| {label} | {shown} | {' | '.join(cells)} |")
+        before = parameter
+
+
 def main():
-    """Print a table for each problem."""
+    """Print every figure as it comes, and a table for each estimator at last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--estimators", nargs="+", default=list(GRIDS), choices=GRIDS)
@@ -94,27 +135,9 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", UserWarning)  # of fewer elements than components
     with tempfile.TemporaryDirectory() as memory:
-        for problem in options.problems:
-            aside = PROBLEMS[problem]()
-            X, y = aside.choose(len(aside.aside))
-            median = KernelMeanEmbedding(memory=memory, random_state=0).fit(X).gamma_
-            print(f"\n{problem}: {X}", flush=True)
-            for name in options.estimators:
-                print_grid(name, X, y, median, memory)
-
-
-def print_grid(name, X, y, median, memory):
-    """Print a row for each value of each parameter."""
-    for parameter, values in GRIDS[name].items():
-        for value in values:
-            start = time.process_time()
-            used = value * median if parameter == "gamma" else value
-            mean, error = accuracy(name, make(name, {parameter: used}, memory), X, y)
-            print(
-                f"{name:>26} {parameter:>13} {value:<6g} {mean:.4f} +- {error:.4f}"
-                f"  {time.process_time() - start:5.1f} s",
-                flush=True,
-            )
+        results = compute(options, memory)
+    for name in options.estimators:
+        print_table(results, name, options.problems)
 
 
 if __name__ == "__main__":
