@@ -86,7 +86,7 @@ def accuracy(name, estimator, X, y):
 
 
 def compute(options, memory):
-    """Return accuracies by estimator, parameter, value and problem, printed as they come."""
+    """Return the accuracy of each setting on each problem; print it as it comes."""
     results = {}
     for problem in options.problems:
         aside = PROBLEMS[problem]()
