@@ -324,8 +324,8 @@ class ImportanceDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted Pipeline with an `OTKEmbedding` and a linear model, an `OTKClassifier`
-            or `OTKRegressor`, or a search, as for
+            A fitted Pipeline with an `OTKEmbedding` or `KernelMeanEmbedding` and a linear
+            model, an `OTKClassifier` or `OTKRegressor`, or a search, as for
             :func:`~otk_sklearn.inspection.element_contributions`.
         X : sets
             As for the estimator. Elements are drawn as they are here, whatever steps do to
@@ -364,7 +364,7 @@ class ImportanceDisplay:
             target don't fit; or if the model is not linear.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator)
+        parts = parts_of(estimator, by_plan=False)
         X = one_set(X, index)
         layout, names = _layout(parts, X, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._convolution import ConvolutionalKernelLayer
 from otk_sklearn._embedding import OTKEmbedding
+from otk_sklearn._kernel_mean import KernelMeanEmbedding
 from otk_sklearn._supervised import SupervisedEmbedding
 from otk_sklearn._validation import as_fitted_sets, as_sets
 from otk_sklearn._windows import filter_windows, subsampling_windows
@@ -20,14 +21,14 @@ class Parts(NamedTuple):
     ----------
     before : list of (name, estimator)
         Steps from sets to sets.
-    embedding : OTKEmbedding
+    embedding : OTKEmbedding or KernelMeanEmbedding
     after : list of (name, estimator)
         The step that the embedding is, or is of (an `OTKClassifier` or `OTKRegressor`), and
         those that come after it. The last one may predict.
     """
 
     before: list
-    embedding: OTKEmbedding
+    embedding: object
     after: list
 
     @property
@@ -41,12 +42,17 @@ class Parts(NamedTuple):
         return (self.before + self.after)[0][1]
 
 
-def parts_of(estimator):
-    """Return the `Parts` of a fitted embedding, Pipeline with one, or search over these."""
+def parts_of(estimator, by_plan=True):
+    """Return the `Parts` of a fitted embedding, Pipeline with one, or search over these.
+
+    Unless it has to be `by_plan`, the embedding may also be a kernel mean.
+    """
     check_is_fitted(estimator)
+    kinds = (OTKEmbedding, SupervisedEmbedding)
+    kinds += () if by_plan else (KernelMeanEmbedding,)
     steps = _flat_steps(type(estimator).__name__, estimator)
     for i, (_, step) in enumerate(steps):
-        if isinstance(step, (OTKEmbedding, SupervisedEmbedding)):
+        if isinstance(step, kinds):
             check_is_fitted(step)
             embedding = getattr(step, "embedding_", step)
             return Parts(steps[:i], embedding, steps[i:])

@@ -17,6 +17,7 @@ from sklearn.utils import Bunch, gen_batches
 
 from otk_sklearn._clustering import group_equal_rows
 from otk_sklearn._features import fitted_map
+from otk_sklearn._kernel_mean import KernelMeanEmbedding
 from otk_sklearn._parallel import chunk_rows
 from otk_sklearn._steps import Route, parts_of
 from otk_sklearn._windows import windows_of
@@ -37,9 +38,10 @@ def element_contributions(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        A fitted Pipeline that has an `OTKEmbedding`, then any number of affine steps, and
-        a linear model at its end; or an `OTKClassifier` or `OTKRegressor`, alone or at the
-        end of a Pipeline; or a fitted search over one of these. Affine steps are
+        A fitted Pipeline that has an `OTKEmbedding` or `KernelMeanEmbedding`, then any
+        number of affine steps, and a linear model at its end; or an `OTKClassifier` or
+        `OTKRegressor`, alone or at the end of a Pipeline; or a fitted search over one of
+        these. Affine steps are
         `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `PCA`,
         `IncrementalPCA`, `TruncatedSVD`, feature selection, and "passthrough". A linear
         model is one with `coef_` and `intercept_`, of which the decision is an affine
@@ -75,9 +77,11 @@ def element_contributions(estimator, X):
     The decision is `sum_ij n_supports P_ij <coef_j, psi(x_i)> + constant` (and summed over
     references): linear in the elements once the plan is given. Contributions are its parts
     for each i. They explain the decision for this plan; what an element does to the plan of
-    the others is not in them. With `filter_size`, or a `ConvolutionalKernelLayer` in front,
-    the contribution of each window is shared evenly among its rows (with subsampling, by
-    the weights of its filter).
+    the others is not in them. Of a kernel mean, they are the `a_i <coef, psi(x_i)>` of
+    elements with the masses a_i: of a plain mean with `kernel="linear"`.
+
+    With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
+    window is shared evenly among its rows (with subsampling, by the weights of its filter).
 
     Examples
     --------
@@ -97,10 +101,10 @@ def element_contributions(estimator, X):
     >>> np.allclose(decision, model.decision_function(X))
     True
     """
-    parts = parts_of(estimator)
+    parts = parts_of(estimator, by_plan=False)
     coef, constant = _linear_model(parts)
     route = Route(parts, X)
-    contributions = route.share_out(_plan_contributions(parts.embedding, route.sets, coef))
+    contributions = route.share_out(_contributions(parts.embedding, route.sets, coef))
     _check_sums(estimator, X, contributions, constant)
     return Bunch(contributions=contributions, constant=constant)
 
@@ -298,28 +302,58 @@ def _(step: FunctionTransformer, coef):
     return (coef, 0.0) if step.func is None else None
 
 
-def _plan_contributions(embedding, sets, coef):
-    """`n_supports sum_j P_ij <coef_j, psi(x_i)>` of the elements of all sets."""
-    windows, matching = embedding._matching(sets)
+def _contributions(embedding, sets, coef):
+    """`sum_j w_ji <coef_j, psi(x_i)>` of the elements of all sets, pooled by weights w."""
+    windows, map_to_chunks, weights_of = _pooling(embedding, sets)
     feature_map = fitted_map(embedding, embedding._kernel)
     kappa_of = feature_map.kappa_in(np.float64)
-    n_references, n_supports, n_components = embedding.references_.shape
+    n_components = feature_map.n_components or windows.values.shape[1]
     # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.
     coef_of_kappa = feature_map.whiten(coef.reshape(-1, n_components))
     contributions = np.empty((windows.offsets[-1], len(coef)))
 
     def contribute(chunk):
         part, start = windows[chunk], windows.offsets[chunk.start]
-        plan = matching.plans(part).plan.reshape(n_references * n_supports, -1)
+        weights = weights_of(part)
         for rows in gen_batches(len(part.values), chunk_rows(len(coef_of_kappa))):
             kappa, _ = kappa_of(part.values[rows].astype(np.float64))
             scores = (kappa @ coef_of_kappa.T).reshape(len(kappa), len(coef), -1)
             contributions[start + rows.start : start + rows.stop] = np.einsum(
-                "ios,si->io", scores, n_supports * plan[:, rows]
+                "ios,si->io", scores, weights[:, rows]
             )
 
-    matching.map(contribute, windows)
+    map_to_chunks(contribute)
     return contributions
+
+
+def _pooling(embedding, sets):
+    """How an embedding pools.
+
+    Returns
+    -------
+    windows : SetCollection or WindowedSets
+        What it pools.
+    map_to_chunks : callable
+        Calls a function with slices that together cover the sets.
+    weights_of : callable
+        Returns the weights of the elements of some of the windows, of shape (n_vectors,
+        n_elements), if the embedding is so many vectors.
+    """
+    if isinstance(embedding, KernelMeanEmbedding):
+        windows = windows_of(sets, **embedding._windows)
+        return (
+            windows,
+            lambda function: function(slice(0, len(windows))),
+            lambda part: part.masses[np.newaxis],
+        )
+    windows, matching = embedding._matching(sets)
+    n_references, n_supports, _ = embedding.references_.shape
+
+    def weights_of(part):
+        plan = matching.plans(part).plan
+        return n_supports * plan.reshape(n_references * n_supports, -1)
+
+    return windows, lambda function: matching.map(function, windows), weights_of
 
 
 def _check_sums(estimator, X, contributions, constant):

@@ -34,6 +34,7 @@ from sklearn.svm import SVC, LinearSVC
 from otk_sklearn import (
     ConvolutionalKernelLayer,
     ElementTransformer,
+    KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
     OTKRegressor,
@@ -191,6 +192,28 @@ def test_contributions_and_constant_sum_to_decisions(sets, model, y):
     sums = np.array([part.sum(axis=0) for part in parts.contributions]) + parts.constant
     expected = decide(X).reshape(sums.shape)
     np.testing.assert_allclose(sums, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_contributions_to_kernel_means_are_by_mass(sets, kernel):
+    weights = [np.arange(1, len(elements) + 1) for elements in sets]
+    X = SetCollection.from_sets(sets, weights=weights)
+    pooling = KernelMeanEmbedding(5, kernel=kernel, random_state=0)
+    model = make_pipeline(pooling, StandardScaler(), LogisticRegression()).fit(X, LABELS)
+    parts = element_contributions(model, X)
+    for i, elements in enumerate(sets):
+        psi = plain_features(
+            kernel, model[0].gamma_, model[0].anchors_, pooling.damping, elements
+        )
+        terms = (weights[i] / weights[i].sum())[:, np.newaxis] * psi
+        whole = terms.sum(axis=0)
+        decide = model[1:].decision_function
+        lost = decide([whole]) - decide(whole - terms)
+        np.testing.assert_allclose(parts.contributions[i], lost, atol=1e-9)
+    sums = np.array([part.sum(axis=0) for part in parts.contributions]) + parts.constant
+    np.testing.assert_allclose(sums, model.decision_function(X), atol=1e-9)
+    with pytest.raises(ValueError, match="expected an OTKEmbedding"):
+        element_plans(model, X)
 
 
 def test_contributions_of_float32_sets_are_near_those_of_float64(collection):
