@@ -123,7 +123,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
     verbose : bool, default=False
-        Print loss and score of each epoch.
+        Print loss and score of each epoch; besides, what `OTKEmbedding` prints.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of classes, as elsewhere in scikit-learn. They multiply `sample_weight`.
 

@@ -112,7 +112,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
     verbose : bool, default=False
-        Print loss and score of each epoch.
+        Print loss and score of each epoch; besides, what `OTKEmbedding` prints.
 
     Attributes
     ----------

@@ -131,17 +131,26 @@ def test_references_are_drawn_from_sets_of_weight():
             assert_array_equal(reference, np.eye(2)[[heavy]])
 
 
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_of_two_drawn_references_the_one_of_more_weight_is_taken(heavy):
+    weights = np.where(np.arange(2) == heavy, 1.0, 0.6)
+    sets = make_features(np.eye(2)[:, np.newaxis], weights)
+    for seed in range(10):
+        random = np.random.RandomState(seed)
+        reference, _ = _references._draw_reference(sets, np.full(2, np.inf), 1, 1, random)
+        assert_array_equal(reference, np.eye(2)[[heavy]])
+
+
 def test_what_is_missed_of_a_reference_is_weighted():
     """Of three, that of the first sets is missed most, unless these weigh next to none."""
     X = np.array([[2, 0, 0], [2, 0, 0], [0, 1, 0.5], [0, 0.5, 1], [0, 0, 1]])
     references = np.eye(3)[:, np.newaxis]
-    for weights, kept in [([1, 1, 1, 1, 1], 0), ([1e-3, 1e-3, 1, 1, 1], 2)]:
+    for weights, expected in [([1, 1, 1, 1, 1], 1), ([1e-3, 1e-3, 1, 1, 1], 0)]:
         sets = make_features(X[:, np.newaxis].astype(float), weights)
         run = _references._Run(references, sets.match(references), [0.0])
         swapped = _references._swap_reference(sets, run, np.random.RandomState(0))
         replaced = np.flatnonzero((swapped != references).any(axis=(1, 2)))
-        assert kept not in replaced
-        assert len(replaced) <= 1
+        assert_array_equal(replaced, [expected])
 
 
 @pytest.mark.parametrize("others", [[], [np.ones((3, 2))]])

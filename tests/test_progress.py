@@ -151,6 +151,14 @@ def test_a_callback_may_stop_the_learning_of_references(callbacks, params, tmp_p
     assert_array_equal(make(**params).fit(X).references_, whole.references_)
 
 
+def test_barycentres_do_not_go_on_where_kmeans_was_stopped(callbacks):
+    X, _ = make_data()
+    recorder = Recorder(stop_after=2)
+    model = make(n_references=2, **BARYCENTER).set_callbacks(recorder).fit(X)
+    assert recorder.events == expected_events(2, None)
+    assert model.n_iter_ == 2
+
+
 def test_the_best_state_is_kept_when_a_callback_stops(callbacks):
     X, _ = make_data()
     history = make(**KMEANS).fit(X).objective_history_
