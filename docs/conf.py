@@ -45,6 +45,7 @@ numpydoc_class_members_toctree = False
 sphinx_gallery_conf = {
     "examples_dirs": ["examples", "tutorial"],
     "gallery_dirs": ["auto_examples", "auto_tutorial"],
+    "filename_pattern": r"\.py$",
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("otk_sklearn",),
     "backreferences_dir": "generated/backreferences",
