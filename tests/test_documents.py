@@ -34,7 +34,7 @@ def test_links_between_documents_lead_somewhere():
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             # where a page of the gallery comes from
-            source = re.sub(r"auto_(\w+)/(plot_\w+)$", r"\1/\2.py", target)
+            source = re.sub(r"auto_(\w+)/(\w+)$", r"\1/\2.py", target)
             assert (page.parent / source).exists(), f"{page.name}: {target}"
 
 
