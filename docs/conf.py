@@ -37,6 +37,7 @@ myst_heading_anchors = 3
 # Docstrings: one page for each public class, with its methods.
 autosummary_generate = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_inherited_class_members = False
 numpydoc_class_members_toctree = False
 
