@@ -2,19 +2,19 @@
 ====================================================
 
 Handwritten digits as sets of points once more. A reference of only four supports is learned
-without labels, by K-means, and then trained together with a linear classifier. The picture
-shows, over the plane that the points lie in, what each support looks for, before and after.
-
-    python docs/examples/trained_references.py [PICTURE.png]
+without labels, by K-means, and then trained together with a linear classifier. What does it
+gain, and what do the supports look for, before and after?
 """
 
 # %%
-# The sets, scaled, in two halves.
+# Two halves
+# ----------
+# Points are scaled, and half of the sets are for training.
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -22,9 +22,6 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKClassifier, OTKEmbedding
 from otk_sklearn.datasets import load_digit_points
-
-matplotlib.use("Agg")  # the picture goes to a file, screen or no screen
-from matplotlib import pyplot as plt
 
 X, y = load_digit_points()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -34,6 +31,8 @@ scaler = ElementTransformer(StandardScaler()).fit(X_train)
 X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
 # %%
+# Accuracy
+# --------
 # Without labels: the embedding, and a logistic regression whose penalty is cross-validated.
 # With labels: the same embedding is only where training starts.
 n_supports = 4
@@ -53,6 +52,10 @@ for name, score in scores.items():
     print(f"{n_supports} supports, {name} training: accuracy {score:.3f}")
 
 # %%
+# With as few supports as this, labels take away a good part of the mistakes.
+#
+# What supports look for
+# ----------------------
 # A support lies in feature space, where there is nothing to look at. But each point of the
 # plane has features too, and so a similarity to each support: a map of what it looks for.
 # The third coordinate of the points is how dark they are; the maps show the darkest.
@@ -79,8 +82,16 @@ for (name, score), embedding, axes_row in zip(scores.items(), [before, after], a
         ax.set(xticks=[], yticks=[], title=f"support {support}")
     axes_row[0].set_ylabel(f"{name}: accuracy {score:.3f}")
 figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of a dark point")
-figure.suptitle("What four supports look for, before and after training with labels")
+title = figure.suptitle(
+    "What four supports look for, before and after training with labels"
+)
+# sphinx_gallery_start_ignore
+if "sphinx_gallery" not in sys.modules:  # which shows the figure itself
+    picture = Path([*sys.argv, "trained_references.png"][1]).resolve()
+    figure.savefig(picture, dpi=150)
+    print(f"\nMaps of the supports: {picture}")
+# sphinx_gallery_end_ignore
 
-picture = Path(sys.argv[1] if len(sys.argv) > 1 else "trained_references.png").resolve()
-figure.savefig(picture, dpi=150)
-print(f"\nMaps of the supports: {picture}")
+# %%
+# Before training, each support looks for points in one broad place. After it, for finer
+# shapes, and also for there being no points: blue is what a support avoids.
