@@ -92,7 +92,7 @@ handles = [plt.Line2D([], [], marker="o", ls="", color=color) for color in color
 figure.legend(
     handles, range(n_supports), title="support", loc="outside right center", frameon=False
 )
-title = figure.suptitle("Points of handwritten digits, by the support they are sent to")
+figure.suptitle("Points of handwritten digits, by the support they are sent to")
 # sphinx_gallery_start_ignore
 if "sphinx_gallery" not in sys.modules:  # which shows the figure itself
     picture = Path([*sys.argv, "digits_point_sets.png"][1]).resolve()

@@ -1,10 +1,10 @@
-"""From a pandas table to an explained prediction
-==============================================
+"""From a pandas table to an explained mistake
+===========================================
 
 Sets often come as a long table: a row for each measurement, and a column that tells which
 sample it belongs to. This example goes all the way from such a table to a cross-validated
-score, and to a picture of what one prediction was made of. The samples are handwritten
-digits, but rows might as well be cells of patients, or purchases of customers.
+score, and then asks of the worst mistake what made it. The samples are handwritten digits,
+but rows might as well be cells of patients, or purchases of customers.
 """
 
 # %%
@@ -65,8 +65,8 @@ scores = cross_val_score(pipeline, X, y, cv=3)
 print(f"accuracy {scores.mean():.3f}, folds {scores.round(3)}")
 
 # %%
-# One prediction, explained
-# -------------------------
+# One mistake, explained
+# ----------------------
 # Among drawings that were in no training fold, one was mistaken with the greatest
 # confidence. What spoke for the label that it got, and what for the one that it has? The
 # decision of a linear classifier is a sum over the dots of a drawing, and each has its

@@ -82,9 +82,7 @@ for (name, score), embedding, axes_row in zip(scores.items(), [before, after], a
         ax.set(xticks=[], yticks=[], title=f"support {support}")
     axes_row[0].set_ylabel(f"{name}: accuracy {score:.3f}")
 figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of a dark point")
-title = figure.suptitle(
-    "What four supports look for, before and after training with labels"
-)
+figure.suptitle("What four supports look for, before and after training with labels")
 # sphinx_gallery_start_ignore
 if "sphinx_gallery" not in sys.modules:  # which shows the figure itself
     picture = Path([*sys.argv, "trained_references.png"][1]).resolve()
