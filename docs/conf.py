@@ -38,7 +38,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"
-numpydoc_show_inherited_class_members = False
+numpydoc_show_inherited_class_members = True
 numpydoc_class_members_toctree = False
 
 # Examples: each runs with matplotlib's and NumPy's state as it was, and shows up on the
