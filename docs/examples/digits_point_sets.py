@@ -1,5 +1,5 @@
-"""Handwritten digits as sets of points.
-=====================================
+"""Handwritten digits as sets of points
+====================================
 
 Each image becomes the set of its lit pixels, with row, column and intensity: 16 to 42
 points, in no order. Which way to turn such a set into a vector serves a linear classifier

@@ -14,7 +14,6 @@ cost?
 # epsilon plays no part when these are learned. Mind the scales: the sharper the plan, the
 # larger its largest entries.
 from matplotlib import pyplot as plt
-from otk_sklearn.display import ConvergenceDisplay, TransportPlanDisplay
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -22,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, KernelMeanEmbedding, OTKEmbedding
 from otk_sklearn.datasets import load_digit_points
+from otk_sklearn.display import ConvergenceDisplay, TransportPlanDisplay
 
 X, y = load_digit_points()
 X, y = X[:800], y[:800]

@@ -15,7 +15,6 @@ supports that are near. How much do places matter, and how wide should the filte
 # far they reach, as a part of the side of an image.
 import matplotlib.pyplot as plt
 import numpy as np
-from otk_sklearn.display import ImportanceDisplay, TransportPlanDisplay
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -23,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import OTKEmbedding
+from otk_sklearn.display import ImportanceDisplay, TransportPlanDisplay
 
 digits = load_digits()
 images, y = digits.images[:900, :, :, np.newaxis] / 16, digits.target[:900]
@@ -71,6 +71,7 @@ for sigma, ax in zip([0.4, 0.1], axes[1:]):
         classifier.fit(images, y), images, index=0, ax=ax, colorbar=ax is axes[-1]
     )
     ax.set(title=f"position_sigma={sigma}", xlabel="", ylabel="", xticks=[], yticks=[])
+# sphinx_gallery_thumbnail_number = 2
 plt.show()
 
 # %%

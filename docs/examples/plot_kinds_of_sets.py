@@ -103,4 +103,5 @@ ax.set(aspect="equal", yticks=[], xlim=(-2, 99))
 ax.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False, length=0)
 ax.invert_yaxis()
 ax.spines[:].set_visible(False)
+# sphinx_gallery_thumbnail_number = 2
 plt.show()

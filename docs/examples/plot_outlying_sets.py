@@ -82,4 +82,5 @@ for digit, ax in zip([0, 2, 4, 7], axes):
     ax.set(aspect="equal", xticks=[], yticks=[], xlim=(0, 28 * 12), ylim=(28, 0))
     ax.set_ylabel(digit, rotation=0, labelpad=12, va="center", fontsize="large")
     ax.spines[:].set_visible(False)
+# sphinx_gallery_thumbnail_number = 2
 plt.show()

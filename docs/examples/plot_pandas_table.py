@@ -15,7 +15,6 @@ but rows might as well be cells of patients, or purchases of customers.
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from otk_sklearn.display import ImportanceDisplay
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict, cross_val_score
@@ -23,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
+from otk_sklearn.display import ImportanceDisplay
 
 digits = load_digits()
 drawing, row, column = np.nonzero(digits.images)
@@ -67,10 +67,10 @@ print(f"accuracy {scores.mean():.3f}, folds {scores.round(3)}")
 # %%
 # One mistake, explained
 # ----------------------
-# Among drawings that were in no training fold, one was mistaken with the greatest
-# confidence. What spoke for the label that it got, and what for the one that it has? The
-# decision of a linear classifier is a sum over the dots of a drawing, and each has its
-# share.
+# Here each drawing is classified by a model that hasn't seen it, and one is mistaken with
+# more confidence than any other. What speaks for the label that it gets, and what for the
+# one that it has? The decision of a linear classifier is a sum over the dots of a drawing,
+# and each has its share.
 probability = cross_val_predict(pipeline, X, y, cv=3, method="predict_proba")
 doubt = probability.max(axis=1) - probability[np.arange(len(y)), y]
 worst = doubt.argmax()

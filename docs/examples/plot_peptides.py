@@ -16,7 +16,6 @@ for its class?
 # Sequences that come more than once are taken once, so that none is in both halves.
 import numpy as np
 from matplotlib import pyplot as plt
-from otk_sklearn.display import ImportanceDisplay, SupportsDisplay
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import RocCurveDisplay
 from sklearn.model_selection import train_test_split
@@ -25,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import KernelMeanEmbedding, OTKEmbedding, SetPooling
 from otk_sklearn.datasets import load_peptides
+from otk_sklearn.display import ImportanceDisplay, SupportsDisplay
 
 X, y, sequences = load_peptides()
 _, first = np.unique(sequences, return_index=True)
@@ -41,16 +41,15 @@ embeddings = {
     ),
 }
 figure, ax = plt.subplots(figsize=(5.5, 5), layout="constrained")
+ax.set_prop_cycle(color=["C0", "C1", "C2"], linestyle=[":", "--", "-"])
 pipelines = {}
-for (name, (embedding, C)), style in zip(embeddings.items(), [":", "--", "-"]):
+for name, (embedding, C) in embeddings.items():
     pipeline = make_pipeline(
         embedding, StandardScaler(), LogisticRegression(C=C, max_iter=1000)
     )
     pipelines[name] = pipeline.fit(X[train], y[train])
     print(f"{name:<22} accuracy {pipeline.score(X[test], y[test]):.3f}")
-    RocCurveDisplay.from_estimator(
-        pipeline, X[test], y[test], name=name, ax=ax, curve_kwargs={"linestyle": style}
-    )
+    RocCurveDisplay.from_estimator(pipeline, X[test], y[test], name=name, ax=ax)
 plt.show()
 
 # %%
@@ -83,6 +82,7 @@ for i, ax in zip(extremes, axes):
     ImportanceDisplay.from_estimator(
         pipeline, X, index=i, element_names=sequences[i], ax=ax
     )
+# sphinx_gallery_thumbnail_number = 3
 plt.show()
 
 # %%

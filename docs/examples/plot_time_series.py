@@ -82,6 +82,7 @@ for (name, search), ax in zip(searches.items(), axes):
     ax.set_xticks(range(3), columns)
     ax.set_yticks(range(3), windows[name])
 figure.colorbar(image, ax=axes, label="cross-validated accuracy", shrink=0.8)
+# sphinx_gallery_thumbnail_number = 2
 plt.show()
 
 # %%
@@ -96,8 +97,9 @@ plt.show()
 # This is what they make of the test parts, next to the same pipeline without any order:
 for name, search in searches.items():
     unordered = pipeline.fit(*train[name]).score(*test[name])
-    print(f"{name}: best {search.best_params_}")
-    print(f"    without order {unordered:.3f}, best {search.score(*test[name]):.3f}")
+    print(f"{name}: without order {unordered:.3f}, best {search.score(*test[name]):.3f}")
+    for parameter, value in search.best_params_.items():
+        print(f"    {parameter} = {value}")
 
 # %%
 # Few mistakes are left on JapaneseVowels:

@@ -91,6 +91,7 @@ for (row, column), score in np.ndenumerate(accuracy.to_numpy()):
 ax.set_xticks(range(accuracy.shape[1]), accuracy.columns.str.replace(" ", "\n"))
 ax.set_yticks(range(accuracy.shape[0]), accuracy.index)
 figure.colorbar(image, label="cross-validated accuracy")
+# sphinx_gallery_thumbnail_number = 2
 plt.show()
 
 # %%

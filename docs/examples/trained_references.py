@@ -1,5 +1,5 @@
-"""References before and after training with labels.
-====================================================
+"""References before and after training with labels
+================================================
 
 Handwritten digits as sets of points once more. A reference of only four supports is learned
 without labels, by K-means, and then trained together with a linear classifier. What does it
