@@ -55,12 +55,9 @@ epsilons = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]
 
 
 def accuracy(embedding, C=10):
-    center, logistic = (
-        StandardScaler(with_std=False),
-        LogisticRegression(C=C, max_iter=1000),
-    )
-    scores = cross_val_score(make_pipeline(embedding, center, logistic), X, y, cv=3)
-    return scores.mean()
+    center = StandardScaler(with_std=False)
+    pipeline = make_pipeline(embedding, center, LogisticRegression(C=C, max_iter=1000))
+    return cross_val_score(pipeline, X, y, cv=3).mean()
 
 
 exact = make_embedding(0.05, n_supports).set_params(otkembedding__solver="emd")

@@ -81,7 +81,7 @@ plt.show()
 # %%
 # Transport finds the classes better than any mean does, on all three, and most of all on
 # the digits, whose means say little. A reference for each kind adds little or loses: one
-# reference with more supports does as well.
+# reference with more supports does about as well.
 #
 # What is in a cluster
 # --------------------

@@ -105,6 +105,7 @@ plt.show()
 # %%
 # With much clutter, a small value of `relaxation` restores most of the accuracy. It isn't
 # free: without clutter, points that tell digits apart give up mass as well, and some
-# accuracy is lost, up to that of attention. And it is of little help where clutter is in
+# accuracy is lost. Attention does about as well as the smallest values; `relaxation` has
+# what lies between it and balanced transport. And it is of little help where clutter is in
 # the training drawings: supports then settle in the clutter, and for a plan it is no noise
 # any more. So learn from clean sets where there are any.

@@ -80,6 +80,7 @@ accuracy = pd.DataFrame(index=list(poolings), dtype=float)
 for name, (X, y) in problems.items():
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     search = GridSearchCV(pipeline, grid, cv=folds, refit=False).fit(X, y)
+    # A grid's last parameter by name, which is "pool", changes fastest.
     scores = search.cv_results_["mean_test_score"].reshape(2, len(poolings))
     accuracy[name] = scores.max(axis=0)
 
@@ -99,7 +100,7 @@ plt.show()
 # many are close to perfect on another. Means of kernel features tell distributions apart,
 # but not what goes together in a set; attention tells that, and misses the one element that
 # fits nowhere. Transport is the best or close to it on all four: every element has to go
-# somewhere, and what goes to different supports is never averaged.
+# somewhere, and what goes to different supports is not averaged.
 #
 # The real problem is less of a riddle: all do well there, and most of the differences are
 # within the error of a cross-validation of 270 sets. So try the means first. If kernel
