@@ -1,10 +1,10 @@
 """Accuracy and times of every embedding of this library, on every problem it has.
 
 Each embedding is followed by the same head, a logistic regression, whose penalty and
-scaling are chosen by cross-validation on at most 500 sets that are set aside from test. So
-are, in the rows that say so, two or three parameters of the embedding, six settings each,
-and for ordered sets whether elements are rows or windows of five. Times are those of the
-processor, on one thread.
+scaling are chosen by cross-validation on the sets that `problems.py` sets aside from test.
+So are, in the rows that say so, two or three parameters of the embedding, six settings
+each, and for ordered sets whether elements are rows or windows of five. Times are those of
+the processor, on one thread.
 
     python benchmarks/accuracy.py [--problems NAME ...] [--methods NAME ...] [--seeds N ...]
 
@@ -39,7 +39,6 @@ from otk_sklearn import (
 )
 
 FILTER_SIZE = 5
-MAX_TUNING = 500
 PENALTIES = {"C": [1e-2, 1e-1, 1, 10, 100, 1000]}
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
@@ -134,7 +133,7 @@ def tune(method, problem, memory):
         Parameters of the "embedding" and of the "head", and the "filter_size".
     """
     base, settings = EMBEDDINGS[method]
-    X, y = problem.choose(MAX_TUNING)
+    X, y = problem.X[problem.aside], problem.y[problem.aside]
     sizes = [1, FILTER_SIZE] if problem.ordered and len(settings) > 1 else [1]
     best, chosen = -1.0, None
     for size in sizes:

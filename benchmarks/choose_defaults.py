@@ -89,8 +89,8 @@ def compute(options, memory):
     """Return the accuracy of each setting on each problem; print it as it comes."""
     results = {}
     for problem in options.problems:
-        aside = PROBLEMS[problem]()
-        X, y = aside.choose(len(aside.aside))
+        sets = PROBLEMS[problem]()
+        X, y = sets.X[sets.aside], sets.y[sets.aside]
         median = KernelMeanEmbedding(memory=memory, random_state=0).fit(X).gamma_
         print(f"\n{problem}: {X}", flush=True)
         for name in options.estimators:

@@ -45,15 +45,6 @@ class Problem(NamedTuple):
     aside: np.ndarray
     own_test: np.ndarray | None
 
-    def choose(self, n_sets):
-        """Return so many of the sets that are set aside, or all, and their classes."""
-        chosen = self.aside
-        if n_sets < len(chosen):
-            chosen, _ = train_test_split(
-                chosen, train_size=n_sets, random_state=0, stratify=self.y[chosen]
-            )
-        return self.X[chosen], self.y[chosen]
-
     def split(self, seed):
         """Return the sets for training and those for test, as indices."""
         others = np.setdiff1d(np.arange(len(self.y)), self.aside)
