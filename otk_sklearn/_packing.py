@@ -117,12 +117,18 @@ def _mask_from_lengths(lengths, shape):
 def group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
     given, groups = groups, as_unmasked(groups, "groups")
+    if groups.dtype.kind in "SU" and isinstance(given, (list, tuple)):
+        groups = np.array(
+            given, dtype=object
+        )  # NumPy would make "nan" and "1" of nan and 1
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
         )
     try:
-        if hasattr(given, "isna") and getattr(given, "nlevels", 1) == 1:
+        if hasattr(given, "levels"):  # a MultiIndex
+            missing = np.min(given.codes, axis=0) < 0
+        elif hasattr(given, "isna"):
             missing = np.asarray(given.isna())  # pandas' NA can't be compared
         else:
             missing = np.equal(groups, None) | (groups != groups)

@@ -190,12 +190,19 @@ def test_missing_numbers_are_refused_by_name_and_can_be_imputed(form):
         pd.to_datetime(pd.Series(["2024", None, "2025"])),
         pl.Series([1, None, 2]),
         pl.Series(["a", None, "b"], dtype=pl.Categorical),
+        ["a", np.nan, "b"],
+        pd.MultiIndex.from_tuples([("a", 1), ("a", np.nan), ("b", 2)]),
     ],
-    ids=lambda groups: f"{type(groups).__module__[:6]} {groups.dtype}",
+    ids=lambda groups: f"{type(groups).__module__[:6]} {getattr(groups, 'dtype', 'list')}",
 )
 def test_missing_labels_are_named(groups):
     with pytest.raises(ValueError, match="groups has no label in row 1; expected"):
         SetCollection.from_groups([[1], [2], [3]], groups)
+
+
+def test_labels_that_are_not_equal_are_not_taken_for_each_other():
+    with pytest.raises(ValueError, match="groups holds labels that can't be compared"):
+        SetCollection.from_groups([[1], [2], [3]], ["1", 1, "2"])
 
 
 def test_groups_of_several_levels():
