@@ -87,8 +87,10 @@ class Route:
     ----------
     rows : SetCollection
         The sets as handed over.
+    X : sets
+        What comes to the embedding, with the names of its features.
     sets : SetCollection
-        What comes to the embedding.
+        The same, packed.
     """
 
     def __init__(self, parts, X):
@@ -98,7 +100,7 @@ class Route:
             X = step.transform(X)
             before, self.sets = self.sets, as_sets(X, explain_rows=False)
             self._back += _windows_of_step(name, step, before, self.sets)
-        self.sets = as_fitted_sets(parts.embedding, X)
+        self.X, self.sets = X, as_fitted_sets(parts.embedding, X)
         self._back += _windows_of(self.sets.offsets, **parts.embedding._windows)
 
     def share_out(self, columns):

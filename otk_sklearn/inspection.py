@@ -144,7 +144,7 @@ def element_plans(estimator, X):
     parts = parts_of(estimator)
     route = Route(parts, X)
     shape = parts.embedding.references_.shape[:2]
-    plans = parts.embedding.transport_plan(route.sets)
+    plans = parts.embedding.transport_plan(route.X)
     by_element = [plan.transpose(1, 0, 2).reshape(plan.shape[1], -1) for plan in plans]
     by_row = route.share_out(np.concatenate(by_element))
     return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]
