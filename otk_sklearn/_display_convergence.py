@@ -187,7 +187,7 @@ class ConvergenceDisplay:
             xlabel="epoch" if is_loss else "iteration of reference learning",
             ylabel="loss" if is_loss else "mean similarity to the nearest reference",
         )
-        if is_loss and self.validation_scores:
+        if is_loss and self.validation_scores is not None and len(self.validation_scores):
             self.score_ax_ = self.ax_.twinx()
             (self.score_line_,) = self.score_ax_.plot(
                 np.arange(1, len(self.validation_scores) + 1),

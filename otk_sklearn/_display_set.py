@@ -486,7 +486,7 @@ def _target(estimator, scores, target):
             )
         name = "the prediction"
         return target, 1, name if len(scores) == 1 else f"{name} of output {target}"
-    classes = list(estimator.classes_)
+    classes = np.asarray(estimator.classes_).tolist()
     if target is None:
         target = classes[-1] if len(scores) == 1 else classes[int(scores.argmax())]
     if target not in classes:

@@ -243,6 +243,7 @@ class SupportsDisplay:
                 ha="center",
                 va="center",
                 family="monospace",
+                parse_math=False,
                 color="white" if dark else "black",
             )
         name_ticks(self.ax_.xaxis, [str(i + 1) for i in range(self.similarity.shape[1])])

@@ -183,7 +183,7 @@ def name_ticks(axis, names):
     """Name the ticks of a horizontal axis at 0, 1, ..: all that there is room for."""
     letters = all(len(name) == 1 for name in names)
     step = -(-len(names) // (_MAX_LETTERS if letters else _MAX_NAMES))
-    axis.set_ticks(range(0, len(names), step), names[::step])
+    axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
     if letters and len(names) > 0.75 * _MAX_LETTERS:
         axis.set_tick_params(labelsize="xx-small")
     elif letters and len(names) > 0.25 * _MAX_LETTERS:

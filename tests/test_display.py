@@ -7,6 +7,7 @@ import matplotlib
 matplotlib.use("Agg")  # before pyplot: there may be no screen
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import plain_features, plain_match
 from matplotlib import colors
@@ -219,7 +220,6 @@ def test_windows_are_drawn_on_their_rows(sets):
 
 
 def test_columns_go_by_name_where_a_table_has_names(sets):
-    import pandas as pd
 
     tables = [pd.DataFrame(elements, columns=["x", "y", "z", "w"]) for elements in sets]
     model = make_pipeline(ElementTransformer(StandardScaler()), embedding()).fit(tables)
@@ -233,6 +233,22 @@ def test_columns_go_by_name_where_a_table_has_names(sets):
 
 
 # ---- Importance
+
+
+def test_tables_with_names_are_drawn_without_a_warning(sets):
+    tables = [pd.DataFrame(elements, columns=list("wxyz")) for elements in sets]
+    display = TransportPlanDisplay.from_estimator(classifier(tables), tables, index=2)
+    expected = classifier(sets)[0].transport_plan(sets)[2][0]
+    np.testing.assert_allclose(display.plan, expected, rtol=0, atol=1e-12)
+
+
+def test_names_are_no_formulas(sets):
+    model, words = classifier(sets), [["$x_$"] * len(elements) for elements in sets]
+    display = ImportanceDisplay.from_estimator(model, sets, index=2, element_names=words[2])
+    assert display.ax_.get_xticklabels()[0].get_text() == "$x_$"
+    display.figure_.canvas.draw()
+    display = SupportsDisplay.from_estimator(model, sets, element_names=words)
+    display.figure_.canvas.draw()
 
 
 def test_bars_are_contributions_to_the_predicted_class(sets):
@@ -402,6 +418,13 @@ def test_losses_and_scores_are_drawn_by_epoch(sets):
     assert ConvergenceDisplay.from_estimator(regressor).score_line_ is None
 
 
+@pytest.mark.parametrize("scores", [[0.5, 0.7], np.array([0.5, 0.7]), np.empty(0), None])
+def test_losses_and_scores_may_be_any_array_like(scores):
+    display = ConvergenceDisplay(loss_curve=[2, 1], validation_scores=scores).plot()
+    n_scores = 0 if scores is None else len(scores)
+    assert (display.score_line_ is not None) == (n_scores > 0)
+
+
 def test_history_of_references_is_drawn_by_iteration(sets):
     model = make_pipeline(
         ElementTransformer(StandardScaler()), embedding(n_references=2, max_iter=500)
@@ -501,7 +524,7 @@ def test_pictures_of_one_set_say_what_is_wrong(sets, display, X, arguments, mess
 
 def test_other_wrong_arguments_are_named(sets):
     model = classifier(sets)
-    with pytest.raises(ValueError, match=r"target is 'd'; expected one of .*'a'"):
+    with pytest.raises(ValueError, match=r"target is 'd'; expected one of .* \['a', 'b"):
         ImportanceDisplay.from_estimator(model, sets[:1], target="d")
     for display, X in [(TransportPlanDisplay, sets[:1]), (SupportsDisplay, sets)]:
         with pytest.raises(ValueError, match="reference is 1; expected 0 to 0"):
