@@ -41,7 +41,7 @@ embeddings = {
     ),
 }
 figure, ax = plt.subplots(figsize=(5.5, 5), layout="constrained")
-ax.set_prop_cycle(color=["C0", "C1", "C2"], linestyle=[":", "--", "-"])
+ax.set_prop_cycle(color=["tab:blue", "tab:orange", "tab:green"], linestyle=[":", "--", "-"])
 pipelines = {}
 for name, (embedding, C) in embeddings.items():
     pipeline = make_pipeline(
