@@ -97,10 +97,11 @@ plt.show()
 
 # %%
 # All ways of pooling but one are little better than guessing on some generated problem, and
-# many are close to perfect on another. Means of kernel features tell distributions apart,
-# but not what goes together in a set; attention tells that, and misses the one element that
-# fits nowhere. Transport is the best or close to it on all four: every element has to go
-# somewhere, and what goes to different supports is not averaged.
+# many are close to perfect on another. Means of kernel features and Fisher vectors tell
+# distributions apart, the latter better than transport does, but not what goes together.
+# Attention tells that, and misses the one element that fits nowhere. Only transport does
+# well on all four: every element has to go somewhere, and what goes to different supports
+# is not averaged.
 #
 # The real problem is less of a riddle: all do well there, and most of the differences are
 # within the error of a cross-validation of 270 sets. So try the means first. If kernel
