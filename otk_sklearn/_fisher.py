@@ -223,6 +223,11 @@ class FisherVectorEmbedding(
         if len(rows) > self.max_elements:
             random = np.random.RandomState(seed)
             rows = np.sort(random.choice(rows, self.max_elements, replace=False))
+        if len(rows) < 2:
+            raise ValueError(
+                f"X has n_samples=1 element to fit a mixture to, of those of positive "
+                f"weight and with max_elements={self.max_elements}; expected at least 2."
+            )
         return sets.values[rows].astype(np.float64)
 
     def _n_gaussians(self, elements):

@@ -58,9 +58,9 @@ def parts_of(estimator, by_plan=True):
             return Parts(steps[:i], embedding, steps[i:])
     raise ValueError(
         f"estimator is {type(estimator).__name__}, with the steps "
-        f"{[name for name, _ in steps]}; expected an OTKEmbedding, OTKClassifier or "
-        "OTKRegressor, or a Pipeline or fitted search (with refit=True) that has one among "
-        "its steps."
+        f"{[name for name, _ in steps]}; expected an OTKEmbedding, "
+        f"{'' if by_plan else 'KernelMeanEmbedding, '}OTKClassifier or OTKRegressor, or a "
+        "Pipeline or fitted search (with refit=True) that has one among its steps."
     )
 
 

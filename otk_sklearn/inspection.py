@@ -1,6 +1,7 @@
 """What fitted models say of single elements: plans, contributions, nearest elements."""
 
 import functools
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import is_regressor
@@ -195,8 +196,8 @@ def nearest_elements(estimator, X, n_elements=5):
     [[5.0], [6.0]]
     [[1.0], [0.0]]
     """
-    if n_elements < 1:
-        raise ValueError(f"n_elements is {n_elements}; expected 1 or more.")
+    if not isinstance(n_elements, Integral) or n_elements < 1:
+        raise ValueError(f"n_elements is {n_elements!r}; expected an integer, 1 or more.")
     parts = parts_of(estimator)
     route = Route(parts, X)
     elements, similarity = _nearest(parts.embedding, route.sets, n_elements)

@@ -220,7 +220,6 @@ def test_windows_are_drawn_on_their_rows(sets):
 
 
 def test_columns_go_by_name_where_a_table_has_names(sets):
-
     tables = [pd.DataFrame(elements, columns=["x", "y", "z", "w"]) for elements in sets]
     model = make_pipeline(ElementTransformer(StandardScaler()), embedding()).fit(tables)
     display = TransportPlanDisplay.from_estimator(

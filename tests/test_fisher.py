@@ -113,6 +113,16 @@ def test_fewer_elements_than_gaussians_are_told():
     assert model.transform(sets).shape == (2, 2 * 3 * 2)
 
 
+def test_one_element_is_too_few(sets):
+    weightless = SetCollection.from_sets(
+        [sets[1]], weights=[[1, *[0] * (len(sets[1]) - 1)]]
+    )
+    for X, max_elements in [([sets[0]], 9), (weightless, 9), (sets, 1)]:
+        model = FisherVectorEmbedding(2, max_elements=max_elements)
+        with pytest.raises(ValueError, match="n_samples=1 element .* expected at least 2"):
+            model.fit(X)
+
+
 def test_a_mixture_that_has_not_settled_is_told(sets):
     with pytest.warns(ConvergenceWarning):
         model = FisherVectorEmbedding(3, max_iter=1, random_state=0).fit(sets)

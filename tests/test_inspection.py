@@ -364,11 +364,12 @@ def test_models_without_embedding_and_unfitted_ones_are_told_apart(sets):
         element_plans(GridSearchCV(embedding(), {}), sets)
     ridge = Ridge().fit(np.eye(3), [1, 2, 3])
     with pytest.raises(
-        ValueError, match="estimator is Pipeline, with .*'ridge'.* expected an OTKEmbedding"
+        ValueError, match="estimator is Pipeline, with .*'ridge'.* KernelMeanEmbedding, OTK"
     ):
         element_contributions(make_pipeline(StandardScaler(), ridge), sets)
     fitted = embedding().fit(sets)
-    with pytest.raises(ValueError, match="n_elements is 0; expected 1 or more"):
-        nearest_elements(fitted, sets, 0)
+    for wrong in [0, 2.5, "5"]:
+        with pytest.raises(ValueError, match=rf"n_elements is {wrong!r}; expected an int"):
+            nearest_elements(fitted, sets, wrong)
     with pytest.raises(ValueError, match="X has 2 features"):
         element_plans(fitted, make_sets(n_features=2))
