@@ -242,7 +242,7 @@ class ImportanceDisplay:
     contributions : ndarray of shape (n_elements,)
         What each element adds.
     constant : float, default=0.0
-        What the decision is without elements.
+        The rest of the decision, which is the same for all sets.
     kind : {"bars", "points", "grid"}, default="bars"
         What is drawn: a bar for each element, in their order; points at their coordinates;
         or an image. Colours are centred at 0.

@@ -118,9 +118,8 @@ def group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
     given, groups = groups, as_unmasked(groups, "groups")
     if groups.dtype.kind in "SU" and isinstance(given, (list, tuple)):
-        groups = np.array(
-            given, dtype=object
-        )  # NumPy would make "nan" and "1" of nan and 1
+        # NumPy has made "nan" and "1" of nan and 1.
+        groups = np.array(given, dtype=object)
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."

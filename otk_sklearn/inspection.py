@@ -57,7 +57,8 @@ def element_contributions(estimator, X):
 
         - contributions, list of ndarray of shape (n_elements_i, n_outputs): those of the
           elements of each set as they were handed over;
-        - constant, ndarray of shape (n_outputs,): what the decision is without elements.
+        - constant, ndarray of shape (n_outputs,): the rest, which is the same for all
+          sets.
 
         `contributions[i].sum(axis=0) + constant` is `estimator.decision_function` (of a
         regressor, `predict`) of set i, up to rounding. For two classes there is one output,
@@ -78,7 +79,11 @@ def element_contributions(estimator, X):
     The decision is `sum_ij n_supports P_ij <coef_j, psi(x_i)> + constant` (and summed over
     references): linear in the elements once the plan is given. Contributions are its parts
     for each i. They explain the decision for this plan; what an element does to the plan of
-    the others is not in them. Of a kernel mean, they are the `a_i <coef, psi(x_i)>` of
+    the others is not in them. If embeddings are centred (by `StandardScaler`,
+    `RobustScaler` or PCA), contributions are those of `psi(x_i) - m_j`, where the centre is
+    made of the m_j: what an element adds against the average element of the same support.
+    (Not with `position`: parts of the plan that are filtered out would have none.) Of a
+    kernel mean, they are the `a_i <coef, psi(x_i)>` of
     elements with the masses a_i: of a plain mean with `kernel="linear"`.
 
     With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
@@ -104,8 +109,11 @@ def element_contributions(estimator, X):
     """
     parts = parts_of(estimator, by_plan=False)
     coef, constant = _linear_model(parts)
+    of_center = coef * _center(parts)
+    constant = constant + of_center.sum(axis=1)
     route = Route(parts, X)
-    contributions = route.share_out(_contributions(parts.embedding, route.sets, coef))
+    contributions = _contributions(parts.embedding, route.sets, coef, of_center)
+    contributions = route.share_out(contributions)
     _check_sums(estimator, X, contributions, constant)
     return Bunch(contributions=contributions, constant=constant)
 
@@ -242,6 +250,17 @@ def _linear_model(parts):
     return coef, constant
 
 
+def _center(parts):
+    """Return what is taken off embeddings first, if each element bears a part of it."""
+    if len(parts.after) < 3 or getattr(parts.embedding, "position", None) is not None:
+        return 0.0
+    _, step = parts.after[1]
+    if isinstance(step, StandardScaler) and not step.with_mean:
+        return 0.0
+    center = getattr(step, "mean_", getattr(step, "center_", None))
+    return 0.0 if center is None else center
+
+
 @functools.singledispatch
 def _carry_back(step, coef):
     """Return the coefficients before an affine step, and what it adds to the constant.
@@ -303,14 +322,28 @@ def _(step: FunctionTransformer, coef):
     return (coef, 0.0) if step.func is None else None
 
 
-def _contributions(embedding, sets, coef):
-    """`sum_j w_ji <coef_j, psi(x_i)>` of the elements of all sets, pooled by weights w."""
+def _contributions(embedding, sets, coef, of_center):
+    """`sum_j w_ji <coef_j, psi(x_i) - m_j>` of all elements, pooled by weights w.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding or KernelMeanEmbedding
+    sets : SetCollection
+    coef : ndarray of shape (n_outputs, n_vectors * n_components)
+    of_center : ndarray of the same shape
+        Products of coefficients and the centre m, whose sums are those of weights 1.
+
+    Returns
+    -------
+    ndarray of shape (n_elements, n_outputs)
+    """
     windows, map_to_chunks, weights_of = _pooling(embedding, sets)
     feature_map = fitted_map(embedding, embedding._kernel)
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = feature_map.n_components or windows.values.shape[1]
     # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.
     coef_of_kappa = feature_map.whiten(coef.reshape(-1, n_components))
+    of_vectors = of_center.reshape(len(coef), -1, n_components).sum(axis=2)
     contributions = np.empty((windows.offsets[-1], len(coef)))
 
     def contribute(chunk):
@@ -318,7 +351,7 @@ def _contributions(embedding, sets, coef):
         weights = weights_of(part)
         for rows in gen_batches(len(part.values), chunk_rows(len(coef_of_kappa))):
             kappa, _ = kappa_of(part.values[rows].astype(np.float64))
-            scores = (kappa @ coef_of_kappa.T).reshape(len(kappa), len(coef), -1)
+            scores = (kappa @ coef_of_kappa.T).reshape(-1, *of_vectors.shape) - of_vectors
             contributions[start + rows.start : start + rows.stop] = np.einsum(
                 "ios,si->io", scores, weights[:, rows]
             )

@@ -112,15 +112,22 @@ def plain_rows(model, elements):
     ids=lambda value: type(value[-1]).__name__ if isinstance(value, list) else "",
 )
 def test_contributions_are_what_decisions_lose_without_an_element(sets, first, rest, y):
-    """With the plan as it is: the element's term is taken out of the embedding."""
+    """With the plan as it is: the element becomes the centre's, if there is one."""
     model = make_pipeline(first, *rest).fit(sets, y)
+    center = np.zeros(model[0]._n_features_out)
+    if isinstance(rest[0], (PCA, IncrementalPCA)) or getattr(rest[0], "with_mean", False):
+        center = model[0].transform(sets).mean(axis=0)
+    elif getattr(rest[0], "with_centering", False):
+        center = np.median(model[0].transform(sets), axis=0)
     decide = model[1:].predict if y.dtype == float else model[1:].decision_function
     parts = element_contributions(model, sets)
     decisions = decide(model[:1].transform(sets)).reshape(len(sets), -1)
     for i, elements in enumerate(sets):
-        _, terms, real = plain_rows(model[0], elements)
+        plans, terms, real = plain_rows(model[0], elements)
         whole = terms.sum(axis=0)
-        without = decide(whole - terms).reshape(len(terms), -1)
+        weights = plans.shape[2] * plans.transpose(1, 0, 2).reshape(len(terms), -1)
+        of_center = np.repeat(weights, model[0].references_.shape[2], axis=1) * center
+        without = decide(whole - terms + of_center).reshape(len(terms), -1)
         lost = decide([whole]).reshape(1, -1) - without
         shared = np.zeros((len(elements), lost.shape[1]))
         for window, rows in zip(lost, real):
@@ -179,6 +186,7 @@ def test_contributions_are_what_decisions_lose_without_an_element(sets, first, r
         ),
         (make_pipeline(embedding(solver="softmax"), LogisticRegression()), LABELS),
         (make_pipeline(FunctionTransformer(list), embedding(), Ridge()), NUMBERS),
+        (make_pipeline(embedding(position="hard"), StandardScaler(), Ridge()), NUMBERS),
     ],
 )
 @pytest.mark.filterwarnings("ignore:n_components=4 is more")
@@ -208,7 +216,9 @@ def test_contributions_to_kernel_means_are_by_mass(sets, kernel):
         terms = (weights[i] / weights[i].sum())[:, np.newaxis] * psi
         whole = terms.sum(axis=0)
         decide = model[1:].decision_function
-        lost = decide([whole]) - decide(whole - terms)
+        center = pooling.transform(X).mean(axis=0)
+        of_center = (weights[i] / weights[i].sum())[:, np.newaxis] * center
+        lost = decide([whole]) - decide(whole - terms + of_center)
         np.testing.assert_allclose(parts.contributions[i], lost, atol=1e-9)
     sums = np.array([part.sum(axis=0) for part in parts.contributions]) + parts.constant
     np.testing.assert_allclose(sums, model.decision_function(X), atol=1e-9)
