@@ -252,13 +252,20 @@ def _linear_model(parts):
 
 def _center(parts):
     """Return what is taken off embeddings first, if each element bears a part of it."""
-    if len(parts.after) < 3 or getattr(parts.embedding, "position", None) is not None:
+    if getattr(parts.embedding, "position", None) is not None:
         return 0.0
-    _, step = parts.after[1]
-    if isinstance(step, StandardScaler) and not step.with_mean:
-        return 0.0
-    center = getattr(step, "mean_", getattr(step, "center_", None))
-    return 0.0 if center is None else center
+    before = []
+    for _, step in parts.after[1:-1]:
+        if isinstance(step, TruncatedSVD):  # the centre of embeddings is lost in it
+            break
+        only_scales = isinstance(step, StandardScaler) and not step.with_mean
+        center = getattr(step, "mean_", getattr(step, "center_", None))
+        if center is not None and not only_scales:
+            for earlier in reversed(before):
+                center = earlier.inverse_transform(center[np.newaxis])[0]
+            return center
+        before.append(step)
+    return 0.0
 
 
 @functools.singledispatch

@@ -9,6 +9,7 @@ from helpers import (
     plain_match,
     plain_windows,
 )
+from sklearn.base import clone
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
@@ -383,3 +384,16 @@ def test_models_without_embedding_and_unfitted_ones_are_told_apart(sets):
             nearest_elements(fitted, sets, wrong)
     with pytest.raises(ValueError, match="X has 2 features"):
         element_plans(fitted, make_sets(n_features=2))
+
+
+@pytest.mark.parametrize(
+    "first", [FunctionTransformer(), MinMaxScaler(), StandardScaler(with_mean=False)]
+)
+def test_steps_in_front_of_centring_change_no_contribution(sets, first):
+    head = StandardScaler(), LogisticRegression()
+    plain = make_pipeline(embedding(), *head).fit(sets, LABELS)
+    other = make_pipeline(embedding(), first, *map(clone, head)).fit(sets, LABELS)
+    of_plain, of_other = (element_contributions(m, sets) for m in (plain, other))
+    np.testing.assert_allclose(of_other.constant, of_plain.constant, atol=1e-6)
+    for given, expected in zip(of_other.contributions, of_plain.contributions):
+        np.testing.assert_allclose(given, expected, atol=1e-6)
