@@ -108,10 +108,12 @@ class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):
         Parameters
         ----------
         transform : ignored
+            Sets are no tables: they come out as a `SetCollection` in any case.
 
         Returns
         -------
         self : object
+            The estimator, as it was.
         """
         return self
 

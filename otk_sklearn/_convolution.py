@@ -172,6 +172,7 @@ class ConvolutionalKernelLayer(
         X : sets
             Anything that `OTKEmbedding` takes.
         y : ignored
+            Present for pipelines, which hand it over.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them, as long as the windows fit into the sample that is learned from.
@@ -179,6 +180,7 @@ class ConvolutionalKernelLayer(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------

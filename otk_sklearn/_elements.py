@@ -132,6 +132,7 @@ class ElementTransformer(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -170,6 +171,7 @@ class ElementTransformer(
         Returns
         -------
         SetCollection
+            Sets of the same lengths, of transformed elements.
         """
         model = copy.copy(self)  # whatever is fitted in another thread
         sets = as_fitted_sets(model, X)
@@ -188,15 +190,18 @@ class ElementTransformer(
             ) from error
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the features that the transformer gives each element.
+        """Return the names of the features that the transformer gives each element.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
+            Names of the features of an element. None means those seen during `fit`, if
+            there were any.
 
         Returns
         -------
         ndarray of str
+            Names as the transformer has them.
         """
         model = copy.copy(self)
         check_is_fitted(model)
@@ -205,11 +210,12 @@ class ElementTransformer(
         return model.transformer_.get_feature_names_out(input_features)
 
     def get_metadata_routing(self):
-        """How metadata is routed to the transformer.
+        """Return how metadata is routed to the transformer.
 
         Returns
         -------
         MetadataRouter
+            What `fit` hands over.
         """
         return MetadataRouter(owner=type(self).__name__).add(
             transformer=self.transformer,

@@ -288,6 +288,7 @@ class OTKEmbedding(
             (array, nested list of numbers, DataFrame) means that each row is a set of one
             element.
         y : ignored
+            Present for pipelines, which hand it over.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them, as long as the sets fit into the sample that is learned from.
@@ -295,6 +296,7 @@ class OTKEmbedding(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -325,12 +327,14 @@ class OTKEmbedding(
         X : sets
             As for `fit`.
         y : ignored
+            Present for pipelines, which hand it over.
         sample_weight : array-like of shape (n_sets,), default=None
             As for `fit`. Sets of weight 0 are embedded, too.
 
         Returns
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
+            As `transform` returns it.
         """
         sets, model = as_sets(X), copy.copy(self)
         weights = check_sample_weight(sample_weight, sets)
@@ -380,6 +384,7 @@ class OTKEmbedding(
         Returns
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
+            The kernel between each set of X and each of Y.
         """
         model = copy.copy(self)
         phi_x, residual = model._embed(as_fitted_sets(model, X))
@@ -425,7 +430,7 @@ class OTKEmbedding(
         return plans
 
     def sinkhorn_diagnostics(self, X):
-        """Iterations that Sinkhorn needs for each set, and the error that it leaves.
+        """Tell the iterations that Sinkhorn needs for each set, and the error it leaves.
 
         Parameters
         ----------

@@ -62,6 +62,10 @@ class SetCollection:
         real numbers. NaN and infinity among the values are left to the estimators, which
         refuse them: a collection may still be on its way through an imputer.
 
+    See Also
+    --------
+    ElementTransformer : Applies a scikit-learn transformer to the elements of sets.
+
     Examples
     --------
     >>> import numpy as np
@@ -355,6 +359,7 @@ weights)
         Returns
         -------
         pyarrow.LargeListArray of lists of fixed size of shape (n_sets,)
+            A list of elements for each set.
 
         Raises
         ------
@@ -382,6 +387,7 @@ weights)
         Returns
         -------
         awkward.Array of type `n_sets * var * n_features * float`
+            A list of elements for each set.
 
         Raises
         ------
@@ -409,6 +415,7 @@ weights)
         Returns
         -------
         ndarray of shape (n_sets, max_length, n_features)
+            The elements of a set, and then what fills up its rows.
 
         Examples
         --------
@@ -468,7 +475,18 @@ weights)
         return masses_of(self._weights, self._offsets)
 
     def astype(self, dtype):
-        """Return this collection with its values as float32 or float64."""
+        """Return this collection with its values as float32 or float64.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"} or dtype
+            The precision of the values. Weights and positions keep theirs.
+
+        Returns
+        -------
+        SetCollection
+            With a copy of the values, but where they are in this precision already.
+        """
         return self.with_values(self._values.astype(dtype, copy=False))
 
     def with_values(self, values):
@@ -477,10 +495,12 @@ weights)
         Parameters
         ----------
         values : array-like of shape (n_elements, n_features_new)
+            The new elements, in the order of the old ones.
 
         Returns
         -------
         SetCollection
+            With the same offsets, weights and positions.
         """
         values = as_elements(values)
         if len(values) != len(self._values):

@@ -162,6 +162,7 @@ class SupervisedEmbedding(
         X : sets
             As for `OTKEmbedding.fit`.
         y : array-like of shape (n_sets,) or (n_sets, n_outputs)
+            Classes, labels or numbers, one or several for each set.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them.
@@ -169,6 +170,7 @@ class SupervisedEmbedding(
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         model = copy.copy(self)  # whatever is fitted in another thread
         goes_on = model.warm_start and hasattr(model, "embedding_")
@@ -208,6 +210,7 @@ class SupervisedEmbedding(
         Returns
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
+            In the order reference, support, component.
         """
         return copy.copy(self)._embeddings(X)
 

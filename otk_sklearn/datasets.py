@@ -52,6 +52,10 @@ def load_digit_points():
     y : ndarray of int of shape (1797,)
         The digits.
 
+    See Also
+    --------
+    load_mnist_points : A larger problem of this kind.
+
     Examples
     --------
     >>> from otk_sklearn.datasets import load_digit_points
@@ -87,6 +91,10 @@ def load_japanese_vowels(split):
     ------
     ImportError
         If sktime is not installed.
+
+    See Also
+    --------
+    load_basic_motions : Series of equal length, where order tells more.
 
     References
     ----------
@@ -130,6 +138,10 @@ def load_basic_motions(split):
     ------
     ImportError
         If sktime is not installed.
+
+    See Also
+    --------
+    load_japanese_vowels : Series of different lengths.
 
     References
     ----------
@@ -182,6 +194,10 @@ def load_peptides(name="AMPvsUniProt"):
     ------
     ImportError
         If modlamp is not installed.
+
+    See Also
+    --------
+    load_japanese_vowels : Other sets whose elements have an order.
 
     References
     ----------
