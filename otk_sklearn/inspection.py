@@ -121,6 +121,8 @@ def element_contributions(estimator, X):
 def element_plans(estimator, X):
     """Transport plans of the elements of sets as they were handed over.
 
+    Whatever steps do to elements in front of the embedding, and whether it pools windows.
+
     Parameters
     ----------
     estimator : estimator
@@ -161,6 +163,9 @@ def element_plans(estimator, X):
 
 def nearest_elements(estimator, X, n_elements=5):
     """The elements of a collection that are most similar to each support.
+
+    Supports lie in feature space, where there is nothing to look at; these elements show
+    what they stand for.
 
     Parameters
     ----------
