@@ -78,7 +78,30 @@ def check_elements(elements, name):
 
 def as_elements(values):
     """Return the elements of all sets as a 2-D array of floats."""
-    return as_floats(check_elements(values, "values"), "values")
+    try:
+        return as_floats(check_elements(values, "values"), "values")
+    except ValueError as error:
+        text = _text_columns(values)
+        if not text:
+            raise
+        raise ValueError(
+            f"values has columns that don't hold numbers, {text}; expected those of "
+            "features only."
+        ) from error
+
+
+def _text_columns(table):
+    """Names of the columns of a pandas or polars table that can't be made into numbers."""
+
+    def is_text(column):
+        try:
+            np.asarray(column, np.float64)
+        except (TypeError, ValueError):
+            return True
+        return False
+
+    names = table.columns if hasattr(table, "dtypes") else []
+    return [name for name in names if is_text(table[name])]
 
 
 def as_rows(array, n_rows, name):

@@ -127,7 +127,8 @@ def place_elements(rows, kind, columns, names, are_named, otherwise):
 
 def check_columns(columns, names):
     """Return the indices of the two features that are coordinates."""
-    columns = [0, 1] if columns is None else list(columns)
+    columns = [0, 1] if columns is None else columns
+    columns = [columns] if np.isscalar(columns) else list(columns)
     indices = [names.index(c) if c in names else c for c in columns]
     known = [isinstance(i, (int, np.integer)) and 0 <= i < len(names) for i in indices]
     if len(columns) != 2 or not all(known):

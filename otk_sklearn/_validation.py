@@ -211,12 +211,16 @@ def _from_rows(X, explain):
         kind = TypeError if isinstance(error, TypeError) else ValueError
         hint = ""
         if hasattr(X, "columns"):
-            hint = " (a table with lists in its cells: SetCollection.from_arrow)"
+            hint = (
+                " (a long table: SetCollection.from_groups; one with lists in its cells: "
+                "SetCollection.from_arrow)"
+            )
         raise kind(f"X is no list of 2-D arrays, and no table: {error}{hint}") from error
     if explain:
         warnings.warn(
             "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
-            "set, or several, pass a list of 2-D arrays (here: [X]).",
+            "set, or several, pass a list of 2-D arrays (here: [X]); for a long table, see "
+            "SetCollection.from_groups.",
             UserWarning,
             stacklevel=2,
         )

@@ -132,6 +132,13 @@ def test_targets_line_up_as_documented():
     assert of_polars["age"].to_list() == expected
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_that_are_no_features_are_named(frame):
+    table = frame({"id": ["a", "b"], "x": [1.0, 2.0], "kind": ["u", "v"], "n": [3, 4]})
+    with pytest.raises(ValueError, match=r"numbers, \['id', 'kind'\]; expected those of"):
+        SetCollection.from_groups(table, table["id"])
+
+
 def test_long_tables_whose_groups_are_together_are_not_copied():
     array = flat()
     groups = np.repeat(["b", "c", "a"], np.diff(OFFSETS))
