@@ -513,6 +513,7 @@ def test_displays_without_matplotlib_name_the_extra(sets, draw, monkeypatch):
         (slice(1), {"columns": (0, 4)}, r"columns is \[0, 4\]; expected two of the 4"),
         (slice(1), {"columns": ("x", 0)}, r"columns is \['x', 0\]; expected two"),
         (slice(1), {"columns": (1,)}, r"columns is \[1\]; expected two"),
+        (slice(1), {"columns": 0}, r"columns is \[0\]; expected two"),
     ],
 )
 def test_pictures_of_one_set_say_what_is_wrong(sets, display, X, arguments, message):
