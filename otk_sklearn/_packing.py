@@ -114,6 +114,16 @@ def _mask_from_lengths(lengths, shape):
     return np.arange(shape[1]) < lengths[:, np.newaxis]
 
 
+def refuse_groups_among(values, groups):
+    """Raise an error where a table has the labels of its groups among the features."""
+    name = getattr(groups, "name", None)
+    if name is not None and hasattr(values, "dtypes") and name in list(values.columns):
+        raise ValueError(
+            f"values has the column {name!r}, which is that of groups; expected those of "
+            "features only."
+        )
+
+
 def group_rows(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
     given, groups = groups, as_unmasked(groups, "groups")

@@ -15,6 +15,7 @@ from otk_sklearn._packing import (
     offsets_of,
     pack,
     read_lists,
+    refuse_groups_among,
     rows_of_padded,
 )
 from otk_sklearn._proofs import (
@@ -223,7 +224,8 @@ weights)
         Raises
         ------
         ValueError
-            If `groups` doesn't have one label a row, or a label is missing.
+            If `groups` doesn't have one label a row, a label is missing, or `values` has
+            columns that are no features: the groups, or text.
 
         Examples
         --------
@@ -243,6 +245,7 @@ weights)
         >>> y.index.tolist(), y.tolist()
         (['b', 'a'], [True, False])
         """
+        refuse_groups_among(values, groups)
         values = as_elements(values)
         order, lengths = group_rows(groups, len(values))
         if weights is not None:

@@ -136,7 +136,10 @@ def test_targets_line_up_as_documented():
 def test_columns_that_are_no_features_are_named(frame):
     table = frame({"id": ["a", "b"], "x": [1.0, 2.0], "kind": ["u", "v"], "n": [3, 4]})
     with pytest.raises(ValueError, match=r"numbers, \['id', 'kind'\]; expected those of"):
-        SetCollection.from_groups(table, table["id"])
+        SetCollection.from_groups(table, ["a", "b"])
+    for column in ["id", "n"]:
+        with pytest.raises(ValueError, match=f"the column '{column}', which is that of g"):
+            SetCollection.from_groups(table, table[column])
 
 
 def test_long_tables_whose_groups_are_together_are_not_copied():
