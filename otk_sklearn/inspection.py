@@ -83,8 +83,8 @@ def element_contributions(estimator, X):
     `RobustScaler` or PCA), contributions are those of `psi(x_i) - m_j`, where the centre is
     made of the m_j: what an element adds against the average element of the same support.
     (Not with `position`: parts of the plan that are filtered out would have none.) Of a
-    kernel mean, they are the `a_i <coef, psi(x_i)>` of
-    elements with the masses a_i: of a plain mean with `kernel="linear"`.
+    kernel mean, they are the `a_i <coef, psi(x_i)>` of elements with the masses a_i: of a
+    plain mean with `kernel="linear"`.
 
     With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
     window is shared evenly among its rows (with subsampling, by the weights of its filter).
