@@ -71,6 +71,31 @@ class _Blas:
         self.let_go(None)
 
 
+class _OpenMP(threading.local):
+    """The thread limit of OpenMP, which is each thread's own, and who holds it at 1.
+
+    As with BLAS, the last to leave restores what the first one found: an interrupt at the
+    very end of an inner context leaves it to be closed after the outer one.
+    """
+
+    def __init__(self):
+        self._users, self._before = set(), None
+
+    def hold(self, user):
+        """Hold OpenMP to one thread, in this thread, until this user lets go."""
+        self._users.add(user)
+        if self._before is None:
+            self._before = _controller("openmp").limit(limits=None)
+        _controller("openmp").limit(limits=1)
+
+    def let_go(self, user):
+        """Restore the limit, if nobody else holds it."""
+        self._users.discard(user)
+        if not self._users and self._before is not None:
+            self._before.restore_original_limits()
+            self._before = None
+
+
 def _leave_limits_to_others():
     """Let other threads change the limits of BLAS.
 
@@ -86,7 +111,7 @@ def _controller(user_api):
     return ThreadpoolController().select(user_api=user_api)
 
 
-_blas = _Blas()
+_blas, _openmp = _Blas(), _OpenMP()
 
 
 @contextlib.contextmanager
@@ -97,16 +122,14 @@ def single_threaded():
     that results don't depend on `n_jobs`.
     """
     user = object()
-    # OpenMP's limit is the calling thread's own.
-    openmp_before = _controller("openmp").limit(limits=None)
 
     def restore():
-        openmp_before.restore_original_limits()
+        _openmp.let_go(user)
         _blas.let_go(user)
 
     try:
         _blas.hold(user)
-        _controller("openmp").limit(limits=1)
+        _openmp.hold(user)
         yield
     finally:
         try:

@@ -67,6 +67,18 @@ def test_limits_are_given_back():
     assert limits() == before
 
 
+def test_limits_are_given_back_when_the_outer_context_ends_first():
+    """As after an interrupt at the end of the inner one, which is then closed when freed."""
+    before = limits()
+    outer, inner = single_threaded(), single_threaded()
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert set(limits()) == {1}
+    inner.__exit__(None, None, None)
+    assert limits() == before
+
+
 def test_limits_that_overlap_in_two_threads_are_given_back():
     """The first to come is the first to leave: the second must not keep its limit."""
     before = limits()
