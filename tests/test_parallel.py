@@ -68,7 +68,7 @@ def test_limits_are_given_back():
 
 
 def test_limits_are_given_back_when_the_outer_context_ends_first():
-    """As after an interrupt at the end of the inner one, which is then closed when freed."""
+    """As after an interrupt at the end of the inner one, which is closed when freed."""
     before = limits()
     outer, inner = single_threaded(), single_threaded()
     outer.__enter__()
