@@ -93,4 +93,5 @@ plt.show()
 # %%
 # Red dots speak for the digit, blue ones against it; titles have what they come to
 # together, with a constant. Dots at the upper left speak for both digits. Those at the
-# upper right speak for the right one, but not enough: the loop of this nine is open.
+# upper right speak against the five, but hardly for the nine, and those in the middle
+# against the nine: the loop of this one is open.

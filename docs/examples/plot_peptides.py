@@ -87,9 +87,10 @@ plt.show()
 
 # %%
 # A window shares its part among its five residues, so neighbours have similar bars: it is
-# motifs that speak, not letters. In the first peptide, the lysines (K) in the middle speak
-# loudest; their charge is indeed what draws such peptides to the membranes of bacteria. In
-# the second, it is the start that speaks against it, and that is worth a second look:
+# motifs that speak, not letters. In the first peptide, two stretches that end in a cysteine
+# (C) speak loudest, one of them with two lysines (K): their charge is indeed what draws
+# such peptides to the membranes of bacteria. In the second, it is the start that speaks
+# against it, and that is worth a second look:
 begins = np.array([sequence.startswith("M") for sequence in sequences[train]])
 for label, name in [(1, "antimicrobial"), (0, "other")]:
     print(f"{name}: {begins[y[train] == label].mean():.0%} begin with M")
