@@ -133,7 +133,8 @@ def check_columns(columns, names):
     known = [isinstance(i, (int, np.integer)) and 0 <= i < len(names) for i in indices]
     if len(columns) != 2 or not all(known):
         raise ValueError(
-            f"columns is {columns}; expected two of the {len(names)} features, {names}."
+            f"columns is {columns}; expected two of the {len(names)} features, by number "
+            f"from 0 or by name: {names}."
         )
     return indices
 
