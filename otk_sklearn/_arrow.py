@@ -66,8 +66,9 @@ def _read_lists(array, name):
     is_tensor = isinstance(array, pa.FixedShapeTensorArray)
     array = _plain(array)
     if is_tensor or not _is_list(array.type):
+        hint = " (a long table: SetCollection.from_groups)" if " of " in name else ""
         raise ValueError(
-            f"{name} holds {array.type}; expected a list of elements for each set."
+            f"{name} holds {array.type}; expected a list of elements for each set{hint}."
         )
     refuse_missing(_nulls(array), name)
     offsets = offsets_of_sets(_lengths(array), name)

@@ -460,7 +460,7 @@ BAD_ARROWS = {
     "no columns": (pa.table({}), "array is an empty collection|array has no columns"),
     "a column of labels": (
         pa.table({"x": [[1.0]], "label": ["a"]}),
-        "column 'label' of array holds string; expected a list of elements",
+        r"column 'label' of array .* for each set \(a long table: SetCollection.from_gr",
     ),
     "a missing list": (
         pa.table({"x": [[1.0], [2.0]], "y": [[1.0], None]}),
