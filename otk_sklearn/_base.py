@@ -99,6 +99,16 @@ def _documentation_url():
     return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
 
 
+class VectorsOutMixin(TransformerMixin):
+    """A transformer of sets into vectors, in the precision of the sets."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):
     """A transformer of sets whose output is a `SetCollection`."""
 

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
@@ -19,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from otk_sklearn._base import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
+    VectorsOutMixin,
     check_sample_weight,
     publish,
 )
@@ -40,7 +40,7 @@ from otk_sklearn._windows import windows_of
 class OTKEmbedding(
     DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -463,12 +463,6 @@ class OTKEmbedding(
     @property
     def _n_features_out(self):
         return self.references_.size
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     def _transport(self):
         if self.relaxation is not None and self.solver != "sinkhorn":

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.mixture import GaussianMixture
@@ -18,7 +17,12 @@ from sklearn.utils._param_validation import Interval
 
 from otk_sklearn import _kernels
 from otk_sklearn._arrays import as_fitted
-from otk_sklearn._base import FEATURE_CONSTRAINTS, DocumentedMixin, publish
+from otk_sklearn._base import (
+    FEATURE_CONSTRAINTS,
+    DocumentedMixin,
+    VectorsOutMixin,
+    publish,
+)
 from otk_sklearn._clustering import group_equal_rows
 from otk_sklearn._features import unit_rows
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory, single_threaded
@@ -35,7 +39,7 @@ from otk_sklearn._validation import (
 class FisherVectorEmbedding(
     DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -294,12 +298,6 @@ class FisherVectorEmbedding(
     @property
     def _n_features_out(self):
         return 2 * self.mixture_.means_.size
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _proved(mixture, n_features):

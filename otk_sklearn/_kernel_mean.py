@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils import check_random_state, gen_batches
@@ -17,6 +16,7 @@ from otk_sklearn import _kernels
 from otk_sklearn._base import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
+    VectorsOutMixin,
     check_sample_weight,
     publish,
 )
@@ -38,7 +38,7 @@ from otk_sklearn._windows import windows_of
 class KernelMeanEmbedding(
     DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -281,9 +281,3 @@ class KernelMeanEmbedding(
         if self.anchors_ is None:
             return self.n_features_in_ * self._windows["filter_size"]
         return len(self.anchors_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

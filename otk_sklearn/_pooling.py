@@ -3,12 +3,16 @@
 import copy
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from otk_sklearn._base import DocumentedMixin, publish
+from otk_sklearn._base import (
+    DocumentedMixin,
+    VectorsOutMixin,
+    publish,
+)
 from otk_sklearn._parallel import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._validation import (
     as_fitted_sets,
@@ -21,7 +25,7 @@ from otk_sklearn._validation import (
 _STATISTICS = ("mean", "std", "min", "max")
 
 
-class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
+class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
     """Describe each set by statistics of its elements, feature by feature.
 
     The simplest embedding of sets, and the first one to compare others with. Nothing is
@@ -169,12 +173,6 @@ class SetPooling(DocumentedMixin, TransformerMixin, BaseEstimator):
                 "some of them, each at most once."
             )
         return names
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _pool(sets, statistics, max_rows):

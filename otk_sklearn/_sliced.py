@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils import check_random_state, gen_batches
@@ -18,6 +17,7 @@ from otk_sklearn._arrays import as_fitted
 from otk_sklearn._base import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
+    VectorsOutMixin,
     check_sample_weight,
     publish,
 )
@@ -38,7 +38,7 @@ from otk_sklearn._validation import (
 class SlicedWassersteinEmbedding(
     DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -237,12 +237,6 @@ class SlicedWassersteinEmbedding(
     @property
     def _n_features_out(self):
         return self.reference_.size
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def random_projections(n_features, n_projections, seed):

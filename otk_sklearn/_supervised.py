@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from otk_sklearn._arrays import as_fitted
 from otk_sklearn._base import (
     DocumentedMixin,
+    VectorsOutMixin,
     check_sample_weight,
     check_sum_of_weights,
     publish,
@@ -57,7 +57,7 @@ _TRAINABLE = ("references", "anchors", "gamma")
 class SupervisedEmbedding(
     DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -217,12 +217,6 @@ class SupervisedEmbedding(
     @property
     def _n_features_out(self):
         return self.embedding_._n_features_out
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     def _fit_attributes(self, X, sets, y, sample_weight, goes_on, progress):
         """Train, and return the fitted attributes."""
