@@ -5,17 +5,17 @@ BIN := $(VENV)/bin
 
 # Small tests that run every line of the kernels, which take hours as Python for all tests.
 # NumPy's scalars warn of infinities, compiled code doesn't.
-UNCOMPILED := tests/test_golden.py tests/test_features.py \
-	$(addprefix tests/test_kernels.py::test_, arithmetic_of_the_exponential logarithm \
+UNCOMPILED := tests/test_golden.py tests/features/test_features.py \
+	$(addprefix tests/_compiled/test_kernels.py::test_, arithmetic_of_the_exponential logarithm \
 		extrapolation_in_logarithms extrapolation_is_never_worse_than_plain_iterations[0.1] \
 		scalings_that_leave_the_range_are_found_in_logarithms pooling_is_a_matrix_product \
 		plans_of_sets_on_the_edges_of_blocks) \
-	$(addprefix tests/test_gradients.py::test_, pooling_goes_back \
+	$(addprefix tests/matching/test_gradients.py::test_, pooling_goes_back \
 		the_reduced_system_is_the_dense_one attention_has_a_softmax_for_each_support \
 		a_plan_that_is_all_but_decided_has_no_gradient) \
-	tests/test_relaxation.py::test_a_small_relaxation_is_softmax_of_the_shifted_similarity \
-	tests/test_transport.py::test_zero_masses_take_no_part \
-	tests/test_convolution.py::test_embedding_of_windows
+	tests/transport/test_relaxation.py::test_a_small_relaxation_is_softmax_of_the_shifted_similarity \
+	tests/transport/test_transport.py::test_zero_masses_take_no_part \
+	tests/embeddings/test_convolution.py::test_embedding_of_windows
 
 # How long `make fuzz` runs, and which cases it draws.
 MINUTES ?= 10

@@ -181,11 +181,12 @@ def sharp():
 
 def sharp_cases(mode):
     """Print the time of the plans, mean and most passes, and how many sets missed tol."""
-    from otk_sklearn import _scaling
-    from otk_sklearn._transport import Transport, solve_plans
+    from otk_sklearn._compiled import sinkhorn
+    from otk_sklearn.transport._plans import solve_plans
+    from otk_sklearn.transport._problem import Transport
 
     if mode == "sharp-plain":
-        _scaling._FIRST_EXTRAPOLATED = 10**9  # not yet compiled, and cached apart
+        sinkhorn._FIRST_EXTRAPOLATED = 10**9  # not yet compiled, and cached apart
     for epsilon, problem, n_supports in SHARP:
         workload = workloads.sharp(problem, n_supports, epsilon)
         sets, embedding = workload.sets.astype(np.float64), workload.embedding
@@ -238,16 +239,17 @@ print(f"{added:.2f} {times[0]:.2f} {times[1]:.4f}")
 
 def fit():
     """Fit on 300,000 windows; a grid with and without memory; nested parallelism."""
-    from otk_sklearn import _features, _references
+    from otk_sklearn.features import _anchors
+    from otk_sklearn.matching import _references
 
     times = []
 
-    def timed(*args, original=_features.kmeans_centers, **kwargs):
+    def timed(*args, original=_anchors.kmeans_centers, **kwargs):
         took, result = once(original, *args, **kwargs)
         times.append(took)
         return result
 
-    _features.kmeans_centers = _references.kmeans_centers = timed
+    _anchors.kmeans_centers = _references.kmeans_centers = timed
     lengths = workloads.protein_lengths(2048, np.random.default_rng(1))
     sets = workloads.normal_sets(lengths, 45, np.random.default_rng(0))
     model = OTKEmbedding(

@@ -27,11 +27,12 @@ import numpy as np
 import peers
 
 from otk_sklearn import OTKClassifier, OTKEmbedding
-from otk_sklearn._head import logistic_loss
-from otk_sklearn._objective import Objective, Problem, parameters_of, units_of
-from otk_sklearn._parallel import single_threaded
-from otk_sklearn._training import Adam, run_epoch
+from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.datasets import load_peptides
+from otk_sklearn.supervised._losses import logistic_loss
+from otk_sklearn.supervised._objective import Objective, parameters_of, units_of
+from otk_sklearn.supervised._optimizers import Adam, run_epoch
+from otk_sklearn.supervised._problem import Problem
 
 N_THREADS = 2
 N_ROUNDS = 3

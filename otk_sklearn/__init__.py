@@ -2,16 +2,16 @@
 
 from importlib.metadata import version as _version
 
-from otk_sklearn._classifier import OTKClassifier
-from otk_sklearn._convolution import ConvolutionalKernelLayer
-from otk_sklearn._elements import ElementTransformer
-from otk_sklearn._embedding import OTKEmbedding
-from otk_sklearn._fisher import FisherVectorEmbedding
-from otk_sklearn._kernel_mean import KernelMeanEmbedding
-from otk_sklearn._pooling import SetPooling
-from otk_sklearn._regressor import OTKRegressor
-from otk_sklearn._sets import SetCollection
-from otk_sklearn._sliced import SlicedWassersteinEmbedding
+from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
+from otk_sklearn.embeddings._elements import ElementTransformer
+from otk_sklearn.embeddings._fisher_vector import FisherVectorEmbedding
+from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
+from otk_sklearn.embeddings._otk import OTKEmbedding
+from otk_sklearn.embeddings._set_pooling import SetPooling
+from otk_sklearn.embeddings._sliced_wasserstein import SlicedWassersteinEmbedding
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.supervised._classifier import OTKClassifier
+from otk_sklearn.supervised._regressor import OTKRegressor
 
 __all__ = [
     "ConvolutionalKernelLayer",

@@ -16,15 +16,15 @@ from otk_sklearn import (
     OTKEmbedding,
     SetCollection,
     SlicedWassersteinEmbedding,
-    _adjoints,
-    _kernels,
-    _scaling,
 )
-from otk_sklearn._compiled import jit
-from otk_sklearn._head import softmax_loss
-from otk_sklearn._objective import Objective, Problem, parameters_of, units_of
-from otk_sklearn._positions import support_positions
-from otk_sklearn._transport import Transport, plain_plan, solve_plans
+from otk_sklearn._compiled import features, implicit, pooling, sinkhorn
+from otk_sklearn._compiled.primitives import jit
+from otk_sklearn.sets._positions import support_positions
+from otk_sklearn.supervised._losses import softmax_loss
+from otk_sklearn.supervised._objective import Objective, parameters_of, units_of
+from otk_sklearn.supervised._problem import Problem
+from otk_sklearn.transport._plans import plain_plan, solve_plans
+from otk_sklearn.transport._problem import Transport
 
 # On the edges of blocks and vectors, and beyond where BLAS takes over.
 LENGTHS = [1, 15, 16, 17, 255, 256, 257, 700]
@@ -41,7 +41,7 @@ def check_that_bounds_are_checked():
         item(np.ones(3), 3)
     rows, one = np.ones((3, 4)), np.ones(3)
     with pytest.raises(IndexError):  # in the package's own, too
-        _kernels.center_rows(rows, one, np.ones(3), 1.0, rows.copy(), one.copy())
+        features.center_rows(rows, one, np.ones(3), 1.0, rows.copy(), one.copy())
 
 
 def solved(similarities, transport, dtype):
@@ -133,7 +133,7 @@ def check_pool(dtype):
     ]
     for adding in [False, True]:
         pooled = np.ones((len(LENGTHS), 9, 10), dtype)
-        _kernels.pool(plan, features, offsets, adding, pooled)
+        pooling.pool(plan, features, offsets, adding, pooled)
         assert_allclose(pooled, np.array(products) + adding, rtol=0, atol=1e-3)
 
 
@@ -203,7 +203,7 @@ def check_quantiles():
 
 
 def check_that_all_were_called():
-    for module in [_kernels, _scaling, _adjoints]:
+    for module in [features, implicit, pooling, sinkhorn]:
         for name, function in vars(module).items():
             if isinstance(function, numba.core.registry.CPUDispatcher):
                 assert function.signatures, name

@@ -38,7 +38,7 @@ from otk_sklearn import (
     OTKEmbedding,
     OTKRegressor,
 )
-from otk_sklearn._parallel import single_threaded
+from otk_sklearn._utils.thread_limits import single_threaded
 
 N_SETS = 30
 TARGETS = np.arange(N_SETS) % 2
@@ -442,7 +442,7 @@ def cache_faults(folder):
     folder = Path(folder)
     source = folder / "compiled.py"
     source.write_text(
-        "from otk_sklearn._compiled import jit\n\n\n"
+        "from otk_sklearn._compiled.primitives import jit\n\n\n"
         "@jit\ndef total(x):\n"
         "    s = x.dtype.type(0)\n    for v in x:\n        s += v\n    return s\n\n\n"
         "@jit\ndef twice_total(x):\n    return total(x) + total(x)\n"

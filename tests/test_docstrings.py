@@ -1,5 +1,6 @@
-"""Public names are on the API page, and have docstrings that numpydoc calls complete."""
+"""Public names are on the API page; their docstrings are complete, and the examples run."""
 
+import doctest
 import importlib
 import inspect
 import re
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from numpydoc.validate import validate
+
+import otk_sklearn
 
 MODULES = [
     "otk_sklearn",
@@ -51,6 +54,21 @@ def own_members(cls):
             yield name
 
 
+def public_objects():
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in public_names(module):
+            yield f"{module_name}.{name}", getattr(module, name)
+
+
+def examples_of(value):
+    """Examples of a function, or of a class and its methods."""
+    # Without a module: classes say that they are from the package users import them from.
+    return doctest.DocTestFinder(exclude_empty=True).find(
+        value, value.__name__, module=False, globs={}
+    )
+
+
 def documented():
     for module_name in MODULES:
         module = importlib.import_module(module_name)
@@ -68,6 +86,34 @@ def test_docstring_is_complete(name, is_method):
     errors = [f"{code}: {text}" for code, text in validate(name)["errors"]
               if code not in ignored]  # fmt: skip
     assert not errors, "\n".join(errors)
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param(value, id=name) for name, value in public_objects()]
+)
+def test_examples_run(value):
+    examples = examples_of(value)
+    assert any(test.name == value.__name__ for test in examples)
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    for test in examples:
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_every_example_belongs_to_a_public_name():
+    """Examples elsewhere would not be run."""
+    texts = [path.read_text() for path in Path(otk_sklearn.__file__).parent.rglob("*.py")]
+    written = sum(len(doctest.DocTestParser().get_examples(text)) for text in texts)
+    found = [test for _, value in public_objects() for test in examples_of(value)]
+    assert sum(len(test.examples) for test in found) == written > 50
+
+
+def test_public_classes_say_where_they_are_imported_from():
+    for name, value in public_objects():
+        if inspect.isclass(value):
+            assert f"{value.__module__}.{value.__name__}" == name
 
 
 def test_api_page_has_every_public_name_and_no_other():

@@ -7,9 +7,10 @@ import sys
 def test_import_compiles_nothing_and_imports_no_optional_package():
     code = """
 import sys, numba.core.registry
-from otk_sklearn import _compiled, _kernels, _scaling, display
+from otk_sklearn import display
+from otk_sklearn._compiled import features, implicit, pooling, primitives, sinkhorn
 dispatcher = numba.core.registry.CPUDispatcher
-compiled = [f for m in (_compiled, _kernels, _scaling)
+compiled = [f for m in (features, implicit, pooling, primitives, sinkhorn)
             for f in vars(m).values() if isinstance(f, dispatcher)]
 print(len(compiled) > 3, sum(len(f.signatures) for f in compiled))
 optional = ["ot", "torch", "matplotlib", "sktime", "awkward", "polars"]

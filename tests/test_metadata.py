@@ -19,10 +19,10 @@ from otk_sklearn import (
     OTKClassifier,
     OTKEmbedding,
     SetCollection,
-    _references,
 )
-from otk_sklearn._features import FeatureMap
-from otk_sklearn._transport import Transport
+from otk_sklearn.features._feature_map import FeatureMap
+from otk_sklearn.matching import _references
+from otk_sklearn.transport._problem import Transport
 
 METHODS = [
     {},

@@ -127,7 +127,7 @@ def test_package_folder_and_home_that_cannot_be_written(tmp_path):
     source = Path(otk_sklearn.__file__).parent
     package = tmp_path / "packages" / "otk_sklearn"
     shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__pycache__").write_text("")
+    (package / "_compiled" / "__pycache__").write_text("")
     (tmp_path / "home").write_text("")
     environment = {"PYTHONPATH": str(package.parent), "HOME": str(tmp_path / "home")}
     for name in ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"]:

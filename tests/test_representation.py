@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 
 import otk_sklearn
-from otk_sklearn import ElementTransformer, OTKEmbedding, _base
+from otk_sklearn import ElementTransformer, OTKEmbedding
+from otk_sklearn._utils import estimators
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 ESTIMATORS = [
@@ -37,12 +38,12 @@ def install(monkeypatch):
     def install_with(given):
         nonlocal urls
         urls = given
-        _base._documentation_url.cache_clear()
+        estimators._documentation_url.cache_clear()
 
     urls = None
     monkeypatch.setattr(importlib.metadata, "metadata", metadata)
     yield install_with
-    _base._documentation_url.cache_clear()
+    estimators._documentation_url.cache_clear()
 
 
 def make(name):

@@ -1,0 +1,139 @@
+"""What compiled functions are made of: options, and loops' innermost operations.
+
+Compiled callers contain these: after a change here, delete numba's cached files (those in
+`__pycache__` that end in .nbi and .nbc), which don't notice.
+"""
+
+import contextlib
+import math
+from fractions import Fraction
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.sigutils import normalize_signature
+from numba.extending import overload
+
+# Reordering sums lets them vectorise. A loop that sums must not write to arrays: which way
+# it sums would depend on where they lie, and results on the thread. The rest of
+# "fast math" would delete the very checks for infinities and NaN that the solver relies on.
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"nsz", "arcp", "contract", "reassoc"},
+}
+
+_LOG_2 = Fraction("0.693147180559945309417232121458")
+
+_FLOAT_LOG_2 = math.log(2)
+
+_SQRT_2 = math.sqrt(2)
+
+
+class _Cache(FunctionCache):
+    """numba's cache on disk, from which no error comes: at worst, compile again.
+
+    A disk is full, a folder is gone or no longer writeable, a file was cut short; and of
+    two processes that begin a cache for different types, each may come to the other's file.
+    """
+
+    def load_overload(self, sig, target_context):
+        """Return what was compiled for these types, or None."""
+        types, _ = normalize_signature(sig)
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:
+            return None
+        return found if found is not None and found.signature.args == types else None
+
+    def save_overload(self, sig, data):
+        """Keep what was compiled, if that is possible."""
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.flush()  # an index that can't be read is begun anew
+
+
+def jit(function):
+    """Compile at the first call; cache on disk where a folder can be written."""
+    compiled = numba.njit(**_OPTIONS)(function)
+    with contextlib.suppress(RuntimeError):  # numba finds no folder for its cache
+        compiled._cache = _Cache(function)  # as `cache=True` does with its own
+    return compiled
+
+
+def inlined(function):
+    """Compile into the callers: calls with many arguments take longer than some work."""
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+def exp(x):
+    """`exp(x)` for an x without overflow, and 0 where that would be denormal.
+
+    Unlike calls of the mathematical library, loops over this vectorise.
+    """
+    return np.exp(x)
+
+
+# No reordering here: it would undo the subtraction in two parts.
+@overload(exp, jit_options={**_OPTIONS, "fastmath": {"contract"}})
+def _compiled_exp(x):
+    # exp(x) = 2^n exp(r), where |r| <= log(2) / 2 makes Taylor's series short. Subtracting
+    # n log(2) in two parts, of which the first is exact, keeps the digits of r.
+    if x == numba.float32:
+        kind, integer, exponent_bias, mantissa_bits = np.float32, np.int32, 127, 23
+        log_2_high, n_terms = kind(0.693359375), 8
+    else:
+        kind, integer, exponent_bias, mantissa_bits = np.float64, np.int64, 1023, 52
+        log_2_high, n_terms = kind(0.693145751953125), 14
+    log_2_low = kind(_LOG_2 - Fraction(float(log_2_high)))
+    per_log_2 = kind(1 / math.log(2))
+    lowest = kind(math.log(np.finfo(kind).tiny))
+    bias, bits = integer(exponent_bias), integer(mantissa_bits)
+    terms = tuple(kind(1 / math.factorial(i)) for i in reversed(range(n_terms)))
+    first, rest = terms[0], terms[1:]
+
+    def exp(x):
+        clipped = max(x, lowest)
+        n = np.rint(clipped * per_log_2)
+        r = clipped - n * log_2_high
+        r -= n * log_2_low
+        series = first
+        for term in rest:
+            series = series * r + term
+        power = integer((integer(n) + bias) << bits).view(kind)
+        return series * power if x >= lowest else kind(0.0)
+
+    return exp
+
+
+@inlined
+def log(x):
+    """`log(x)` of a normal float64, in loops that vectorise, as those over `exp`."""
+    bits = np.float64(x).view(np.int64)
+    exponent = (bits >> np.int64(52)) - np.int64(1023)
+    mantissa = bits & np.int64((1 << 52) - 1) | np.int64(1023 << 52)
+    fraction = np.int64(mantissa).view(np.float64)
+    if fraction > _SQRT_2:
+        fraction *= 0.5
+        exponent += 1
+    # log(fraction) = 2 artanh(z), where |z| <= 0.172 makes its series short.
+    z = (fraction - 1.0) / (fraction + 1.0)
+    square = z * z
+    series = 1.0 / 19.0
+    for n in range(17, 0, -2):
+        series = series * square + 1.0 / n
+    return 2.0 * z * series + exponent * _FLOAT_LOG_2
+
+
+@inlined
+def copy(source, target):
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@inlined
+def fill(target, value):
+    for i in range(len(target)):
+        target[i] = value

@@ -1,0 +1,1 @@
+"""What all packages share: parts of estimators, chunks, threads, progress."""

@@ -1,0 +1,124 @@
+"""Thread limits of BLAS and OpenMP, shared by all calls that overlap."""
+
+import contextlib
+import functools
+import os
+import threading
+
+from threadpoolctl import ThreadpoolController
+
+
+class _Blas:
+    """The thread limit of BLAS, which is the whole process's, and who holds it at 1.
+
+    Of users that overlap, the last to leave restores what the first one found. Were each to
+    restore what it found itself, one that came second and left last would "restore" 1, for
+    good.
+
+    An interrupt may come between any two steps. Both methods can be called again: they
+    bring everything to where it should be, whatever was done of it before.
+    """
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self._users = {}
+        self._before = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._keep_own_users,
+            )
+
+    def hold(self, user):
+        """Hold BLAS to one thread until this user lets go."""
+        with self._lock:
+            self._users[user] = threading.get_ident()
+            if self._before is None:
+                self._before = _controller("blas").limit(limits=None)  # changes nothing
+            _controller("blas").limit(limits=1)
+            _leave_limits_to_others()
+
+    def let_go(self, user):
+        """Restore the limit, if nobody else holds it."""
+        with self._lock:
+            self._users.pop(user, None)
+            if not self._users and self._before is not None:
+                self._before.restore_original_limits()
+                _leave_limits_to_others()
+                self._before = None
+
+    def _keep_own_users(self):
+        """In the child of a fork: other threads are not there, and will never let go."""
+        own = threading.get_ident()
+        self._users = {user: of for user, of in self._users.items() if of == own}
+        self._lock.release()
+        self.let_go(None)
+
+
+class _OpenMP(threading.local):
+    """The thread limit of OpenMP, which is each thread's own, and who holds it at 1.
+
+    As with BLAS, the last to leave restores what the first one found: an interrupt at the
+    very end of an inner context leaves it to be closed after the outer one.
+    """
+
+    def __init__(self):
+        self._users, self._before = set(), None
+
+    def hold(self, user):
+        """Hold OpenMP to one thread, in this thread, until this user lets go."""
+        self._users.add(user)
+        if self._before is None:
+            self._before = _controller("openmp").limit(limits=None)
+        _controller("openmp").limit(limits=1)
+
+    def let_go(self, user):
+        """Restore the limit, if nobody else holds it."""
+        self._users.discard(user)
+        if not self._users and self._before is not None:
+            self._before.restore_original_limits()
+            self._before = None
+
+
+def _leave_limits_to_others():
+    """Let other threads change the limits of BLAS.
+
+    From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
+    them last, until that thread leaves a limit's context; others are ignored, silently.
+    """
+    with _controller("blas").limit(limits=None):
+        pass
+
+
+@functools.cache
+def _controller(user_api):
+    return ThreadpoolController().select(user_api=user_api)
+
+
+_blas, _openmp = _Blas(), _OpenMP()
+
+
+@contextlib.contextmanager
+def single_threaded():
+    """Hold BLAS and OpenMP to one thread.
+
+    Work is split over threads of our own; and one thread always adds up in one order, so
+    that results don't depend on `n_jobs`.
+    """
+    user = object()
+
+    def restore():
+        _openmp.let_go(user)
+        _blas.let_go(user)
+
+    try:
+        _blas.hold(user)
+        _openmp.hold(user)
+        yield
+    finally:
+        try:
+            restore()
+        except BaseException:  # an interrupt, which comes once
+            restore()
+            raise

@@ -1,0 +1,254 @@
+"""A picture of one set: what its elements add to a decision."""
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from otk_sklearn.display._drawing import DIVERGING, axes_for, one_set, point_area, pyplot
+from otk_sklearn.display._elements import (
+    draw_grid,
+    element_layout,
+    label_axes,
+    label_element_axis,
+)
+from otk_sklearn.inspection._contributions import element_contributions
+from otk_sklearn.inspection._pipeline_steps import parts_of
+
+# Least and largest width and height of figures that grow with what is in them.
+_SIZES = (4.8, 3.2), (14.0, 8.0)
+
+
+class ImportanceDisplay:
+    """What the elements of one set add to the decision of a linear model.
+
+    It is recommended to use `ImportanceDisplay.from_estimator` to create a display. All
+    parameters are stored as attributes.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (n_elements,)
+        What each element adds.
+    constant : float, default=0.0
+        The rest of the decision, which is the same for all sets.
+    kind : {"bars", "points", "grid"}, default="bars"
+        What is drawn: a bar for each element, in their order; points at their coordinates;
+        or an image. Colours are centred at 0.
+    coordinates : ndarray of shape (n_elements, 2), default=None
+        Horizontal and vertical places of the elements, for "points" and "grid" (whose
+        vertical axis goes down).
+    coordinate_names : pair of str, default=None
+        Labels of the axes of "points" and "grid".
+    element_names : sequence of str of length n_elements, default=None
+        Labels of the bars. None numbers them.
+    target_name : str, default=None
+        What the elements speak for or against.
+
+    Attributes
+    ----------
+    bars_ : matplotlib BarContainer or None
+    im_ : matplotlib AxesImage or None
+        The grid.
+    points_ : matplotlib PathCollection or None
+    key_ : matplotlib Colorbar or None
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    otk_sklearn.inspection.element_contributions : The contributions, and their formula.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.display import ImportanceDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 4, 15)]
+    >>> model = make_pipeline(OTKEmbedding(4, n_components=8), LogisticRegression())
+    >>> model = model.fit(X, ["a", "b", "b", "a"])
+    >>> display = ImportanceDisplay.from_estimator(model, X, index=2, element_names="GLFD")
+    >>> display.target_name
+    'class b'
+    """
+
+    __module__ = "otk_sklearn.display"  # where users import it from
+
+    def __init__(
+        self,
+        contributions,
+        *,
+        constant=0.0,
+        kind="bars",
+        coordinates=None,
+        coordinate_names=None,
+        element_names=None,
+        target_name=None,
+    ):
+        self.contributions = contributions
+        self.constant = constant
+        self.kind = kind
+        self.coordinates = coordinates
+        self.coordinate_names = coordinate_names
+        self.element_names = element_names
+        self.target_name = target_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        index=None,
+        target=None,
+        kind="auto",
+        columns=None,
+        element_names=None,
+        ax=None,
+        colorbar=True,
+    ):
+        """Draw what the elements of a set add to the decision of a fitted model.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted Pipeline with an `OTKEmbedding` or `KernelMeanEmbedding` and a linear
+            model, an `OTKClassifier` or `OTKRegressor`, or a search, as for
+            :func:`~otk_sklearn.inspection.element_contributions`.
+        X : sets
+            As for the estimator. Elements are drawn as they are here, whatever steps do to
+            them in front of the embedding; windows share what they add among their rows.
+        index : int, default=None
+            The set of X to draw. None means that X holds only one.
+        target : class label or int, default=None
+            The class that elements speak for; of a regressor with several outputs, the
+            number of one. None means the second of two classes, the predicted one of
+            several, or output 0.
+        kind : {"auto", "bars", "points", "grid"}, default="auto"
+            As above. "auto" is "points" if `columns` are given, "bars" if
+            `element_names` are, "grid" for positions that fill a grid, such as those of
+            4-D input, "points" for elements of two features, and otherwise "bars".
+        columns : pair of int or str, default=None
+            The two features that are a point's horizontal and vertical coordinate. None
+            means the first two.
+        element_names : str or sequence of str of length n_elements, default=None
+            Names of the elements of this set; the letters of a string.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours of "points" and "grid".
+
+        Returns
+        -------
+        ImportanceDisplay
+            What is drawn, and the data of it.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If X holds several sets and `index` doesn't say which; if names, columns or the
+            target don't fit; or if the model is not linear.
+        """
+        pyplot(cls.__name__)
+        parts = parts_of(estimator, by_plan=False)
+        X = one_set(X, index)
+        layout, names = element_layout(parts, X, kind, columns, element_names, "bars")
+        of_outputs = element_contributions(estimator, X)
+        contributions = of_outputs.contributions[0]
+        scores = contributions.sum(axis=0) + of_outputs.constant
+        output, sign, target_name = _target(estimator, scores, target)
+        display = cls(
+            sign * contributions[:, output],
+            constant=float(sign * of_outputs.constant[output]),
+            **layout,
+            element_names=names,
+            target_name=target_name,
+        )
+        return display.plot(ax, colorbar=colorbar)
+
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours of "points" and "grid".
+
+        Returns
+        -------
+        ImportanceDisplay
+            Itself, with what is drawn as attributes.
+        """
+        size = (6.4, 4.8)
+        if self.kind == "bars":
+            size = np.clip(2 + 0.14 * len(self.contributions), *_SIZES)[0], 3.2
+        self.ax_ = axes_for(self, ax, size)
+        self.figure_ = self.ax_.figure
+        self.bars_ = self.im_ = self.points_ = self.key_ = None
+        largest = np.abs(self.contributions).max() or 1.0
+        scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
+        what = "contribution"
+        if self.target_name is not None:
+            what += f" to {self.target_name}"
+        if self.kind == "bars":
+            self._draw_bars(what)
+        elif self.kind == "grid":
+            self.im_ = draw_grid(self, self.contributions, **scale)
+        else:
+            area = point_area(len(self.contributions))
+            self.points_ = self.ax_.scatter(
+                *self.coordinates.T,
+                s=area,
+                c=self.contributions,
+                edgecolors="0.4",
+                linewidths=0.5,
+                **scale,
+            )
+            label_axes(self)
+        if colorbar and self.kind != "bars":
+            drawn = self.points_ if self.im_ is None else self.im_
+            self.key_ = self.figure_.colorbar(drawn, ax=self.ax_, label=what)
+        total = self.contributions.sum()
+        self.ax_.set_title(
+            f"decision {total + self.constant:+.3g}: elements {total:+.3g}, "
+            f"constant {self.constant:+.3g}",
+            fontsize="medium",
+        )
+        return self
+
+    def _draw_bars(self, what):
+        from matplotlib import colormaps
+
+        low, high = colormaps[DIVERGING](0.1), colormaps[DIVERGING](0.9)
+        n_elements = len(self.contributions)
+        colors = [high if c > 0 else low for c in self.contributions]
+        self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
+        self.ax_.axhline(0, color="0.4", linewidth=0.8)
+        self.ax_.set_xlim(-0.7, n_elements - 0.3)
+        label_element_axis(self)
+        self.ax_.set_ylabel(what)
+
+
+def _target(estimator, scores, target):
+    """Return the output that is asked for, its sign, and what to call it."""
+    if is_regressor(estimator):
+        target = 0 if target is None else target
+        if target not in range(len(scores)):
+            raise ValueError(
+                f"target is {target!r}; expected 0 to {len(scores) - 1}, an output."
+            )
+        name = "the prediction"
+        return target, 1, name if len(scores) == 1 else f"{name} of output {target}"
+    classes = np.asarray(estimator.classes_).tolist()
+    if target is None:
+        target = classes[-1] if len(scores) == 1 else classes[int(scores.argmax())]
+    if target not in classes:
+        raise ValueError(f"target is {target!r}; expected one of the classes {classes}.")
+    output, name = classes.index(target), f"class {target}"
+    if len(scores) > 1:
+        return output, 1, name
+    return 0, 1 if output == len(classes) - 1 else -1, name

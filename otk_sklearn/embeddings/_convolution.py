@@ -1,0 +1,300 @@
+"""`ConvolutionalKernelLayer`: features of windows, from sets to sets."""
+
+import copy
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_memory
+
+from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn._utils.estimators import (
+    FEATURE_CONSTRAINTS,
+    DocumentedMixin,
+    SetsOutMixin,
+    check_sample_weight,
+    publish,
+)
+from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn.features._anchors import learn_feature_map
+from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._unit_norm import unit_elements
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._input import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+    fit_input_of,
+)
+from otk_sklearn.sets._packing import masses_of
+from otk_sklearn.sets._positions import positions_of
+from otk_sklearn.sets._sampling import sample_elements
+from otk_sklearn.sets._windows import subsampling_windows, windows_of
+
+
+class ConvolutionalKernelLayer(
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    SetsOutMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
+):
+    """Replace the elements of ordered sets by kernel features of their windows.
+
+    A layer of a convolutional kernel network: each window of consecutive elements gets the
+    Nyström features of the homogeneous kernel, `||x|| exp(2 gamma (cos(x, w) - 1))`. Sets
+    go in and sets come out, so that layers can be stacked, in front of an `OTKEmbedding`.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Number of anchors, and so of features of an element of the result. Ignored if
+        `anchors` is an array. With fewer distinct windows, there are that many.
+    filter_size : int, default=5
+        Number of consecutive elements in a window.
+    gamma : float or "median", default="median"
+        Bandwidth of the kernel. "median" is one over the median squared distance between
+        sampled distinct unit-norm windows, or 1 where there is none. A bandwidth sigma of
+        the literature is `gamma = 1 / (2 sigma^2)`.
+    subsampling : int, default=1
+        Keep one in so many windows, 10,000 at most, after averaging neighbours by a
+        Gaussian filter of `2 subsampling - 1` taps. 1 keeps all as they are.
+    damping : float, default=1e-2
+        Added to the square roots of the eigenvalues of the kernel between anchors before
+        they are inverted.
+    padding : {"valid", "same"}, default="valid"
+        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
+        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
+        there are as many windows as elements.
+    anchors : {"kmeans", "random"} or array-like of shape \
+            (n_components, filter_size * n_features), default="kmeans"
+        How anchors are learned: K-means centres of sampled unit-norm windows, windows
+        drawn at random, or given, row by row. They are made unit-norm.
+    max_elements : int, default=300_000
+        Number of windows that anchors are learned from, drawn without replacement if there
+        are more.
+    memory : str or object with the joblib.Memory interface, default=None
+        Caches the anchors. joblib keeps pickles there: name no folder that strangers can
+        write to.
+    n_jobs : int, default=None
+        Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
+        -1 means all processors. Results don't depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Decides the draw of windows, and K-means. See :term:`Glossary <random_state>`.
+
+    Attributes
+    ----------
+    anchors_ : ndarray of shape (n_components, filter_size * n_features)
+        Anchors of the kernel, unit-norm.
+    normalization_ : ndarray of shape (n_components, n_components)
+        The matrix D that makes kernel values with the anchors into features.
+    gamma_ : float
+        Bandwidth used.
+    n_features_in_ : int
+        Number of features of an element seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Only if X was a DataFrame.
+
+    See Also
+    --------
+    OTKEmbedding : Embeds the sets that come out. For one layer, its own `filter_size` does
+        the same without storing features.
+
+    Notes
+    -----
+    A window's weight and given position are the means over its elements (not the zeros it
+    is padded with), and so are, by the Gaussian filter, those of what subsampling keeps.
+    Sets without positions have none afterwards: an `OTKEmbedding` with `position` counts
+    them afresh.
+
+    `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
+    `set_output` reaches the last step.
+
+    References
+    ----------
+    .. [1] J. Mairal, "End-to-End Kernel Learning with Supervised Convolutional Kernel
+           Networks", NeurIPS 2016. https://arxiv.org/abs/1605.06265
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from otk_sklearn import ConvolutionalKernelLayer, OTKEmbedding
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50)]
+    >>> layer = ConvolutionalKernelLayer(8, filter_size=4, subsampling=2, random_state=0)
+    >>> layer.fit_transform(X).lengths
+    array([ 9, 16, 24])
+    >>> network = make_pipeline(layer, OTKEmbedding(5, kernel="linear", random_state=0))
+    >>> network.fit_transform(X).shape
+    (3, 40)
+    """
+
+    __module__ = "otk_sklearn"  # where users import it from
+
+    _parameter_constraints: dict = {
+        **FEATURE_CONSTRAINTS,
+        "subsampling": [Interval(Integral, 1, 10_000, closed="both")],
+    }
+
+    def __init__(
+        self,
+        n_components=64,
+        *,
+        filter_size=5,
+        gamma="median",
+        subsampling=1,
+        damping=1e-2,
+        padding="valid",
+        anchors="kmeans",
+        max_elements=300_000,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.filter_size = filter_size
+        self.gamma = gamma
+        self.subsampling = subsampling
+        self.damping = damping
+        self.padding = padding
+        self.anchors = anchors
+        self.max_elements = max_elements
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn anchors.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+        y : ignored
+            Present for pipelines, which hand it over.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them, as long as the windows fit into the sample that is learned from.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or X is not what is expected. The message
+            names the set. The estimator stays as it was.
+        """
+        sets = as_sets(X)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
+        check_finite(sets)
+        random = check_random_state(self.random_state)
+        sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
+        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
+        windows = windows_of(sets, **of_windows)
+        unplaced = positions_of(windows, None)
+        with single_threaded(), np.errstate(all="ignore"):
+            elements = sample_elements(
+                windows, unplaced, self.max_elements, sample_seed, weights
+            )
+            elements = unit_elements(elements)
+            feature_map = learn_feature_map(
+                elements,
+                kernel="homogeneous",
+                gamma=self.gamma,
+                n_components=self.n_components,
+                anchors=self.anchors,
+                damping=self.damping,
+                memory=check_memory(self.memory),
+                seeds=seeds,
+            )
+        attributes = {
+            **fit_input_of(X, sets),
+            "anchors_": feature_map.anchors,
+            "normalization_": feature_map.normalization,
+            "gamma_": feature_map.gamma,
+            "_windows": of_windows,
+        }
+        progress.end_fit(attributes)
+        publish(self, attributes)
+        return self
+
+    def transform(self, X):
+        """Replace elements by features of windows.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+
+        Returns
+        -------
+        SetCollection
+            In the precision of X. Weights and positions follow the windows.
+        """
+        model = copy.copy(self)  # whatever is fitted in another thread
+        sets = as_fitted_sets(model, X)
+        model._validate_params()
+        check_finite(sets)
+        windows = windows_of(sets, **model._windows)
+        kept, taps = subsampling_windows(windows.offsets, model.subsampling)
+        feature_map = fitted_map(model, "homogeneous")
+        kappa_of = feature_map.kappa_in(sets.dtype)
+        n_components, n_window = feature_map.anchors.shape
+        values = np.empty((kept.offsets[-1], n_components), sets.dtype)
+        # Of each row kept: the windows that it averages, their features, and its own.
+        row_bytes = 8 * model.subsampling * (n_window + 3 * n_components)
+        max_rows = rows_in_memory(row_bytes)
+
+        def write_features(chunk):
+            part = windows[chunk]
+            kept_of_part, _ = subsampling_windows(part.offsets, model.subsampling)
+            out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
+            for rows in gen_batches(len(out), max_rows):
+                used, real = kept_of_part.rows(np.arange(rows.start, rows.stop))
+                first, last = used[real].min(), used[real].max()
+                kappa, _ = kappa_of(part.values[first : last + 1])
+                out[rows] = feature_map.whiten(_average(kappa, used - first, real, taps))
+
+        map_chunks(
+            write_features,
+            windows.lengths,
+            rows_per_set=0,
+            max_rows=min(max_rows, chunk_rows(n_components)),
+            n_jobs=model.n_jobs,
+        )
+        check_finite_output(values, "feature", kept.offsets)
+        weights, positions = None, windows.positions
+        if sets.weights is not None:
+            means = kept.means(windows.masses[:, np.newaxis], taps)
+            weights = masses_of(means[:, 0], kept.offsets)
+        if positions is not None:
+            positions = kept.means(positions, taps)
+        return SetCollection(values, kept.offsets, weights=weights, positions=positions)
+
+    @property
+    def _n_features_out(self):
+        return len(self.anchors_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _average(kappa, rows, real, taps):
+    """Sums of rows of `kappa` weighted by the taps; 0 stands for rows that are not real."""
+    averages = np.zeros((len(rows), kappa.shape[1]), kappa.dtype)
+    for row, is_real, tap in zip(rows.T, real.T, taps.astype(kappa.dtype)):
+        averages[is_real] += tap * kappa[row[is_real]]
+    return averages

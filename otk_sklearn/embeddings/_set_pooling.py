@@ -1,0 +1,224 @@
+"""`SetPooling`: sets into means, deviations and extremes of their elements."""
+
+import copy
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, publish
+from otk_sklearn.sets._input import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+    fit_input_of,
+)
+
+_STATISTICS = ("mean", "std", "min", "max")
+
+
+class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
+    """Describe each set by statistics of its elements, feature by feature.
+
+    The simplest embedding of sets, and the first one to compare others with. Nothing is
+    learned.
+
+    Parameters
+    ----------
+    statistics : {"mean", "std", "min", "max"}, or list or tuple of them, default="mean"
+        What is computed of each feature over the elements of a set. Several are put side
+        by side, in this order.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features of an element seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Only if X was a DataFrame.
+
+    See Also
+    --------
+    KernelMeanEmbedding : The mean of kernel features instead of that of the elements.
+    OTKEmbedding : Pools kernel features by transport to several supports.
+
+    Notes
+    -----
+    With masses `a_i` of elements `x_i`, which sum to 1, "mean" is `m = sum_i a_i x_i` and
+    "std" is `sqrt(sum_i a_i (x_i - m)^2)`. Elements of weight zero take no part in "min"
+    and "max".
+
+    Examples
+    --------
+    >>> from otk_sklearn import SetPooling
+    >>> sets = [[[0.0, 1.0], [2.0, 3.0]], [[4.0, 5.0]]]
+    >>> pooling = SetPooling(["mean", "max"])
+    >>> pooling.fit_transform(sets)
+    array([[1., 2., 2., 3.],
+           [4., 5., 4., 5.]])
+    >>> pooling.get_feature_names_out()
+    array(['mean_x0', 'mean_x1', 'max_x0', 'max_x1'], dtype=object)
+    """
+
+    __module__ = "otk_sklearn"  # where users import it from
+
+    _parameter_constraints: dict = {
+        "statistics": [StrOptions(set(_STATISTICS)), list, tuple],
+    }
+
+    def __init__(self, statistics="mean"):
+        self.statistics = statistics
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the number and names of features.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+        y : ignored
+            Present for pipelines, which hand it over.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or X is not what is expected. The message
+            names the set. The estimator stays as it was.
+        """
+        self._statistics()
+        sets = as_sets(X)
+        check_finite(sets)
+        publish(self, fit_input_of(X, sets))
+        return self
+
+    def transform(self, X):
+        """Compute the statistics of each set.
+
+        Parameters
+        ----------
+        X : sets
+            Anything that `OTKEmbedding` takes.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, n_statistics * n_features)
+            In the precision of X. In the order statistic, feature.
+        """
+        model = copy.copy(self)  # whatever is fitted in another thread
+        sets = as_fitted_sets(model, X)
+        model._validate_params()
+        statistics = model._statistics()
+        check_finite(sets)
+        out = np.empty((len(sets), len(statistics) * sets.n_features), sets.dtype)
+        # Of each element, in float64: its value, what is taken off and the product; of each
+        # set, the statistics twice.
+        max_rows = rows_in_memory(8 * 4 * sets.n_features)
+        max_rows = min(max_rows, chunk_rows(sets.n_features))
+
+        def embed(chunk):
+            pooled = _pool(sets[chunk], statistics, max_rows)
+            np.concatenate([pooled[name] for name in statistics], axis=1, out=out[chunk])
+
+        map_chunks(
+            embed,
+            sets.lengths,
+            rows_per_set=len(statistics),
+            max_rows=max_rows,
+            n_jobs=1,  # it takes as long to read the elements
+        )
+        check_finite_output(out, "embedding")
+        return out
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns, "mean_x0" and so on.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features of elements. None means those seen in `fit`, or "x0",
+            "x1", ...
+
+        Returns
+        -------
+        ndarray of str
+            In the order statistic, feature.
+        """
+        model = copy.copy(self)
+        check_is_fitted(model)
+        features = _check_feature_names_in(model, input_features)
+        names = [
+            f"{name}_{feature}" for name in model._statistics() for feature in features
+        ]
+        return np.array(names, dtype=object)
+
+    def _statistics(self):
+        """Return the names of the statistics as a list."""
+        given = self.statistics
+        names = [given] if isinstance(given, str) else list(given)
+        known = all(isinstance(name, str) and name in _STATISTICS for name in names)
+        if not names or not known or len(set(names)) < len(names):
+            raise ValueError(
+                f"statistics={given!r}; expected one of {list(_STATISTICS)}, or a list of "
+                "some of them, each at most once."
+            )
+        return names
+
+
+def _pool(sets, statistics, max_rows):
+    """Return a dict of the statistics, each of shape (n_sets, n_features), in float64."""
+    shape = len(sets), sets.n_features
+    masses = sets.masses[:, np.newaxis]
+    pooled = {}
+    if "mean" in statistics or "std" in statistics:
+        pooled["mean"] = mean = np.zeros(shape)
+        for rows, touched, starts, _ in _blocks(sets, max_rows):
+            mean[touched] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
+    if "std" in statistics:
+        # The mean has been rounded: what is left of it counts far from the origin.
+        pooled["std"], rest = np.zeros(shape), np.zeros(shape)
+        for rows, touched, starts, lengths in _blocks(sets, max_rows):
+            centered = sets.values[rows] - np.repeat(mean[touched], lengths, axis=0)
+            weighted = centered * masses[rows]
+            rest[touched] += np.add.reduceat(weighted, starts)
+            weighted *= centered
+            pooled["std"][touched] += np.add.reduceat(weighted, starts)
+        pooled["std"] = np.sqrt(np.maximum(pooled["std"] - rest**2, 0.0))
+    for name, reduce, beyond in [("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)]:
+        if name in statistics:
+            pooled[name] = extreme = np.full(shape, beyond)
+            for rows, touched, starts, _ in _blocks(sets, max_rows):
+                values = np.where(masses[rows] > 0, sets.values[rows], beyond)
+                reduced = reduce.reduceat(values, starts)
+                reduce(extreme[touched], reduced, out=extreme[touched])
+    return pooled
+
+
+def _blocks(sets, max_rows):
+    """Cut the elements of the sets, one of which may be long, into blocks.
+
+    Yields
+    ------
+    rows : slice
+        Elements of the block.
+    touched : slice
+        Sets that they belong to.
+    starts : ndarray of int
+        Where the elements of each of these sets start in the block.
+    lengths : ndarray of int
+        How many there are.
+    """
+    offsets = sets.offsets
+    for rows in gen_batches(offsets[-1], max_rows):
+        first = np.searchsorted(offsets, rows.start, side="right") - 1
+        last = np.searchsorted(offsets, rows.stop, side="left")
+        bounds = np.clip(offsets[first : last + 1], rows.start, rows.stop) - rows.start
+        yield rows, slice(first, last), bounds[:-1], np.diff(bounds)

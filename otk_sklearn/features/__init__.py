@@ -1,0 +1,1 @@
+"""Features of single elements: kernels, anchors, whitening."""

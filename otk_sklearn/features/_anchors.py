@@ -1,0 +1,126 @@
+"""Anchors and bandwidth, learned from sampled elements."""
+
+import warnings
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from otk_sklearn.features._clustering import draw_rows, kmeans_centers
+from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
+from otk_sklearn.features._unit_norm import unit_rows
+from otk_sklearn.sets._arrays import check_parameter_array
+
+# Powers of two whose squares are well within the range of float32.
+_MAX_EXPONENT = 30
+
+# Elements whose pairwise distances give the median: half a million pairs.
+_MEDIAN_ELEMENTS = 1000
+
+
+def learn_feature_map(
+    elements, *, kernel, gamma, n_components, anchors, damping, memory, seeds
+):
+    """Learn what of the parameters is to be learned, and return the `FeatureMap`.
+
+    Parameters
+    ----------
+    elements : Elements
+        Distinct; unit-norm, unless the kernel is rbf.
+    kernel, gamma, n_components, anchors, damping
+        As in `OTKEmbedding`.
+    memory : joblib.Memory
+    seeds : pair of int
+    """
+    if kernel == "linear":
+        return FeatureMap("linear")
+    gamma_seed, anchors_seed = seeds
+    if isinstance(gamma, str):
+        gamma = median_gamma(elements.rows, elements.masses, gamma_seed)
+    if isinstance(anchors, str):
+        anchors = memory.cache(learn_anchors)(
+            elements.rows, elements.masses, n_components, anchors, anchors_seed
+        )
+        if len(anchors) < n_components:
+            warnings.warn(
+                f"n_components={n_components} is more than the {len(anchors)} distinct "
+                "elements to learn from; there are that many anchors.",
+                UserWarning,
+                stacklevel=2,
+            )
+    else:
+        anchors = _check_anchors(anchors, kernel, elements.rows.shape[1])
+    if kernel == "homogeneous":
+        anchors, _ = unit_rows(anchors)
+    return make_feature_map(kernel, float(gamma), anchors, damping)
+
+
+def _check_anchors(anchors, kernel, n_features):
+    anchors = check_parameter_array(anchors, "anchors")
+    if anchors.ndim != 2 or anchors.shape[1] != n_features:
+        raise ValueError(
+            f"anchors has shape {anchors.shape}; expected (n_components, {n_features}), "
+            "with the features of the elements of X (of a window of them, row by row, if "
+            "filter_size > 1)."
+        )
+    zero = np.flatnonzero(~anchors.any(axis=1))
+    if kernel == "homogeneous" and len(zero):
+        raise ValueError(
+            f"anchors has a row of zeros, {zero[0]}; expected anchors with a direction for "
+            "the homogeneous kernel."
+        )
+    return anchors
+
+
+def learn_anchors(elements, masses, n_components, method, random_state):
+    """Choose anchors for the elements.
+
+    Parameters
+    ----------
+    elements : ndarray of shape (n_elements, n_features)
+        Distinct.
+    masses : ndarray of shape (n_elements,)
+    n_components : int
+    method : {"kmeans", "random"}
+    random_state : int
+
+    Returns
+    -------
+    anchors : ndarray of shape (min(n_components, n_elements), n_features)
+    """
+    if method == "random":
+        return elements[draw_rows(len(elements), masses, n_components, random_state)]
+    # K-means squares its input: extreme ones are scaled by a power of two, which is exact.
+    _, exponent = np.frexp(max(elements.max(), -elements.min()))
+    if abs(exponent) < _MAX_EXPONENT:
+        exponent = 0
+    scaled = np.ldexp(elements, -exponent) if exponent else elements
+    centers, _ = kmeans_centers(scaled, masses, n_components, random_state)
+    return np.ldexp(centers, exponent)
+
+
+def median_gamma(elements, masses, random_state):
+    """One over the median squared distance between distinct elements, pairs by their mass.
+
+    1 where there is no such distance, or where it leaves the range of floats.
+    """
+    if len(elements) > _MEDIAN_ELEMENTS:
+        # Half by mass, half evenly: neither a crowd nor one heavy element takes all draws.
+        random = np.random.RandomState(random_state)
+        masses = masses / masses.sum()
+        p = (masses + 1 / len(masses)) / 2
+        drawn = random.choice(len(elements), _MEDIAN_ELEMENTS, p=p)
+        drawn, counts = np.unique(drawn, return_counts=True)
+        elements, masses = elements[drawn], counts * masses[drawn] / p[drawn]
+    if len(elements) < 2:
+        return 1.0
+    elements = elements.astype(np.float64)
+    largest = np.abs(elements).max()
+    distances = pdist(elements / largest, "sqeuclidean")
+    first, second = np.triu_indices(len(elements), 1)
+    order = np.argsort(distances)
+    covered = np.cumsum((masses[first] * masses[second])[order])
+    # Just above a half: rounding is not to decide between the two sides of a tie.
+    middle = np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])
+    with np.errstate(all="ignore"):
+        gamma = float(1.0 / largest / largest / distances[order[middle]])
+    return gamma if 0.0 < gamma < np.inf else 1.0

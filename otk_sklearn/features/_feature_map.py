@@ -1,0 +1,145 @@
+"""Kernels, anchors and whitening: the Nyström features of an element.
+
+With anchors `w_1..w_k`, an element x has the features `psi(x) = D kappa_W(x)`, where
+`kappa_W(x) = [kappa(w_1, x), .., kappa(w_k, x)]`. Pooling is linear, so `D` can be applied
+to what has been pooled: elements themselves only ever meet `kappa_W`.
+"""
+
+from dataclasses import dataclass, replace
+from numbers import Real
+
+import numpy as np
+from sklearn.utils.extmath import row_norms
+
+from otk_sklearn._utils.chunks import chunk_rows, map_chunks
+from otk_sklearn.features._kernels import HomogeneousKernel, RbfKernel
+from otk_sklearn.sets._arrays import as_fitted
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """The map from elements to features. It computes in the precision of its input.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "homogeneous", "linear"}
+    gamma : float or None
+        Bandwidth; None for the linear kernel, as are the following.
+    anchors : ndarray of shape (n_components, n_features) or None
+    normalization : ndarray of shape (n_components, n_components) or None
+        The symmetric matrix D.
+    """
+
+    kernel: str
+    gamma: float | None = None
+    anchors: np.ndarray | None = None
+    normalization: np.ndarray | None = None
+
+    @property
+    def n_features(self):
+        """Length of an element; None if any."""
+        return None if self.anchors is None else self.anchors.shape[1]
+
+    @property
+    def n_components(self):
+        """Number of features; None if as many as an element has."""
+        return None if self.anchors is None else self.anchors.shape[0]
+
+    def kappa_in(self, dtype):
+        """Return the function that maps elements of this precision to `kappa_W`.
+
+        It returns the kernel between elements and anchors, of shape (n_elements,
+        n_components), and the norms of its rows. The next call in the same thread
+        overwrites the kernel. But for the linear kernel, its `pull_back` is the gradients'
+        way back.
+        """
+        if self.kernel == "linear":
+            return lambda elements: (elements, row_norms(elements))
+        kernel = RbfKernel if self.kernel == "rbf" else HomogeneousKernel
+        return kernel(self.anchors, self.gamma, dtype)
+
+    def whiten(self, rows):
+        """Apply D to each of the rows: what `kappa_in` gave, or sums of it."""
+        if self.kernel == "linear":
+            return rows
+        return rows @ self.normalization.astype(rows.dtype, copy=False)
+
+    def features(self, elements, n_jobs=None):
+        """`psi` of the elements, of shape (n_elements, n_components)."""
+        if self.kernel == "linear":
+            return elements
+        features = np.empty((len(elements), len(self.anchors)), elements.dtype)
+        kappa_of = self.kappa_in(elements.dtype)
+
+        def write_features(rows):
+            features[rows] = self.whiten(kappa_of(elements[rows])[0])
+
+        map_chunks(
+            write_features,
+            np.ones(len(elements), np.int64),
+            rows_per_set=0,
+            max_rows=chunk_rows(len(self.anchors)),
+            n_jobs=n_jobs,
+        )
+        return features
+
+
+def fitted_map(model, kernel):
+    """Return the `FeatureMap` of a fitted estimator, whose attributes are proved to fit."""
+    if kernel == "linear":
+        return FeatureMap("linear")
+    anchors, gamma = as_fitted(model.anchors_, "anchors_", (None, None)), model.gamma_
+    shape = len(anchors), len(anchors)
+    normalization = as_fitted(model.normalization_, "normalization_", shape)
+    if not (isinstance(gamma, Real) and 0.0 < gamma < np.inf):
+        raise ValueError(f"gamma_ is {gamma!r}; expected a positive number.")
+    return FeatureMap(kernel, float(gamma), anchors, normalization)
+
+
+def make_feature_map(kernel, gamma, anchors, damping):
+    """Return the `FeatureMap` of these anchors, in their dtype.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "homogeneous"}
+    gamma : float
+    anchors : ndarray of shape (n_components, n_features)
+    damping : float
+        `D = U diag(1 / (sqrt(lambda) + damping)) U^T` with the eigenvalues `lambda` and
+        eigenvectors U of the kernel between the anchors.
+    """
+    exact = FeatureMap(kernel, gamma, anchors.astype(np.float64))
+    gram, _ = exact.kappa_in(np.float64)(exact.anchors)
+    normalization, _ = inverse_root(gram, damping)
+    normalization = normalization.astype(anchors.dtype, copy=False)
+    return replace(exact, anchors=anchors, normalization=normalization)
+
+
+def inverse_root(gram, damping):
+    """Return `U diag(1 / (sqrt(lambda) + damping)) U^T`, and its gradient's way back.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        Symmetric but for rounding, with the eigenvalues `lambda` (0 where they are
+        negative) and eigenvectors U.
+    damping : float
+
+    Returns
+    -------
+    root : ndarray of shape (n, n)
+    pull_back : callable
+        Turns a gradient with respect to the root into that with respect to `gram`.
+    """
+    eigenvalues, U = np.linalg.eigh((gram + gram.T) / 2)
+    roots = np.sqrt(np.maximum(eigenvalues, 0.0))
+    scale = 1.0 / (roots + damping)
+
+    def pull_back(gradient):
+        # Divided differences of `scale` by `lambda` (Daleckii and Krein).
+        sums = roots[:, np.newaxis] + roots
+        differences = -np.outer(scale, scale) / np.where(sums > 0, sums, np.inf)
+        in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
+        return U @ (differences * in_basis) @ U.T
+
+    return (U * scale) @ U.T, pull_back

@@ -1,0 +1,186 @@
+"""Contributions of single elements to the decision of a linear model."""
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.utils import Bunch, gen_batches
+
+from otk_sklearn._utils.chunks import chunk_rows
+from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
+from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
+from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+from otk_sklearn.sets._windows import windows_of
+
+# Sums of contributions that differ by more than this part of them from what the model says
+# are not those of this model. Rounding, of float32 even, stays below.
+_MAX_DIFFERENCE = 1e-3
+
+
+def element_contributions(estimator, X):
+    """What each element of each set adds to the decision of a linear model.
+
+    The coefficients are carried back through what comes between the embedding and the
+    model, and through the transport plan.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted Pipeline that has an `OTKEmbedding` or `KernelMeanEmbedding`, then any
+        number of affine steps, and a linear model at its end; or an `OTKClassifier` or
+        `OTKRegressor`, alone or at the end of a Pipeline; or a fitted search over one of
+        these. Affine steps are
+        `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `PCA`,
+        `IncrementalPCA`, `TruncatedSVD`, feature selection, and "passthrough". A linear
+        model is one with `coef_` and `intercept_`, of which the decision is an affine
+        function.
+    X : sets
+        As for `estimator.predict`.
+
+    Returns
+    -------
+    Bunch
+        With the attributes
+
+        - contributions, list of ndarray of shape (n_elements_i, n_outputs): those of the
+          elements of each set as they were handed over;
+        - constant, ndarray of shape (n_outputs,): the rest, which is the same for all
+          sets.
+
+        `contributions[i].sum(axis=0) + constant` is `estimator.decision_function` (of a
+        regressor, `predict`) of set i, up to rounding. For two classes there is one output,
+        positive where it speaks for the second.
+
+    Raises
+    ------
+    ValueError
+        If a step between the embedding and the model is not known to be affine, or the
+        decision is not that of a linear model. The message names the step.
+
+    See Also
+    --------
+    otk_sklearn.display.ImportanceDisplay : Draws contributions.
+
+    Notes
+    -----
+    The decision is `sum_ij n_supports P_ij <coef_j, psi(x_i)> + constant` (and summed over
+    references): linear in the elements once the plan is given. Contributions are its parts
+    for each i. They explain the decision for this plan; what an element does to the plan of
+    the others is not in them. If embeddings are centred (by `StandardScaler`,
+    `RobustScaler` or PCA), contributions are those of `psi(x_i) - m_j`, where the centre is
+    made of the m_j: what an element adds against the average element of the same support.
+    (Not with `position`: parts of the plan that are filtered out would have none.) Of a
+    kernel mean, they are the `a_i <coef, psi(x_i)>` of elements with the masses a_i: of a
+    plain mean with `kernel="linear"`.
+
+    With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
+    window is shared evenly among its rows (with subsampling, by the weights of its filter).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.inspection._contributions import element_contributions
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50, 15)]
+    >>> model = make_pipeline(OTKEmbedding(4, n_components=8), LogisticRegression())
+    >>> model = model.fit(X, [0, 1, 1, 0])
+    >>> parts = element_contributions(model, X)
+    >>> parts.contributions[0].shape
+    (20, 1)
+    >>> decision = [c.sum() + parts.constant[0] for c in parts.contributions]
+    >>> np.allclose(decision, model.decision_function(X))
+    True
+    """
+    parts = parts_of(estimator, by_plan=False)
+    coef, constant = pulled_back_linear_model(parts)
+    of_center = coef * subtracted_center(parts)
+    constant = constant + of_center.sum(axis=1)
+    route = Route(parts, X)
+    contributions = _contributions(parts.embedding, route.sets, coef, of_center)
+    contributions = route.share_out(contributions)
+    _check_sums(estimator, X, contributions, constant)
+    return Bunch(contributions=contributions, constant=constant)
+
+
+def _contributions(embedding, sets, coef, of_center):
+    """`sum_j w_ji <coef_j, psi(x_i) - m_j>` of all elements, pooled by weights w.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding or KernelMeanEmbedding
+    sets : SetCollection
+    coef : ndarray of shape (n_outputs, n_vectors * n_components)
+    of_center : ndarray of the same shape
+        Products of coefficients and the centre m, whose sums are those of weights 1.
+
+    Returns
+    -------
+    ndarray of shape (n_elements, n_outputs)
+    """
+    windows, map_to_chunks, weights_of = _pooling(embedding, sets)
+    feature_map = fitted_map(embedding, embedding._kernel)
+    kappa_of = feature_map.kappa_in(np.float64)
+    n_components = feature_map.n_components or windows.values.shape[1]
+    # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.
+    coef_of_kappa = feature_map.whiten(coef.reshape(-1, n_components))
+    of_vectors = of_center.reshape(len(coef), -1, n_components).sum(axis=2)
+    contributions = np.empty((windows.offsets[-1], len(coef)))
+
+    def contribute(chunk):
+        part, start = windows[chunk], windows.offsets[chunk.start]
+        weights = weights_of(part)
+        for rows in gen_batches(len(part.values), chunk_rows(len(coef_of_kappa))):
+            kappa, _ = kappa_of(part.values[rows].astype(np.float64))
+            scores = (kappa @ coef_of_kappa.T).reshape(-1, *of_vectors.shape) - of_vectors
+            contributions[start + rows.start : start + rows.stop] = np.einsum(
+                "ios,si->io", scores, weights[:, rows]
+            )
+
+    map_to_chunks(contribute)
+    return contributions
+
+
+def _pooling(embedding, sets):
+    """How an embedding pools.
+
+    Returns
+    -------
+    windows : SetCollection or WindowedSets
+        What it pools.
+    map_to_chunks : callable
+        Calls a function with slices that together cover the sets.
+    weights_of : callable
+        Returns the weights of the elements of some of the windows, of shape (n_vectors,
+        n_elements), if the embedding is so many vectors.
+    """
+    if isinstance(embedding, KernelMeanEmbedding):
+        windows = windows_of(sets, **embedding._windows)
+        return (
+            windows,
+            lambda function: function(slice(0, len(windows))),
+            lambda part: part.masses[np.newaxis],
+        )
+    windows, matching = embedding._matching(sets)
+    n_references, n_supports, _ = embedding.references_.shape
+
+    def weights_of(part):
+        plan = matching.plans(part).plan
+        return n_supports * plan.reshape(n_references * n_supports, -1)
+
+    return windows, lambda function: matching.map(function, windows), weights_of
+
+
+def _check_sums(estimator, X, contributions, constant):
+    """Raise an error where contributions are not those of the decisions."""
+    decide = estimator.predict if is_regressor(estimator) else estimator.decision_function
+    decisions = np.asarray(decide(X)).reshape(len(contributions), -1)
+    sums = np.array([part.sum(axis=0) for part in contributions]) + constant
+    sizes = np.array([np.abs(part).sum(axis=0) for part in contributions])
+    allowed = _MAX_DIFFERENCE * (sizes + np.abs(constant))
+    if decisions.shape != sums.shape or (np.abs(sums - decisions) > allowed).any():
+        raise ValueError(
+            f"{decide.__name__} of the {type(estimator).__name__} is no affine function of "
+            "embeddings with its coef_ and intercept_; expected a linear model."
+        )

@@ -1,0 +1,116 @@
+"""The elements of a collection that are nearest to each support."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import Bunch, gen_batches
+
+from otk_sklearn._utils.chunks import chunk_rows
+from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+from otk_sklearn.sets._sampling import group_equal_rows
+from otk_sklearn.sets._windows import windows_of
+
+
+def nearest_elements(estimator, X, n_elements=5):
+    """The elements of a collection that are most similar to each support.
+
+    Supports lie in feature space, where there is nothing to look at; these elements show
+    what they stand for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or search
+        with one.
+    X : sets
+        As for the estimator.
+    n_elements : int, default=5
+        How many distinct ones. Where there are fewer, all of them.
+
+    Returns
+    -------
+    Bunch
+        With the attributes, each an ndarray of shape (n_references, n_supports,
+        n_elements), the most similar element first,
+
+        - similarity: `<psi(x), z_j>`;
+        - set_index: the set that the element is in (the first one, if it is in several);
+        - start, stop: rows `start` to before `stop` of that set, as it was handed over, are
+          the element: several for a window, otherwise the one at `start`.
+
+    See Also
+    --------
+    otk_sklearn.display.SupportsDisplay : Draws them.
+
+    Notes
+    -----
+    With `position`, where elements and supports lie plays no part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.inspection._nearest_elements import nearest_elements
+    >>> X = [[[0.0], [1.0]], [[1.0], [5.0], [6.0]]]
+    >>> embedding = OTKEmbedding(2, gamma=0.1, n_components=4, random_state=0).fit(X)
+    >>> nearest = nearest_elements(embedding, X, n_elements=2)
+    >>> for sets, rows in zip(nearest.set_index[0], nearest.start[0]):
+    ...     print([X[i][row] for i, row in zip(sets, rows)])
+    [[5.0], [6.0]]
+    [[1.0], [0.0]]
+    """
+    if not isinstance(n_elements, Integral) or n_elements < 1:
+        raise ValueError(f"n_elements is {n_elements!r}; expected an integer, 1 or more.")
+    parts = parts_of(estimator)
+    route = Route(parts, X)
+    elements, similarity = _nearest(parts.embedding, route.sets, n_elements)
+    start, stop = route.span(elements.ravel())
+    set_index = np.searchsorted(route.rows.offsets, start, side="right") - 1
+    first = route.rows.offsets[set_index]
+    shape = (*parts.embedding.references_.shape[:2], -1)
+    return Bunch(
+        similarity=similarity.reshape(shape),
+        set_index=set_index.reshape(shape),
+        start=(start - first).reshape(shape),
+        stop=(stop - first).reshape(shape),
+    )
+
+
+def _nearest(embedding, sets, n_elements):
+    """Return the distinct elements most similar to each support, and similarities.
+
+    Returns
+    -------
+    elements : ndarray of int of shape (n_references * n_supports, n_elements)
+    similarity : ndarray of shape (n_references * n_supports, n_elements)
+    """
+    windows = windows_of(sets, **embedding._windows)
+    feature_map = fitted_map(embedding, embedding._kernel)
+    kappa_of = feature_map.kappa_in(np.float64)
+    n_components = embedding.references_.shape[2]
+    supports = feature_map.whiten(embedding.references_.reshape(-1, n_components))
+    candidates, similarities = [], []
+    for batch in gen_batches(len(windows.values), chunk_rows(n_components)):
+        values = windows.values[batch].astype(np.float64)
+        distinct, _ = group_equal_rows(values)
+        kappa, _ = kappa_of(values[distinct])
+        similarity = supports @ kappa.T
+        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :n_elements]
+        candidates.append(batch.start + distinct[nearest])
+        similarities.append(np.take_along_axis(similarity, nearest, axis=1))
+    candidates, similarities = np.hstack(candidates), np.hstack(similarities)
+    chosen = [
+        _first_distinct(windows.values[elements], similarity, n_elements)
+        for elements, similarity in zip(candidates, similarities)
+    ]
+    elements = np.take_along_axis(candidates, np.array(chosen), axis=1)
+    return elements, np.take_along_axis(similarities, np.array(chosen), axis=1)
+
+
+def _first_distinct(values, similarity, n_elements):
+    """Return which of the rows are most similar, equal ones counted once."""
+    order = np.argsort(-similarity, kind="stable")
+    _, kind = group_equal_rows(values[order])
+    _, first = np.unique(kind, return_index=True)
+    return order[np.sort(first)[:n_elements]]

@@ -1,0 +1,48 @@
+"""Transport plans of the elements of sets as they were given."""
+
+import numpy as np
+
+from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+
+
+def element_plans(estimator, X):
+    """Transport plans of the elements of sets as they were handed over.
+
+    Whatever steps do to elements in front of the embedding, and whether it pools windows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or search
+        with one.
+    X : sets
+        As for the estimator.
+
+    Returns
+    -------
+    list of ndarray of shape (n_references, n_elements_i, n_supports)
+        As `OTKEmbedding.transport_plan` has them, but for windows: what a window sends to a
+        support is shared evenly among its rows.
+
+    See Also
+    --------
+    otk_sklearn.display.TransportPlanDisplay : Draws the plan of a set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from otk_sklearn import OTKEmbedding
+    >>> from otk_sklearn.inspection._plans import element_plans
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(n, 3)) for n in (20, 35)]
+    >>> embedding = OTKEmbedding(4, filter_size=3, n_components=8).fit(X)
+    >>> [plan.shape for plan in element_plans(embedding, X)]
+    [(1, 20, 4), (1, 35, 4)]
+    """
+    parts = parts_of(estimator)
+    route = Route(parts, X)
+    shape = parts.embedding.references_.shape[:2]
+    plans = parts.embedding.transport_plan(route.X)
+    by_element = [plan.transpose(1, 0, 2).reshape(plan.shape[1], -1) for plan in plans]
+    by_row = route.share_out(np.concatenate(by_element))
+    return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]

@@ -1,0 +1,1 @@
+"""Sets matched to references, chunk by chunk, and the same backwards."""

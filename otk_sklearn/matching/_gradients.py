@@ -1,0 +1,210 @@
+"""Gradients of what is computed from embeddings, back through the plan to what is learned.
+
+A plan depends on similarities through its marginals: implicit differentiation, which takes
+a linear system of as many unknowns as there are supports for each set and reference, makes
+the memory and time of gradients independent of Sinkhorn's iterations. They are exact for
+plans that have converged. An exact plan (`solver="emd"`) counts as constant.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from otk_sklearn._compiled.implicit import plans_to_similarities
+from otk_sklearn._compiled.pooling import pooling_to_features, pooling_to_plans
+from otk_sklearn.features._feature_map import FeatureMap, inverse_root
+from otk_sklearn.matching._matching import Matching
+
+
+class Summable:
+    """A dataclass whose objects are added field by field."""
+
+    def __add__(self, other):
+        pairs = zip(vars(self).values(), vars(other).values())
+        return type(self)(*(mine + theirs for mine, theirs in pairs))
+
+
+@dataclass
+class Gradients(Summable):
+    """Sums over sets of gradients, in float64.
+
+    Parameters
+    ----------
+    supports : ndarray of shape (n_references, n_supports, n_components)
+        With respect to whitened supports `D z_j`.
+    normalization : ndarray of shape (n_components, n_components) or float
+        With respect to D, where it meets the sets; 0.0 where nothing depends on it.
+    anchors : ndarray of shape (n_components, n_features) or float
+        With respect to anchors, where they meet the sets.
+    log_gamma : float
+    """
+
+    supports: np.ndarray
+    normalization: np.ndarray | float = 0.0
+    anchors: np.ndarray | float = 0.0
+    log_gamma: float = 0.0
+
+
+class DifferentiableMatching(Matching):
+    """Matches sets to references, and takes gradients back to these and to anchors.
+
+    Parameters are those of `Matching`, and
+
+    Parameters
+    ----------
+    trains_kernel : bool
+        Whether gradients with respect to D, anchors and bandwidth are wanted.
+    """
+
+    def __init__(self, *args, trains_kernel, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._trains_kernel = trains_kernel and self.feature_map.kernel != "linear"
+
+    def gradients(self, sets, slope_of, element_gradients=None):
+        """Embed sets, and take the gradient of a function of their embeddings back.
+
+        Parameters
+        ----------
+        sets : SetCollection or WindowedSets
+        slope_of : callable
+            Turns embeddings, of shape (n_sets, n_references * n_supports * n_components),
+            into the gradient with respect to them.
+        element_gradients : ndarray of shape (n_elements, n_features), default=None
+            Filled with the gradient with respect to elements.
+
+        Returns
+        -------
+        Gradients
+        """
+        blocks, held = self._feature_blocks(sets), self._filter(sets)
+        plan = self._unfiltered_plans(sets, blocks, held).plan
+        filtered = plan if held is None else plan * held
+        pooled = self._pooled(sets, blocks, filtered)
+        embeddings = np.empty_like(pooled)
+        self._pooled_to_means(pooled, embeddings)
+        slopes = slope_of(embeddings.reshape(len(sets), -1)).reshape(pooled.shape)
+        slopes = slopes.astype(self.dtype, copy=False)
+        pooled_gradients = embeddings  # which are of no more use
+        self._pooled_to_means(slopes, pooled_gradients)
+
+        gradients = self._buffers.empty("gradients", plan.shape, self.dtype)
+        flat = gradients.reshape(-1, plan.shape[2])
+        for rows, kappa, _ in blocks:
+            offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
+            pooling_to_plans(kappa, pooled_gradients, offsets, flat[:, rows])
+        norm_gradients = self._plans_to_similarities(sets, plan, held, gradients)
+
+        summed = Gradients(np.zeros(self.supports.shape))
+        if self._trains_kernel:
+            rows = pooled.reshape(-1, pooled.shape[2])
+            product = rows.T @ slopes.reshape(rows.shape)
+            summed.normalization = plan.shape[1] * product.astype(np.float64)
+        for block in blocks:
+            norms = None if norm_gradients is None else norm_gradients[block[0]]
+            summed += self._block_gradients(
+                sets, block, flat, norms, filtered, pooled_gradients, element_gradients
+            )
+        return summed
+
+    def _plans_to_similarities(self, sets, plan, held, gradients):
+        """Turn gradients of plans into those of similarities, in place.
+
+        Returns the gradients with respect to `||psi(x_i)||^2`, or None.
+        """
+        transport = self.transport
+        if transport.solver == "emd":
+            gradients[:] = 0
+            return None
+        if held is not None:
+            gradients *= held
+        power = 1.0 if transport.solver == "sinkhorn" else 0.0
+        if transport.relaxation is not None:
+            power = 1.0 / (1.0 + transport.epsilon / transport.relaxation)
+        inverse_epsilon = self.dtype.type(1 / transport.epsilon)
+        plans_to_similarities(plan, sets.offsets, power, inverse_epsilon, gradients)
+        norm_gradients = None
+        if transport.relaxation is not None:
+            norm_gradients = gradients.sum(axis=(0, 1)) / -2
+        if held is not None:
+            gradients *= held
+        return norm_gradients
+
+    def _block_gradients(self, sets, block, flat, norms, filtered, pooled, out):
+        """Sums over a block of elements, from the gradients of their similarities."""
+        rows, kappa, _ = block
+        similarity_gradients = flat[:, rows]
+        product = similarity_gradients @ kappa
+        summed = Gradients(product.reshape(self.supports.shape).astype(np.float64))
+        if not self._trains_kernel and out is None:
+            return summed
+        supports = self.supports.reshape(-1, kappa.shape[1])
+        kappa_gradients = self._buffers.empty("kappa gradients", kappa.shape, self.dtype)
+        np.matmul(similarity_gradients.T, supports, out=kappa_gradients)
+        flat_plan = filtered.reshape(flat.shape)[:, rows]
+        offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
+        pooling_to_features(flat_plan, pooled, offsets, kappa_gradients)
+        if norms is not None:
+            psi = 2 * norms[:, np.newaxis] * self.feature_map.whiten(kappa)
+            kappa_gradients += self.feature_map.whiten(psi)
+            if self._trains_kernel:
+                summed.normalization = (kappa.T @ psi).astype(np.float64)
+        if self.feature_map.kernel == "linear":
+            out[rows] = kappa_gradients
+            return summed
+        kappa_gradients *= kappa
+        part = None if out is None else out[rows]
+        summed.anchors, summed.log_gamma = self._kappa_of.pull_back(kappa_gradients, part)
+        return summed
+
+
+class DifferentiableMap:
+    """A feature map made of its anchors and bandwidth, and the gradients' way back to them.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "homogeneous", "linear"}
+    gamma : float or None
+    anchors : ndarray of float64 of shape (n_components, n_features) or None
+        Unit-norm for the homogeneous kernel.
+    damping : float
+
+    Attributes
+    ----------
+    feature_map : FeatureMap
+    """
+
+    def __init__(self, kernel, gamma, anchors, damping):
+        self.feature_map = FeatureMap(kernel, gamma, anchors)
+        if kernel != "linear":
+            self._kappa_of = self.feature_map.kappa_in(np.float64)
+            self._gram, _ = self._kappa_of(anchors)
+            normalization, self._root_pull_back = inverse_root(self._gram, damping)
+            self.feature_map = dataclasses.replace(
+                self.feature_map, normalization=normalization
+            )
+
+    def pull_back(self, gradients, references, trains_kernel):
+        """Return the gradients with respect to references, anchors and log gamma.
+
+        The last two are None unless the kernel is trained.
+
+        Parameters
+        ----------
+        gradients : Gradients
+            Summed over sets.
+        references : ndarray of float64 of shape (n_references, n_supports, n_components)
+        trains_kernel : bool
+        """
+        of_references = self.feature_map.whiten(gradients.supports)
+        if not trains_kernel or self.feature_map.kernel == "linear":
+            return of_references, None, None
+        of_root = np.einsum("rjc,rjd->cd", references, gradients.supports)
+        of_gram = self._root_pull_back(of_root + gradients.normalization)
+        # Anchors stand on both sides of their own kernel, which is symmetric.
+        anchors, log_gamma = self._kappa_of.pull_back(of_gram * self._gram)
+        return (
+            of_references,
+            gradients.anchors + 2 * anchors,
+            gradients.log_gamma + log_gamma,
+        )

@@ -1,0 +1,244 @@
+"""Matching sets to references chunk by chunk, and pooling them by the plan."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.extmath import row_norms
+
+from otk_sklearn._compiled.pooling import pool
+from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.transport._plans import plan_values, solve_plans
+
+
+class Matching:
+    """Matches sets to references.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    references : ndarray of shape (n_references, n_supports, n_components)
+    transport : Transport
+    dtype : dtype
+        Of the sets, and of all that is computed.
+    position_filter : PositionFilter or None
+    n_jobs : int or None
+    objective : {"similarity", "regularized"}, default=None
+        What `Plans.value` is to hold: `<P, S>`, or what the plan maximises.
+    """
+
+    def __init__(
+        self,
+        feature_map,
+        references,
+        transport,
+        dtype,
+        position_filter=None,
+        n_jobs=None,
+        objective=None,
+    ):
+        # They may come out of a file, or have been assigned by users.
+        shape = (None, None, feature_map.n_components)
+        references = as_fitted(references, "references_", shape)
+        self.dtype = np.dtype(dtype)
+        self._given = feature_map, references
+        self.feature_map = feature_map
+        self.transport = transport
+        self.position_filter = position_filter
+        self.n_jobs = n_jobs
+        self.objective = objective
+        self._kappa_of = feature_map.kappa_in(self.dtype)
+        self._buffers = Buffers()
+        # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
+        # needs whitening. In float64, whatever the sets: D has large entries that cancel.
+        supports = feature_map.whiten(references.astype(np.float64))
+        self.supports = supports.astype(self.dtype)
+        n_references, n_supports, n_components = self.supports.shape
+        # Each support receives a mass of 1 / n_supports: the factor makes sums into means.
+        self._means = None
+        if feature_map.normalization is not None:
+            means = n_supports * feature_map.normalization.astype(np.float64)
+            self._means = means.astype(self.dtype)
+        # Per element: its values, features, similarities and plan, in float64 at most. A
+        # set with more rows has its features computed twice, rather than kept.
+        n_features = feature_map.n_features or n_components
+        row_bytes = 8 * (n_features + 2 * n_components + 2 * n_references * n_supports)
+        self.max_rows = rows_in_memory(row_bytes)
+
+    def map(self, function, sets, report=None):
+        """Call `function` with slices that together cover the sets, in threads.
+
+        `report`, if any, is as in `map_chunks`.
+        """
+        n_references, n_supports, n_components = self.supports.shape
+        return map_chunks(
+            function,
+            sets.lengths,
+            rows_per_set=n_references * n_supports,
+            max_rows=min(self.max_rows, chunk_rows(n_components)),
+            n_jobs=self.n_jobs,
+            report=report,
+        )
+
+    def plans(self, sets):
+        """Return the `Plans` between the sets and the references."""
+        return self._plans(sets, self._feature_blocks(sets))
+
+    def embed(self, sets, out):
+        """Write the embedding of each set to `out` and return the `Plans`.
+
+        Parameters
+        ----------
+        sets : SetCollection or WindowedSets
+        out : ndarray of shape (n_sets, n_references * n_supports * n_components)
+        """
+        blocks = self._feature_blocks(sets)
+        plans = self._plans(sets, blocks)
+        pooled = self._pooled(sets, blocks, plans.plan)
+        self._pooled_to_means(pooled, out.reshape(pooled.shape))
+        return plans
+
+    def _pooled(self, sets, blocks, plan):
+        """`P^T kappa` of each set, of shape (n_sets, all supports, n_components)."""
+        n_references, n_supports, n_components = self.supports.shape
+        flat_plan = plan.reshape(n_references * n_supports, -1)
+        shape = len(sets), len(flat_plan), n_components
+        pooled = self._buffers.empty("pooled", shape, self.dtype)
+        for rows, kappa, _ in blocks:
+            offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
+            adding = rows.start > 0
+            pool(flat_plan[:, rows], kappa, offsets, adding, pooled)
+        return pooled
+
+    def _pooled_to_means(self, pooled, out):
+        """Write the embeddings; and as it is linear and symmetric, gradients go back so."""
+        if self._means is None:
+            np.multiply(pooled, self.supports.shape[1], out=out)
+        else:
+            rows = pooled.reshape(-1, pooled.shape[2])
+            np.matmul(rows, self._means, out=out.reshape(rows.shape))
+
+    def _plans(self, sets, blocks):
+        """Solve for the plans, and apply the position filter to them."""
+        held = self._filter(sets)
+        plans = self._unfiltered_plans(sets, blocks, held)
+        if held is not None:
+            np.multiply(plans.plan, held, out=plans.plan)
+        return plans
+
+    def _filter(self, sets):
+        return None if self.position_filter is None else self.position_filter(sets).T
+
+    def _unfiltered_plans(self, sets, blocks, held):
+        """Solve for the plans of similarities that `held` is the filter of."""
+        if self.dtype == np.float32 and self.transport.needs_float64:
+            plans = self._plans_in_float64(sets)
+            return plans._replace(plan=plans.plan.astype(np.float32))
+        masses = sets.masses
+        similarities, rounding = self._similarities(sets, blocks)
+        if held is not None:
+            similarities *= held
+        if self.transport.relaxation is not None:
+            norms = self._half_squared_norms(sets, blocks)
+            similarities -= norms
+        kept = None if self.objective is None else similarities.copy()
+        plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
+        if self.objective is not None:
+            transport = self.transport if self.objective == "regularized" else None
+            value = plan_values(kept, plans.plan, sets.offsets, masses, transport)
+            plans = plans._replace(value=value)
+        if not plans.solved.all():
+            self._solve_in_float64(sets, plans)
+        return plans
+
+    def _similarities(self, sets, blocks):
+        """Return `<psi(x_i), z_j>`, and their rounding errors, set by set.
+
+        Similarities have the shape (n_references, n_supports, n_elements).
+        """
+        n_references, n_supports, n_components = self.supports.shape
+        supports = self.supports.reshape(-1, n_components)
+        shape = len(supports), len(sets.values)
+        similarities = self._buffers.empty("similarities", shape, self.dtype)
+        norms = np.empty(len(sets.values), self.dtype)
+        for rows, kappa, norms[rows] in blocks:
+            np.matmul(supports, kappa.T, out=similarities[:, rows])
+        # Rounding is that of the terms of the products, which whitening makes cancel.
+        largest = np.maximum.reduceat(norms, sets.offsets[:-1])
+        rounding = np.finfo(self.dtype).eps * row_norms(supports).max() * largest
+        return similarities.reshape(n_references, n_supports, -1), rounding
+
+    def _half_squared_norms(self, sets, blocks):
+        """`||psi(x_i)||^2 / 2`: taken off similarities, it makes them transport costs."""
+        norms = np.empty(len(sets.values), sets.dtype)
+        for rows, kappa, _ in blocks:
+            norms[rows] = row_norms(self.feature_map.whiten(kappa), squared=True)
+        # Infinite ones would leave differences undefined.
+        return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
+
+    def _solve_in_float64(self, sets, plans):
+        """Replace the plans that float32 could not solve, features and all."""
+        unsolved = ~plans.solved
+        again = self._plans_in_float64(sets[unsolved])
+        plans.plan[:, :, np.repeat(unsolved, sets.lengths)] = again.plan
+        plans.n_iter[unsolved] = again.n_iter
+        plans.residual[unsolved] = again.residual
+        if self.objective is not None:
+            plans.value[unsolved] = again.value
+
+    def _plans_in_float64(self, sets):
+        sets, matching = sets.astype(np.float64), self._in_float64
+        blocks = matching._feature_blocks(sets)
+        return matching._unfiltered_plans(sets, blocks, matching._filter(sets))
+
+    @functools.cached_property
+    def _in_float64(self):
+        return Matching(
+            *self._given,
+            self.transport,
+            np.float64,
+            self.position_filter,
+            objective=self.objective,
+        )
+
+    def _feature_blocks(self, sets):
+        """Return an iterable of (rows, kappa, norms of kappa), to be run through twice."""
+
+        def features_of(rows):
+            values = sets.values
+            if not isinstance(values, np.ndarray):  # windows, which don't exist yet
+                windows = np.arange(rows.start, rows.stop)
+                shape = len(windows), values.shape[1]
+                out = self._buffers.empty("windows", shape, self.dtype)
+                values = values.take(windows, out)
+            else:
+                values = values[rows]
+            return rows, *self._kappa_of(values)
+
+        n_rows, n_features = sets.values.shape
+        n_components = self.supports.shape[2]
+        if self.feature_map.kernel == "linear" and n_features != n_components:
+            raise ValueError(
+                f"references_ has {n_components} components; expected {n_features}, as "
+                "elements (or windows) of X have features."
+            )
+        if n_rows <= self.max_rows:
+            return [features_of(slice(0, n_rows))]
+        block_rows = min(self.max_rows, chunk_rows(n_components))
+        return _FeatureBlocks(features_of, n_rows, block_rows)
+
+
+@dataclass(frozen=True)
+class _FeatureBlocks:
+    """Features of a set too long to keep them, computed anew in each iteration."""
+
+    features_of: Callable
+    n_rows: int
+    block_rows: int
+
+    def __iter__(self):
+        for rows in gen_batches(self.n_rows, self.block_rows):
+            yield self.features_of(rows)

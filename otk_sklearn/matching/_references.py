@@ -1,0 +1,432 @@
+"""Learning of references: one of all elements, or several by Wasserstein K-means."""
+
+import itertools
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils.extmath import row_norms
+
+from otk_sklearn.features._clustering import draw_rows, kmeans_centers
+from otk_sklearn.features._feature_map import FeatureMap
+from otk_sklearn.features._unit_norm import unit_rows
+from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._arrays import check_parameter_array
+from otk_sklearn.sets._input import check_finite_output
+from otk_sklearn.sets._positions import order_supports
+from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
+
+# Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
+# one reference that are tried: at most, and at most in a row without a better state.
+MAX_ITER = 50
+
+_PATIENCE = 5
+
+_MAX_SWAPS = 30
+
+_MAX_MISSES = 2
+
+# Iterations of K-means within one of Wasserstein K-means: more take time and gain nothing.
+_MAX_KMEANS_ITER = 10
+
+# Even a set at no cost may be drawn, next to one at the highest cost. Sets of less than
+# such a part of the largest weight count like those that have it.
+_MIN_CHANCE = 1e-9
+
+_MIN_WEIGHT = 1e-20
+
+# Barycentres have settled once an iteration changes no more than this part of all gains.
+_MIN_GAIN = 1e-3
+
+# Plans that have not converged are worth too much, to Sinkhorn's mistake: sets would go to
+# the wrong reference, and objectives fall as plans get better. Plans have to come to such a
+# part of the tolerance; for barycentres, with so many times the iterations.
+_MORE_SINKHORN_ITER = 10
+
+_PART_OF_TOL = 0.1
+
+
+def learn_reference(elements, n_supports, method, random_state, max_iter=100):
+    """Learn one reference from elements, whichever sets they belong to.
+
+    Parameters
+    ----------
+    elements : Elements
+        Features: distinct, and unit-norm, but for 0 where no anchor knows an element.
+    n_supports : int
+    method : {"kmeans", "random"}
+    random_state : int
+    max_iter : int, default=100
+        Iterations of K-means.
+
+    Returns
+    -------
+    reference : ndarray of shape (n_supports, n_components)
+        Unit-norm; in order, if elements have positions. With fewer elements than
+        `n_supports`, supports repeat.
+    """
+    known = elements.rows.any(axis=1)
+    if known.any() and not known.all():  # otherwise, it would be a copy
+        elements = elements[known]
+    rows, masses = elements.rows, elements.masses
+    if method == "random":
+        drawn = elements[draw_rows(len(rows), masses, n_supports, random_state)]
+        supports, positions = drawn.rows, drawn.positions
+    else:
+        centers, label = kmeans_centers(rows, masses, n_supports, random_state, max_iter)
+        supports, _ = unit_rows(centers)
+        masses, positions = sum_groups(label, len(supports), masses, elements.positions)
+        positions[masses == 0] = 0.5  # of centres that others have taken all elements from
+    cyclic = np.arange(n_supports) % len(supports)
+    return supports[cyclic[order_supports(positions[cyclic])]]
+
+
+def learn_from_elements(
+    feature_map, elements, n_references, n_supports, method, random_state, n_jobs=None
+):
+    """Learn references from elements alone.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    elements : Elements
+        Distinct; unit-norm, unless the kernel is rbf.
+    n_references, n_supports : int
+    method : {"kmeans", "random"}
+    random_state : int
+    n_jobs : int or None
+
+    Returns
+    -------
+    references : ndarray of shape (n_references, n_supports, n_components)
+    """
+    unit, _ = unit_rows(feature_map.features(elements.rows, n_jobs))
+    features = Elements(unit, elements.masses, elements.positions)
+    references = [
+        learn_reference(features, n_supports, method, random_state + r)
+        for r in range(n_references)
+    ]
+    return np.stack(references)
+
+
+def wasserstein_kmeans(
+    feature_map,
+    sets,
+    sample_weight,
+    n_references,
+    n_supports,
+    method,
+    transport,
+    position_filter,
+    random_state,
+    *,
+    n_jobs,
+    progress,
+):
+    """Learn references such that each set resembles one of them.
+
+    A set belongs to the reference whose plan has the largest value. In turns with that,
+    each reference is learned from its sets by K-means of their elements. With
+    "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
+    in turns with the same: these are best for the plans at hand, so values only grow.
+
+    K-means starts from references of single sets, as k-means++ does, and starts again with
+    one reference swapped for another as long as that leads to a better state.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    sets : SetCollection
+        Of elements or windows.
+    sample_weight : ndarray of shape (n_sets,)
+        Positive.
+    n_references : int
+    n_supports : int
+    method : {"kmeans", "barycenter"}
+    transport, position_filter
+        As in `Matching`.
+    random_state : int
+    n_jobs : int or None
+    progress : Progress
+
+    Returns
+    -------
+    references : ndarray of shape (n_references, n_supports, n_components)
+    history : ndarray of shape (n_iter,)
+        The objective, which is the mean over sets of their largest value, in each
+        iteration (with "barycenter", without the K-means that it starts from). The
+        references are those of its maximum.
+    residual : ndarray of shape (n_sets, n_references)
+        What Sinkhorn left of errors in the plans of these references.
+
+    Raises
+    ------
+    Stopped
+        If a callback stops the iterations. It holds the best state so far.
+    """
+    sets = _SetsOfFeatures(
+        feature_map, sets, transport, position_filter, n_jobs, sample_weight
+    )
+    random = np.random.RandomState(random_state)
+    seed = random.randint(2**31 - 1)
+    if n_references == 1:
+        references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
+    else:
+        references = _spread_references(sets, n_references, n_supports, random)
+        best = _alternate(sets, references, "kmeans", seed, progress)
+        history, misses = best.history, 0
+        for _ in range(0 if progress.stops else _MAX_SWAPS):
+            references = _swap_reference(sets, best, random)
+            run = _alternate(sets, references, "kmeans", seed, progress)
+            history = history + run.history
+            misses = 0 if run.objective > best.objective else misses + 1
+            best = max(best, run, key=lambda run: run.objective)
+            if misses == _MAX_MISSES or progress.stops:
+                break
+        references = best.references
+    if method == "barycenter" and not progress.stops:
+        best = _alternate(sets, references, "barycenter", seed, progress)
+        history = best.history
+    learned = best.references, np.array(history), best.matched.residual
+    if progress.stops:
+        raise Stopped(learned)
+    return learned
+
+
+class Stopped(Exception):
+    """A callback has stopped the learning: what there is now is not to be cached.
+
+    Parameters
+    ----------
+    learned : tuple
+        What `wasserstein_kmeans` would have returned.
+    """
+
+    def __init__(self, learned):
+        super().__init__()
+        self.learned = learned
+
+
+class _SetsOfFeatures:
+    """Sets that several references are learned from, and how they are matched.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    sets : SetCollection
+        Of elements or windows.
+    transport : Transport
+    position_filter : PositionFilter or None
+    n_jobs : int or None
+    sample_weight : ndarray of shape (n_sets,)
+    """
+
+    def __init__(
+        self, feature_map, sets, transport, position_filter, n_jobs, sample_weight
+    ):
+        self._first, self._label = group_equal_rows(sets.values)
+        features = feature_map.features(sets.values[self._first])
+        self.sets = sets.with_values(features[self._label])
+        check_finite_output(
+            self.sets.values, "feature", sets.offsets, "those to learn references from"
+        )
+        # In the precision of values, and not so small that it would become 0.
+        weights = np.maximum(sample_weight / sample_weight.max(), _MIN_WEIGHT)
+        self.weights = weights.astype(sets.dtype)
+        self._masses = sets.masses
+        self._positions = sets.positions
+        if position_filter is None:
+            self._positions = np.empty((len(self._masses), 0))
+        self._transport, self._position_filter = transport, position_filter
+        self._n_jobs = n_jobs
+
+    def __len__(self):
+        return len(self.sets)
+
+    def reference_of(self, chosen, n_supports, random_state):
+        """Learn a reference by K-means of the elements of the sets with these indices."""
+        rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
+        kinds, label = np.unique(self._label[rows], return_inverse=True)
+        masses = self._masses[rows] * np.repeat(
+            self.weights[chosen], self.sets.lengths[chosen]
+        )
+        merged = sum_groups(label, len(kinds), masses, self._positions[rows])
+        # Made anew each time: K-means takes much longer, and kept, they would take memory.
+        unit, _ = unit_rows(self.sets.values[self._first[kinds]])
+        elements = Elements(unit, *merged)
+        return learn_reference(
+            elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
+        )
+
+    def match(self, references, method="kmeans"):
+        """Match all sets to all references, for K-means or for barycentres."""
+        transport, objective = self._transport, "similarity"
+        transport = replace(transport, tol=_PART_OF_TOL * transport.tol)
+        if method == "barycenter":
+            objective = "regularized"
+            if transport.tol > 0:
+                max_iter = _MORE_SINKHORN_ITER * transport.max_iter
+                transport = replace(transport, max_iter=max_iter)
+        matching = Matching(
+            FeatureMap("linear"),
+            references,
+            transport,
+            self.sets.dtype,
+            self._position_filter,
+            self._n_jobs,
+            objective,
+        )
+
+        def match(chunk):
+            sets = self.sets[chunk]
+            if method == "kmeans":
+                plans = matching.plans(sets)
+                return plans.value, plans.residual, 0.0
+            embeddings = np.empty((len(sets), *references.shape), sets.dtype)
+            plans = matching.embed(sets, embeddings)
+            own = plans.value.argmax(axis=1)[:, np.newaxis] == np.arange(len(references))
+            own = own * self.weights[chunk, np.newaxis]
+            sums = np.einsum("sr,srjk->rjk", own, embeddings, dtype=np.float64)
+            return plans.value, plans.residual, sums
+
+        values, residual, sums = zip(*matching.map(match, self.sets))
+        return _Matched(np.concatenate(values), np.concatenate(residual), sum(sums))
+
+    def costs(self, values):
+        """Transport costs `||psi(x_i) - z_j||^2` of plans of these values."""
+        if self._transport.relaxation is not None:  # the norms are in the values already
+            return np.maximum(1 - 2 * values, 0)
+        norms = self._masses * row_norms(self.sets.values, squared=True)
+        means = np.add.reduceat(norms, self.sets.offsets[:-1])
+        return np.maximum((means - 2 * values.T).T + 1, 0)
+
+
+class _Matched(NamedTuple):
+    """How sets match references.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_sets, n_references)
+    residual : ndarray of shape (n_sets, n_references)
+        As in `Plans`.
+    sums : ndarray of shape (n_references, n_supports, n_components) or 0
+        Weighted sums of the embeddings of each reference's own sets, for barycentres.
+    """
+
+    values: np.ndarray
+    residual: np.ndarray
+    sums: np.ndarray | float
+
+
+class _Run(NamedTuple):
+    """The best state that alternating came to, and the objective on the way."""
+
+    references: np.ndarray
+    matched: _Matched
+    history: list
+
+    @property
+    def objective(self):
+        return max(self.history)
+
+
+def _alternate(sets, references, method, seed, progress):
+    """Assign sets to references and learn references from their sets, in turns."""
+    history, labels, matched = [], [], None
+    while True:
+        progress.begin_iteration()
+        if matched is not None and method == "barycenter":
+            references = _move_supports(references, matched.sums)
+        elif matched is not None:
+            references = _learn_from_own(sets, references, matched.values, labels, seed)
+        matched = sets.match(references, method)
+        labels.append(matched.values.argmax(axis=1))
+        history.append(np.average(matched.values.max(axis=1), weights=sets.weights))
+        if np.argmax(history) == len(history) - 1:
+            best = references, matched
+        progress.end_iteration(history[-1])
+        settled = len(history) == MAX_ITER or _has_settled(history, labels, method)
+        if settled or progress.stops:
+            return _Run(*best, history)
+
+
+def _has_settled(history, labels, method):
+    if len(history) < 2:
+        return False
+    if np.argmax(history) < len(history) - _PATIENCE:
+        return True
+    same = np.array_equal(labels[-1], labels[-2])
+    if method == "barycenter":
+        change, gains = abs(history[-1] - history[-2]), max(history) - history[0]
+        return same and change <= _MIN_GAIN * gains
+    return same
+
+
+def _move_supports(references, sums):
+    """Move supports to where their sets' embeddings point; without any, they stay."""
+    moved, norms = unit_rows(sums.reshape(-1, sums.shape[2]))
+    moved = np.where(norms[:, np.newaxis] > 0, moved, references.reshape(moved.shape))
+    return moved.reshape(references.shape).astype(references.dtype)
+
+
+def _learn_from_own(sets, references, values, labels, seed):
+    """Learn each reference from its own sets by K-means, if they are others than before."""
+    worst_first = np.argsort(-sets.costs(values.max(axis=1)), kind="stable")
+    worst_first = itertools.cycle(worst_first)  # there may be fewer distinct sets
+    n_references, n_supports, _ = references.shape
+    learned = references.copy()
+    for r in range(n_references):
+        own, *before = (np.flatnonzero(label == r) for label in reversed(labels[-2:]))
+        if not len(own):  # nobody's: from the set that is matched worst
+            learned[r] = sets.reference_of([next(worst_first)], n_supports, seed)
+        elif not before or not np.array_equal(own, before[0]):
+            learned[r] = sets.reference_of(own, n_supports, seed)
+    return learned
+
+
+def _spread_references(sets, n_references, n_supports, random):
+    """References of single sets, drawn as greedy k-means++ draws centres."""
+    costs = np.full(len(sets), np.inf)  # of each set, to the nearest reference
+    references = []
+    for _ in range(n_references):
+        reference, costs = _draw_reference(sets, costs, n_references, n_supports, random)
+        references.append(reference)
+    return np.stack(references)
+
+
+def _draw_reference(sets, costs, n_references, n_supports, random):
+    """Return the reference of a set that lowers the costs most, and what they become."""
+    highest = costs.max()
+    chances = costs / highest + _MIN_CHANCE if 0 < highest < np.inf else np.ones(len(sets))
+    chances = chances * sets.weights
+    n_trials = min(2 + int(math.log(n_references)), len(sets))  # as in scikit-learn
+    drawn = random.choice(len(sets), n_trials, replace=False, p=chances / chances.sum())
+    seed = random.randint(2**31 - 1)
+    references = np.stack([sets.reference_of([s], n_supports, seed) for s in drawn])
+    lowered = np.minimum(sets.costs(sets.match(references).values), costs[:, np.newaxis])
+    best = (lowered * sets.weights[:, np.newaxis]).sum(axis=0).argmin()
+    return references[best], lowered[:, best]
+
+
+def _swap_reference(sets, run, random):
+    """Move the reference that would be missed least to where one is needed most."""
+    values, references = run.matched.values, run.references.copy()
+    second, first = np.sort(values, axis=1)[:, -2:].T
+    losses = (first - second) * sets.weights
+    missed = np.bincount(values.argmax(axis=1), losses, len(references))
+    r = missed.argmin()
+    costs = sets.costs(np.delete(values, r, axis=1).max(axis=1))
+    references[r], _ = _draw_reference(sets, costs, *references.shape[:2], random)
+    return references
+
+
+def check_references(references):
+    """Return a copy of the references that were given as a parameter."""
+    references = check_parameter_array(references, "references")
+    if references.ndim != 3 or not references.size:
+        raise ValueError(
+            f"references has shape {references.shape}; expected (n_references, "
+            "n_supports, n_components), none of them 0."
+        )
+    return references

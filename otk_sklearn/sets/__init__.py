@@ -1,0 +1,1 @@
+"""Sets of vectors: the collection, every form of input, windows, positions, samples."""

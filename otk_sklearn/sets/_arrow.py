@@ -1,0 +1,129 @@
+"""Sets from Arrow's lists, and back. Imported where it is used, as it needs pyarrow."""
+
+import numpy as np
+
+from otk_sklearn.sets._packing import (
+    offsets_of_sets,
+    refuse_missing,
+    refuse_ragged,
+    side_by_side,
+)
+
+try:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+except ImportError as error:
+    raise ImportError(
+        'from_arrow and to_arrow need pyarrow: pip install "otk-sklearn[arrow]"'
+    ) from error
+
+
+def read_arrow(data, name):
+    """Return the elements of all sets, as a view where memory allows, and the offsets.
+
+    Parameters
+    ----------
+    data : array of lists, or table of such columns, of pyarrow or any other library with \
+            the Arrow PyCapsule interface
+    name : str
+        What errors call it.
+    """
+    array = _as_array(data, name)
+    if not pa.types.is_struct(array.type):
+        return _read_lists(array, name)
+    columns = {}
+    for field, column in zip(array.type, array.flatten()):
+        label = f"column {field.name!r} of {name}"
+        columns[label] = _read_lists(column, label)
+    return side_by_side(columns, name)
+
+
+def write_arrow(sets):
+    """Return the elements as a `pyarrow.LargeListArray`, without a copy."""
+    numbers = pa.array(sets.values.ravel())
+    elements = pa.FixedSizeListArray.from_arrays(numbers, sets.n_features)
+    return pa.LargeListArray.from_arrays(pa.array(sets.offsets), elements)
+
+
+def _as_array(data, name):
+    """One array: of lists, or of structs where `data` is a table."""
+    if hasattr(data, "__arrow_c_stream__"):
+        chunks = pa.chunked_array(data)
+        one = chunks.num_chunks == 1  # no copy
+        array = chunks.chunk(0) if one else chunks.combine_chunks()
+    elif hasattr(data, "__arrow_c_array__"):
+        array = pa.array(data)
+    else:
+        raise TypeError(
+            f"{name} is {type(data).__name__}; expected Arrow data (see pyarrow.array)."
+        )
+    array.validate(full=True)  # offsets may come out of a file
+    return array
+
+
+def _read_lists(array, name):
+    """Elements and offsets of an array with a list for each set."""
+    is_tensor = isinstance(array, pa.FixedShapeTensorArray)
+    array = _plain(array)
+    if is_tensor or not _is_list(array.type):
+        hint = " (a long table: SetCollection.from_groups)" if " of " in name else ""
+        raise ValueError(
+            f"{name} holds {array.type}; expected a list of elements for each set{hint}."
+        )
+    refuse_missing(_nulls(array), name)
+    offsets = offsets_of_sets(_lengths(array), name)
+    return _read_elements(_plain(array.flatten()), offsets, name), offsets
+
+
+def _read_elements(elements, offsets, name):
+    """The 2-D array of elements that are lists, structs of numbers, or numbers."""
+    if pa.types.is_struct(elements.type):
+        refuse_missing(_nulls(elements), name, offsets)
+        return np.column_stack([_numbers(field, name) for field in elements.flatten()])
+    if _is_list(elements.type):
+        refuse_missing(_nulls(elements), name, offsets)
+        n_features = refuse_ragged(_lengths(elements), offsets, name)
+        return _numbers(elements.flatten(), name).reshape(len(elements), n_features)
+    return _numbers(elements, name)[:, np.newaxis]
+
+
+def _numbers(array, name):
+    """A NumPy array, NaN where a number is missing; no copy of floats."""
+    array = _plain(array)
+    if not _is_number(array.type):
+        raise ValueError(f"{name} holds {array.type} in its elements; expected numbers.")
+    if array.type != pa.float32():
+        array = array.cast(pa.float64(), safe=False)
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _plain(array):
+    """What an extension type, such as awkward's, is stored as."""
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _is_list(kind):
+    return (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
+
+
+def _is_number(kind):
+    return (
+        pa.types.is_floating(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def _lengths(array):
+    return pc.list_value_length(array).to_numpy()
+
+
+def _nulls(array):
+    return array.is_null().to_numpy(zero_copy_only=False)

@@ -1,0 +1,202 @@
+"""Input of estimators: any accepted `X` into sets, and checks against `fit`."""
+
+import warnings
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from otk_sklearn.sets._arrays import as_floats, as_unmasked
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._packing import locate, offsets_of, pack
+
+
+def as_sets(X, *, explain_rows=True):
+    """Turn any accepted input into a `SetCollection`, with one copy at most.
+
+    Parameters
+    ----------
+    X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
+            length, 4-D array of images of vectors, SetCollection, or 2-D input
+        2-D input (array, nested list of numbers, DataFrame) means that each row is a set
+        of one element. A 4-D array of shape (n_images, height, width, n_features) gets
+        the positions of its grid.
+    explain_rows : bool, default=True
+        Whether a `UserWarning` tells what 2-D input means.
+
+    Returns
+    -------
+    SetCollection
+    """
+    _refuse_containers(X)
+    if hasattr(X, "__array__") and not hasattr(X, "columns"):
+        X = as_unmasked(X, "X")
+    if isinstance(X, SetCollection):
+        sets = X
+    elif _is_sequence_of_sets(X):
+        sets = SetCollection(*pack(X, "X"))
+    elif getattr(X, "ndim", 2) in (3, 4):
+        sets = _from_equal_lengths(X)
+    else:
+        sets = _from_rows(X, explain_rows)
+    if not len(sets):
+        raise ValueError("X is an empty collection; expected at least one set.")
+    return sets
+
+
+def check_finite(sets):
+    """Raise an error that names the first set with NaN or infinity."""
+    try:
+        with np.errstate(all="ignore"):  # it adds up what may leave the range of floats
+            assert_all_finite(sets.values)
+    except ValueError:
+        row, column = np.argwhere(~np.isfinite(sets.values))[0]
+        i, element = locate(row, sets.offsets)
+        what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+        raise ValueError(
+            f"X contains {what} in set {i} (element {element}, feature {column}); "
+            "expected finite values."
+        ) from None
+
+
+def check_finite_output(out, name, offsets=None, sets="X"):
+    """Raise an error that names the first set whose part of `out` is not all finite.
+
+    Parameters
+    ----------
+    out : ndarray of shape (n_rows, n_columns)
+    name : str
+        What the error calls it.
+    offsets : ndarray of int of shape (n_sets + 1,), default=None
+        Where the rows of each set start. None means one row a set.
+    sets : str, default="X"
+        What the error calls the sets.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            assert_all_finite(out)
+    except ValueError:
+        i = np.argmin(np.isfinite(out).all(axis=1))
+        if offsets is not None:
+            i, _ = locate(i, offsets)
+        raise ValueError(
+            f"The {name} of set {i} of {sets} leaves the range of {out.dtype}; expected "
+            "elements on a smaller scale (see ElementTransformer)."
+        ) from None
+
+
+def fit_input_of(X, sets):
+    """Return what later input is compared with, as attributes of an estimator."""
+    seen = BaseEstimator()
+    validate_data(seen, _table(X, sets), reset=True, skip_check_array=True)
+    return {
+        **vars(seen),
+        "n_features_in_": sets.n_features,  # whatever a table says of itself
+        "_single_elements": bool((sets.lengths == 1).all()),
+    }
+
+
+def as_fitted_sets(estimator, X):
+    """Return the sets of X, which have to be like those that the estimator has seen."""
+    check_is_fitted(estimator)
+    # Whoever fitted on sets of one element knows what rows mean.
+    sets = as_sets(X, explain_rows=not estimator._single_elements)
+    validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
+    if sets.n_features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {sets.n_features} features, but {type(estimator).__name__} is "
+            f"expecting {estimator.n_features_in_} features as input."
+        )
+    return sets
+
+
+def _refuse_containers(X):
+    """Name the constructor for arrays of lists.
+
+    Scikit-learn could not split them, and NumPy can only read some.
+    """
+    package, kind = type(X).__module__.partition(".")[0], type(X).__name__
+    expected = {
+        ("awkward", "Array"): "SetCollection.from_awkward(X)",
+        ("polars", "Series"): "SetCollection.from_arrow(X)",
+        ("polars", "LazyFrame"): "X.collect()",
+    }.get((package, kind))
+    if package == "pyarrow":
+        expected = "SetCollection.from_arrow(X)"
+    if expected is not None:
+        raise TypeError(f"X is {package}.{kind}; expected {expected}.")
+
+
+def _table(X, sets):
+    """What carries number and names of features: X, its first set, or an array."""
+    first = X[0] if isinstance(X, (list, tuple)) else X
+    return first if hasattr(first, "columns") else sets.values
+
+
+def _is_sequence_of_sets(X):
+    """Whether the items of X are sets, rather than the rows of one table."""
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
+        X = list(X)
+    if not isinstance(X, (list, tuple)):
+        return False
+    dimensions = [_n_dimensions(x) for x in X]
+    row_lengths = {len(x) for x, n in zip(X, dimensions) if n == 1}
+    return max(dimensions, default=2) > 1 or len(row_lengths) > 1 or 0 in row_lengths
+
+
+def _n_dimensions(x):
+    """Dimensions of an array or of nested lists; 2 where it is for `pack` to complain."""
+    if issparse(x):
+        return 2
+    try:
+        return x.ndim if hasattr(x, "ndim") else np.ndim(x)
+    except ValueError:
+        return 2
+
+
+def _from_equal_lengths(X):
+    """Sets from a 3-D array, or from the 4-D array of a grid: no copy of float arrays."""
+    n_sets, *grid, n_features = X.shape
+    length = int(np.prod(grid))
+    if n_sets and not length:
+        raise ValueError("set 0 of X is empty; expected at least one element.")
+    positions = None
+    if len(grid) == 2:
+        cells = np.indices(grid).reshape(2, -1).T
+        positions = np.tile((cells + 1) / grid, (n_sets, 1))
+    if not n_features:
+        raise ValueError(f"X has shape {X.shape}, with 0 features; expected at least 1.")
+    values = as_floats(X, "X").reshape(n_sets * length, n_features)
+    return SetCollection(values, offsets_of([length] * n_sets), positions=positions)
+
+
+def _from_rows(X, explain):
+    """Each row of a table as a set of one element: scikit-learn's own kind of input."""
+    try:
+        if isinstance(X, (list, tuple)):
+            X = np.asarray(X)
+        if isinstance(X, np.ndarray) and X.dtype.kind in "USmM":
+            raise ValueError(f"it is {X.dtype}; expected real numbers.")
+        values = check_array(
+            X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        hint = ""
+        if hasattr(X, "columns"):
+            hint = (
+                " (a long table: SetCollection.from_groups; one with lists in its cells: "
+                "SetCollection.from_arrow)"
+            )
+        raise kind(f"X is no list of 2-D arrays, and no table: {error}{hint}") from error
+    if explain:
+        warnings.warn(
+            "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
+            "set, or several, pass a list of 2-D arrays (here: [X]); for a long table, see "
+            "SetCollection.from_groups.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return SetCollection(values, np.arange(len(values) + 1))

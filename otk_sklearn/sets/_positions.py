@@ -1,0 +1,145 @@
+"""Positions of elements and supports, and the filter that holds them together."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from sklearn.utils import gen_batches
+
+from otk_sklearn.sets._packing import locate
+
+# Elements whose filter is computed at a time.
+_MAX_FILTERED = 2**13
+
+# Beyond this, places differ in nothing.
+_FAR_OUT = 1e100
+
+
+def n_axes_of(sets):
+    """Number of axes of the elements' positions: one, a line, unless they were given."""
+    return 1 if sets.positions is None else sets.positions.shape[1]
+
+
+def check_positions(sets, n_supports, n_axes):
+    """Raise an error where positions don't go with so many supports and axes.
+
+    Warns where positions lie outside of [0, 1], where the supports are.
+    """
+    if n_axes_of(sets) != n_axes:
+        raise ValueError(
+            f"X has positions on {n_axes_of(sets)} axes; expected {n_axes}, as in fit "
+            "(sets without positions have one: the order of their elements)."
+        )
+    side = math.isqrt(n_supports)
+    if n_axes == 2 and side**2 != n_supports:
+        raise ValueError(
+            f"There are {n_supports} supports, and positions on 2 axes; expected a square "
+            f"number of supports (n_supports={side**2}, say), as they lie on a grid."
+        )
+    if sets.positions is None:
+        return
+    outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
+    if outside.any():
+        row = outside.argmax()
+        i, element = locate(row, sets.offsets)
+        warnings.warn(
+            f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
+            f"the first is {sets.positions[row]} in set {i} (element {element}).",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def positions_of(sets, position):
+    """Positions of the elements, without axes where `position` is None."""
+    if position is None:
+        return np.empty((len(sets.values), 0))
+    return element_positions(sets)
+
+
+def element_positions(sets):
+    """Positions given, or those of a line: `i / n`, counted from 0.
+
+    Returns
+    -------
+    ndarray of shape (n_elements, n_axes)
+    """
+    if sets.positions is not None:
+        return sets.positions
+    starts, lengths = sets.offsets[:-1], sets.lengths
+    index = np.arange(sets.offsets[-1]) - np.repeat(starts, lengths)
+    return (index / np.repeat(lengths, lengths))[:, np.newaxis]
+
+
+def support_positions(n_supports, n_axes):
+    """Positions of supports on a line, counted from 0, or on a square grid, from 1.
+
+    Returns
+    -------
+    ndarray of shape (n_supports, n_axes)
+    """
+    if n_axes == 1:
+        return np.arange(n_supports)[:, np.newaxis] / n_supports
+    side = math.isqrt(n_supports)
+    return (np.indices((side, side)).reshape(2, -1).T + 1) / side
+
+
+def order_supports(positions):
+    """Return the order that brings supports as near as can be to their places.
+
+    On a line, this sorts them by position; on a grid, it is the assignment of least sum of
+    squared distances (where supports lie on average, and how far they spread, plays no
+    part in it).
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_supports, n_axes)
+        Mean position of each support's elements; with 0 axes, the order stays.
+    """
+    n_supports, n_axes = positions.shape
+    if n_axes == 0:
+        return np.arange(n_supports)
+    places = support_positions(n_supports, n_axes)
+    positions = np.clip(positions, -_FAR_OUT, _FAR_OUT)  # so that squares are finite
+    _, order = linear_sum_assignment(cdist(places, positions, "sqeuclidean"))
+    return order
+
+
+@dataclass(frozen=True)
+class PositionFilter:
+    """How much an element and a support have to do with each other, by where they are.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "hard"}
+    sigma : float
+    n_supports : int
+    """
+
+    kind: str
+    sigma: float
+    n_supports: int
+
+    def __call__(self, sets):
+        """Return the filter of the elements, in their dtype.
+
+        Returns
+        -------
+        ndarray of shape (n_elements, n_supports)
+        """
+        positions = element_positions(sets)
+        supports = support_positions(self.n_supports, positions.shape[1])
+        product = np.ones((self.n_supports, len(positions)), sets.dtype)
+        # A long set's piece by piece: no temporary is as large as the filter.
+        for rows in gen_batches(len(positions), _MAX_FILTERED):
+            for s, t in zip(positions[rows].T, supports.T):
+                distances = np.abs(s - t[:, np.newaxis])
+                if self.kind == "hard":
+                    product[:, rows] *= distances < self.sigma
+                else:
+                    distances /= self.sigma
+                    product[:, rows] *= np.exp(-(distances**2))
+        return product.T

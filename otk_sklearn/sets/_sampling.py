@@ -1,0 +1,192 @@
+"""Weighted samples of the elements of sets, and of sets.
+
+Every set counts the same: an element weighs its mass within its set. So what is learned
+doesn't depend on the order of sets or elements, on repeating all elements of a set, or on
+the scale of weights, as long as the sets fit into the sample whole.
+"""
+
+import hashlib
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._packing import offsets_of
+
+# Rows that are compared at a time.
+_MAX_COMPARED = 2**12
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Elements without their sets.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_elements, n_features)
+    masses : ndarray of shape (n_elements,)
+    positions : ndarray of shape (n_elements, n_axes)
+        With no axes where positions play no part.
+    """
+
+    rows: np.ndarray
+    masses: np.ndarray
+    positions: np.ndarray
+
+    def __getitem__(self, index):
+        return Elements(self.rows[index], self.masses[index], self.positions[index])
+
+    def merge_equal(self):
+        """Return the distinct elements, in an order of their own, at mean positions."""
+        first, label = group_equal_rows(self.rows)
+        merged = sum_groups(label, len(first), self.masses, self.positions)
+        return Elements(self.rows[first], *merged)
+
+
+def group_equal_rows(rows):
+    """Return the index of one row of each kind, and for each row, which kind it is."""
+    # Most often, the first bytes tell all rows apart, and in the same order as all bytes.
+    n_columns = min(rows.shape[1], -(-8 // rows.itemsize))
+    head = np.zeros((len(rows), 8), np.uint8)
+    start = np.ascontiguousarray(rows[:, :n_columns] + 0.0).view(np.uint8)
+    head[:, : start.shape[1]] = start[:, :8]
+    keys = head.view(">u8").ravel().astype(np.uint64)
+    order = np.argsort(keys, kind="stable")
+    if (np.diff(keys[order]) > 0).all():
+        label = np.empty_like(order)
+        label[order] = np.arange(len(order))
+        return order, label
+    rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
+    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    # As np.unique does it, without its sorted copy of the rows.
+    order = np.argsort(as_bytes, kind="stable")
+    differs = np.ones(len(rows), bool)
+    for batch in gen_batches(len(rows) - 1, _MAX_COMPARED):
+        before, after = order[:-1][batch], order[1:][batch]
+        differs[1:][batch] = as_bytes[before] != as_bytes[after]
+    label = np.empty_like(order)
+    label[order] = np.cumsum(differs) - 1
+    return order[differs], label
+
+
+def group_equal_sets(sets):
+    """Return the index of one set of each kind, and for each set, which kind it is."""
+    parts = [sets.values, sets.weights, sets.positions]
+    digests = []
+    for start, stop in itertools.pairwise(sets.offsets):
+        digest = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            if part is not None:
+                digest.update(part[start:stop].tobytes())
+        digests.append(digest.digest())
+    _, first, label = np.unique(digests, return_index=True, return_inverse=True)
+    return first, label
+
+
+def merge_equal_sets(sets, sample_weight):
+    """Return the distinct sets, in an order of their own, and their weights.
+
+    What is learned from them then doesn't depend on whether sets are repeated or weigh
+    more. Sets that are distinct and weigh the same stay in their order.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    sample_weight : ndarray of shape (n_sets,) or None
+        Positive.
+    """
+    if sample_weight is None:
+        sample_weight = np.ones(len(sets))
+    first, label = group_equal_sets(sets)
+    if len(first) == len(sets) and np.ptp(sample_weight) == 0:
+        return sets, sample_weight
+    return sets[first], np.bincount(label, sample_weight)
+
+
+def sum_groups(label, n_groups, masses, positions):
+    """Return the mass of each group of elements, and its mean position by mass."""
+    sums = [np.bincount(label, masses * s, n_groups) for s in positions.T]
+    masses = np.bincount(label, masses, n_groups)
+    return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
+
+
+def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
+    """Draw elements of the sets, and merge those that are equal.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+    positions : ndarray of shape (n_elements, n_axes)
+    max_elements : int
+        If there are more elements, this many are drawn without replacement.
+    random_state : int
+    sample_weight : ndarray of shape (n_sets,), default=None
+        Weights of the sets. None means equal ones.
+
+    Returns
+    -------
+    Elements
+        Distinct, and all of positive mass.
+    """
+    masses = sets.masses
+    if sample_weight is not None:
+        masses = masses * np.repeat(sample_weight, sets.lengths)
+    rows = np.flatnonzero(masses)
+    if len(rows) > max_elements:
+        random = np.random.RandomState(random_state)
+        rows = np.sort(random.choice(rows, max_elements, replace=False))
+    elif len(rows) == len(masses):
+        rows = slice(None)  # no copy
+    return Elements(sets.values[rows], masses[rows], positions[rows]).merge_equal()
+
+
+def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):
+    """Draw sets, and elements of those that are long.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+    positions : ndarray of shape (n_elements, n_axes)
+    max_elements : int
+        If there are more elements, sets are drawn that have about this many together.
+    min_sets : int
+        At least this many sets are drawn, of one element each if need be.
+    random_state : int
+    sample_weight : ndarray of shape (n_sets,)
+
+    Returns
+    -------
+    sets : SetCollection
+        Of elements of positive mass, with their masses and positions.
+    sample_weight : ndarray
+        Their weights.
+    """
+    masses = sets.masses
+    random = np.random.RandomState(random_state)
+    lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
+    chosen = np.arange(len(sets))
+    if lengths.sum() > max_elements:
+        # Neither few sets nor few elements of each: as many of the one as of the other.
+        longest = max(max_elements // len(sets), math.isqrt(max_elements))
+        lengths = np.minimum(lengths, max(1, min(longest, max_elements // min_sets)))
+        order = random.permutation(len(sets))
+        n_chosen = np.searchsorted(np.cumsum(lengths[order]), max_elements, side="right")
+        chosen = np.sort(order[: max(min_sets, n_chosen)])
+    rows = []
+    for s in chosen:
+        start, stop = sets.offsets[s : s + 2]
+        of_set = start + np.flatnonzero(masses[start:stop])
+        if len(of_set) > lengths[s]:
+            of_set = np.sort(random.choice(of_set, lengths[s], replace=False))
+        rows.append(of_set)
+    rows = np.concatenate(rows)
+    sample = SetCollection(
+        sets.values[rows],
+        offsets_of(lengths[chosen]),
+        weights=masses[rows],
+        positions=positions[rows] if positions.shape[1] else None,
+    )
+    return sample, sample_weight[chosen]

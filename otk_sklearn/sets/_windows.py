@@ -1,0 +1,234 @@
+"""Windows of consecutive rows of each set: what a convolution sees of it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from otk_sklearn._compiled.features import copy_windows
+from otk_sklearn.sets._packing import masses_of, offsets_of
+
+# Rows that are taken at a time to average weights and positions of windows.
+_MAX_TAKEN = 2**17
+
+
+def windows_of(sets, filter_size, padding):
+    """Return the windows of the sets as sets: the sets themselves where they are rows.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    filter_size : int
+        Rows of a window.
+    padding : {"valid", "same"}
+
+    Returns
+    -------
+    SetCollection or WindowedSets
+    """
+    return sets if filter_size == 1 else WindowedSets(sets, filter_size, padding)
+
+
+def filter_windows(offsets, filter_size, padding):
+    """Return the windows of sets whose rows start at these offsets, as `Windows`."""
+    lengths, front = np.diff(offsets), (filter_size - 1) // 2
+    if padding == "valid":
+        lengths, front = np.maximum(lengths - filter_size + 1, 1), 0
+    return Windows(offsets, offsets_of(lengths), filter_size, front)
+
+
+def subsampling_windows(offsets, subsampling):
+    """Return the rows that subsampling averages, and the Gaussian filter it does so with.
+
+    Parameters
+    ----------
+    offsets : ndarray of int of shape (n_sets + 1,)
+    subsampling : int
+        One in so many rows is kept.
+
+    Returns
+    -------
+    windows : Windows
+    taps : ndarray of shape (2 * subsampling - 1,)
+    """
+    reach = subsampling - 1
+    taps = np.ones(1)
+    if reach:
+        deviation = reach / math.sqrt(2)
+        taps = np.exp(-((np.arange(-reach, reach + 1) / deviation) ** 2) / 2)
+    kept = offsets_of(-(-np.diff(offsets) // subsampling))
+    windows = Windows(offsets, kept, len(taps), front=reach, stride=subsampling)
+    return windows, taps / taps.sum()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of each set lie. Beyond its ends, a set is padded with zeros.
+
+    Parameters
+    ----------
+    row_offsets : ndarray of int of shape (n_sets + 1,)
+        Where the rows of each set start.
+    offsets : ndarray of int of shape (n_sets + 1,)
+        Where the windows of each set start.
+    size : int
+        Rows of a window.
+    front : int
+        Rows of zeros in front of a set.
+    stride : int
+        Rows from one window to the next.
+    """
+
+    row_offsets: np.ndarray
+    offsets: np.ndarray
+    size: int
+    front: int
+    stride: int = 1
+
+    def bounds(self, windows):
+        """First row of each window, and where the rows of its set start and stop."""
+        s = np.searchsorted(self.offsets, windows, side="right") - 1
+        start, stop = self.row_offsets[s], self.row_offsets[s + 1]
+        first = start + (windows - self.offsets[s]) * self.stride - self.front
+        return first, start, stop
+
+    def rows(self, windows):
+        """Rows of the windows, of shape (n_windows, size), and whether they are real."""
+        first, start, stop = self.bounds(windows)
+        rows = first[:, np.newaxis] + np.arange(self.size)
+        real = (rows >= start[:, np.newaxis]) & (rows < stop[:, np.newaxis])
+        return rows, real
+
+    def means(self, columns, taps):
+        """Means of each column over the real rows of each window.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_rows, n_columns)
+        taps : ndarray of shape (size,)
+            Weights of the rows of a window.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_columns)
+        """
+        means = np.empty((self.offsets[-1], columns.shape[1]))
+        for batch in gen_batches(len(means), max(1, _MAX_TAKEN // self.size)):
+            rows, real = self.rows(np.arange(batch.start, batch.stop))
+            weights = np.where(real, taps, 0.0)
+            weights /= weights.sum(axis=1, keepdims=True)
+            taken = columns.take(rows, axis=0, mode="clip")
+            means[batch] = np.einsum("wt,wtc->wc", weights, taken)
+        return means
+
+    def share_out(self, columns, taps):
+        """Share values of windows out to the real rows of each: `means`, transposed.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_windows, n_columns)
+        taps : ndarray of shape (size,)
+            Weights of the rows of a window.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_columns)
+        """
+        shares = np.zeros((self.row_offsets[-1], columns.shape[1]))
+        for batch in gen_batches(len(columns), max(1, _MAX_TAKEN // self.size)):
+            rows, real = self.rows(np.arange(batch.start, batch.stop))
+            weights = np.where(real, taps, 0.0)
+            weights /= weights.sum(axis=1, keepdims=True)
+            for row, is_real, weight in zip(rows.T, real.T, weights.T):
+                # The same row of different windows: no row of the sets comes twice.
+                part = columns[batch][is_real] * weight[is_real, np.newaxis]
+                shares[row[is_real]] += part
+        return shares
+
+
+class WindowedSets:
+    """Sets whose elements are windows of the rows of other sets, made when asked for.
+
+    Has what matching needs of a `SetCollection`. A window's rows are flattened one after
+    the other. Its mass and given position are the means over its real rows, masses made to
+    sum to 1 in each set.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    filter_size : int
+    padding : {"valid", "same"}
+        "valid" keeps the windows without padding, or one padded window of a set that is
+        shorter than them. "same" keeps as many windows as there are rows, padded with
+        `(filter_size - 1) // 2` rows in front and the rest behind.
+    """
+
+    def __init__(self, sets, filter_size, padding):
+        self._sets, self._filter_size, self._padding = sets, filter_size, padding
+        self._windows = filter_windows(sets.offsets, filter_size, padding)
+        self._taps = np.ones(filter_size)
+        self.values = _WindowValues(sets.values, self._windows)
+
+    @property
+    def offsets(self):
+        """Where the windows of each set start, and those of the last one end."""
+        return self._windows.offsets
+
+    @property
+    def lengths(self):
+        """Number of windows of each set."""
+        return np.diff(self.offsets)
+
+    @property
+    def dtype(self):
+        """Of the values."""
+        return self._sets.dtype
+
+    @property
+    def masses(self):
+        """Masses of the windows, which sum to 1 in each set."""
+        if self._sets.weights is None:
+            return masses_of(None, self.offsets)
+        masses = self._sets.masses[:, np.newaxis]
+        means = self._windows.means(masses, self._taps)[:, 0]
+        return masses_of(means, self.offsets)
+
+    @property
+    def positions(self):
+        """Coordinates of the windows where those of the rows were given, or None."""
+        if self._sets.positions is None:
+            return None
+        return self._windows.means(self._sets.positions, self._taps)
+
+    def astype(self, dtype):
+        """Return these windows with their values as float32 or float64."""
+        return WindowedSets(self._sets.astype(dtype), self._filter_size, self._padding)
+
+    def __len__(self):
+        return len(self._sets)
+
+    def __getitem__(self, index):
+        return WindowedSets(self._sets[index], self._filter_size, self._padding)
+
+
+class _WindowValues:
+    """An array of windows, of which only what is indexed exists."""
+
+    def __init__(self, values, windows):
+        self._values, self._windows = values, windows
+        self.shape = (int(windows.offsets[-1]), windows.size * values.shape[1])
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(len(self)))
+        return self.take(index, np.empty((len(index), self.shape[1]), self._values.dtype))
+
+    def take(self, index, out):
+        """Write windows, in an array of their numbers, to `out`, which is returned."""
+        windows = out.reshape(len(out), self._windows.size, -1)
+        copy_windows(self._values, *self._windows.bounds(index), windows)
+        return out

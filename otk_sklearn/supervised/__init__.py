@@ -1,0 +1,1 @@
+"""Embeddings that are trained with labels."""

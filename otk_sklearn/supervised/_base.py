@@ -1,0 +1,465 @@
+"""What `OTKClassifier` and `OTKRegressor` have in common: the training of an embedding."""
+
+import copy
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from otk_sklearn._utils.estimators import (
+    DocumentedMixin,
+    VectorsOutMixin,
+    check_sample_weight,
+    check_sum_of_weights,
+    publish,
+)
+from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn.embeddings._learning import learn
+from otk_sklearn.embeddings._otk import OTKEmbedding
+from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._input import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+)
+from otk_sklearn.supervised._objective import Objective, embedding_of, parameters_of
+from otk_sklearn.supervised._optimizers import (
+    Adam,
+    minimize_by_batches,
+    minimize_whole,
+    run_epoch,
+)
+from otk_sklearn.supervised._problem import Problem
+from otk_sklearn.supervised._training import Monitor, Training, has_diverged
+
+# Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
+_FEW_SETS = 200
+
+# Batches in an epoch, where that leaves them between so many sets. Small data needs small
+# ones, to come to enough steps; large ones take less time for each set.
+_BATCHES = 16
+
+_BATCH_SIZES = 32, 256
+
+_TRAINABLE = ("references", "anchors", "gamma")
+
+
+class SupervisedEmbedding(
+    DocumentedMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    VectorsOutMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
+    """What both have in common: the embedding, its training, and the linear model."""
+
+    _parameter_constraints: dict = {
+        **OTKEmbedding._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"cv"})],
+        "optimizer": [StrOptions({"auto", "adam", "lbfgs"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "training_tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "trainable": [StrOptions({"all"}), "array-like"],
+        "refit_head": ["boolean"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_supports=10,
+        *,
+        n_references=1,
+        epsilon=0.05,
+        kernel="rbf",
+        gamma="median",
+        n_components=64,
+        damping=1e-2,
+        filter_size=1,
+        padding="valid",
+        position=None,
+        position_sigma=0.1,
+        anchors="kmeans",
+        references="kmeans",
+        solver="sinkhorn",
+        relaxation=None,
+        max_iter=100,
+        tol=1e-2,
+        max_elements=300_000,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
+        alpha="cv",
+        optimizer="auto",
+        learning_rate_init=0.2,
+        batch_size="auto",
+        max_epochs=50,
+        training_tol=1e-4,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        trainable="all",
+        refit_head=False,
+        warm_start=False,
+        verbose=False,
+    ):
+        self.n_supports = n_supports
+        self.n_references = n_references
+        self.epsilon = epsilon
+        self.kernel = kernel
+        self.gamma = gamma
+        self.n_components = n_components
+        self.damping = damping
+        self.filter_size = filter_size
+        self.padding = padding
+        self.position = position
+        self.position_sigma = position_sigma
+        self.anchors = anchors
+        self.references = references
+        self.solver = solver
+        self.relaxation = relaxation
+        self.max_iter = max_iter
+        self.tol = tol
+        self.max_elements = max_elements
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.alpha = alpha
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.training_tol = training_tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.trainable = trainable
+        self.refit_head = refit_head
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the embedding and the linear model with the labels.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+        y : array-like of shape (n_sets,) or (n_sets, n_outputs)
+            Classes, labels or numbers, one or several for each set.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is the same as
+            two of them.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        model = copy.copy(self)  # whatever is fitted in another thread
+        goes_on = model.warm_start and hasattr(model, "embedding_")
+        n_stages = 1 if goes_on else 3
+        progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
+        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = model._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
+        progress.end_fit(attributes)
+        publish(self, attributes)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        if self.early_stopping not in (False, "auto"):
+            raise ValueError(
+                "early_stopping=True is given with partial_fit, which holds no sets out; "
+                "expected 'auto' or False."
+            )
+        model = copy.copy(self)
+        goes_on = hasattr(model, "embedding_")
+        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = model._partial_fit_attributes(
+                X, sets, y, sample_weight, classes, goes_on
+            )
+        publish(self, attributes)
+        return self
+
+    def transform(self, X):
+        """Embed sets.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, n_references * n_supports * n_components)
+            In the order reference, support, component.
+        """
+        return copy.copy(self)._embeddings(X)
+
+    @property
+    def _n_features_out(self):
+        return self.embedding_._n_features_out
+
+    def _fit_attributes(self, X, sets, y, sample_weight, goes_on, progress):
+        """Train, and return the fitted attributes."""
+        trainable = self._check_trainable()
+        of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
+        random = check_random_state(self.random_state)
+        if goes_on:
+            embedding = self.embedding_
+        else:
+            embedding = self._unsupervised(X, problem, random, progress)
+        with progress.stage("epochs", self.max_epochs):
+            return self._trained(
+                embedding, problem, trainable, random, progress, of_targets
+            )
+
+    def _trained(self, embedding, problem, trainable, random, progress, of_targets):
+        """Train from this embedding on, and return the fitted attributes."""
+        training = Training(
+            embedding,
+            problem,
+            self.alpha,
+            trainable,
+            self.refit_head,
+            self._validation_fraction(problem),
+            random,
+        )
+        objective, holds_out = training.objective, len(training.held_out) > 0
+        uses_adam = self._uses_adam(problem)
+
+        def attributes_of(monitor):
+            return {
+                **of_targets,
+                **self._attributes(*training.result(monitor.best), objective.units),
+                "loss_curve_": list(monitor.losses),
+                "validation_scores_": list(monitor.scores) if holds_out else None,
+                "n_iter_": len(monitor.losses),
+                "_adam": None,
+                "_weight": problem.weights.sum(),
+                "_start_loss": training.start_loss,
+            }
+
+        def report(monitor, is_last):
+            scores = monitor.scores if holds_out else []
+            is_last = is_last or len(monitor.losses) == self.max_epochs
+            stop = progress.end_epoch(
+                monitor.losses, scores, lambda: attributes_of(monitor)
+            )
+            if not (stop or is_last):
+                progress.begin_iteration("epoch")
+            return stop
+
+        monitor = Monitor(
+            objective.start,
+            training.start_loss,
+            training.evaluate if holds_out or uses_adam else None,
+            self.training_tol,
+            self.n_iter_no_change,
+            report,
+        )
+        if len(objective.start):  # otherwise there is only the linear model to fit
+            progress.begin_iteration("epoch")
+            if uses_adam:
+                rate, batch_size = self.learning_rate_init, self._batch_size(problem)
+                minimize_by_batches(
+                    objective, rate, batch_size, self.max_epochs, random, monitor
+                )
+            else:
+                minimize_whole(objective, self.max_epochs, monitor)
+        if monitor.diverged:
+            self._warn_diverged(stacklevel=6)
+        return attributes_of(monitor)
+
+    def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, goes_on):
+        """Go over the sets once, and return the fitted attributes."""
+        trainable = self._check_trainable()
+        of_targets, problem = self._problem(sets, y, sample_weight, classes, goes_on)
+        random = check_random_state(self.random_state)
+        if goes_on:
+            embedding, start = self.embedding_, self._parameters(problem)
+            alpha, units, start_loss = self.alpha_, self._units, self._start_loss
+        else:
+            embedding = self._unsupervised(X, problem, random, Progress(self))
+            training = Training(
+                embedding,
+                problem,
+                self.alpha,
+                trainable=(),
+                refit_head=False,
+                validation_fraction=None,
+                random=random,
+            )
+            alpha, units = training.objective.problem.alpha, training.objective.units
+            start = training.objective.parameters(training.objective.start)
+            start_loss = training.start_loss
+        # These sets bear their part of the penalty, among all that have been seen.
+        weight = problem.weights.sum()
+        weight_seen = getattr(self, "_weight", 0.0) + weight
+        part = problem._replace(alpha=alpha * weight / weight_seen)
+        objective = Objective(embedding, start, part, trainable, self.refit_head, units)
+        adam = Adam(len(objective.start), getattr(self, "_adam", None))
+        rates = self.learning_rate_init, self.learning_rate_init
+        flat, loss = run_epoch(
+            objective, adam, objective.start, self._batch_size(problem), rates, random
+        )
+        losses = list(getattr(self, "loss_curve_", []))
+        if has_diverged(loss, min([start_loss, *losses])):
+            self._warn_diverged(stacklevel=6)
+            flat, adam_state = objective.start, None
+        else:
+            adam_state = adam.state
+            losses.append(float(loss))
+            if self.refit_head:
+                objective.refit(flat)
+        parameters = objective.parameters(flat)
+        head = parameters.coef, parameters.intercept
+        problem = problem._replace(alpha=alpha)
+        return {
+            **of_targets,
+            **self._attributes(embedding_of(embedding, parameters), problem, head, units),
+            "loss_curve_": losses,
+            "validation_scores_": None,
+            "n_iter_": len(losses),
+            "_adam": adam_state,
+            "_weight": weight_seen,
+            "_start_loss": start_loss,
+        }
+
+    def _warn_diverged(self, stacklevel):
+        warnings.warn(
+            "The loss has diverged; kept is the best state before. Decrease "
+            f"learning_rate_init={self.learning_rate_init:g}.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+    def _check_trainable(self):
+        if isinstance(self.trainable, str):
+            return _TRAINABLE
+        unknown = [name for name in self.trainable if name not in _TRAINABLE]
+        if unknown:
+            raise ValueError(
+                f"trainable has {unknown}; expected 'all', or some of {list(_TRAINABLE)}."
+            )
+        return tuple(self.trainable)
+
+    def _problem(self, sets, y, sample_weight, classes=None, goes_on=False):
+        """Return what is to be remembered of the targets, and the `Problem`."""
+        check_finite(sets)
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the "
+                "target y is None."
+            )
+        attributes, y, targets = self._encode(y, classes, goes_on)
+        check_consistent_length(sets, targets)
+        if goes_on and targets.shape[1] != len(self._head[0]):
+            raise ValueError(
+                f"y has {targets.shape[1]} outputs; expected {len(self._head[0])}, as "
+                "before."
+            )
+        weights = check_sample_weight(sample_weight, sets)
+        if weights is None:
+            weights = np.ones(len(sets))
+        weights = weights * self._class_weight_of(y, weights, attributes)
+        check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
+        kept = np.flatnonzero(weights)
+        problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
+        return attributes, self._standardize(problem.distinct(), goes_on)
+
+    def _unsupervised(self, X, problem, random, progress):
+        """Return the embedding that is learned without labels."""
+        names = OTKEmbedding._get_param_names()
+        embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
+        embedding.random_state = random
+        attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
+        publish(embedding, attributes)
+        embedding._warn_unconverged(residual, " that references were learned from")
+        embedding.random_state = self.random_state
+        return embedding
+
+    @property
+    def _head(self):
+        """The linear model, proved to fit the embedding."""
+        coef = as_fitted(self.coef_, "coef_", (None, self._n_features_out))
+        return coef, as_fitted(self.intercept_, "intercept_", (len(coef),))
+
+    def _parameters(self, problem):
+        """What has been learned so far, as `Parameters`."""
+        coef, intercept = self._head
+        scale = np.broadcast_to(problem.scale, intercept.shape)
+        coef = coef / scale[:, np.newaxis]
+        intercept = (intercept - problem.center) / scale
+        return parameters_of(self.embedding_, coef, intercept)
+
+    def _attributes(self, embedding, problem, head, units):
+        coef, intercept = head
+        scale = np.broadcast_to(problem.scale, intercept.shape)
+        names = ("n_features_in_", "feature_names_in_", "_single_elements")
+        return {
+            "embedding_": embedding,
+            "coef_": coef * scale[:, np.newaxis],
+            "intercept_": intercept * scale + problem.center,
+            "alpha_": problem.alpha,
+            "_scaling": (problem.center, problem.scale),
+            "_units": units,
+            **{name: vars(embedding)[name] for name in names if name in vars(embedding)},
+        }
+
+    def _uses_adam(self, problem):
+        if self.optimizer == "auto":
+            return len(problem.weights) >= _FEW_SETS
+        return self.optimizer == "adam"
+
+    def _batch_size(self, problem):
+        if self.batch_size == "auto":
+            smallest, largest = _BATCH_SIZES
+            return min(max(len(problem.weights) // _BATCHES, smallest), largest)
+        return self.batch_size
+
+    def _validation_fraction(self, problem):
+        """The part of the sets to hold out, or None."""
+        early_stopping = self.early_stopping
+        if early_stopping == "auto":
+            early_stopping = len(problem.weights) >= _FEW_SETS
+        if early_stopping and len(problem.weights) < 2:
+            raise ValueError(
+                "early_stopping=True holds sets out; expected at least 2 distinct ones, "
+                f"got n_samples={len(problem.weights)}."
+            )
+        return self.validation_fraction if early_stopping else None
+
+    def _standardize(self, problem, goes_on):
+        return problem
+
+    def _class_weight_of(self, y, weights, attributes):
+        return 1.0
+
+    def _scores(self, X):
+        """Scores of sets, of shape (n_sets, n_outputs)."""
+        embeddings = self._embeddings(X)
+        coef, intercept = self._head
+        with single_threaded(), np.errstate(all="ignore"):
+            scores = embeddings @ coef.T + intercept
+        check_finite_output(scores, "score")
+        return scores
+
+    def _embeddings(self, X):
+        """What `transform` returns, as an array whatever `set_output` says."""
+        sets = as_fitted_sets(self, X)
+        return self.embedding_._transform(sets)

@@ -1,0 +1,311 @@
+"""The objective of training, the mean loss over sets, and its gradient."""
+
+import copy
+import functools
+import itertools
+import operator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from otk_sklearn.features._feature_map import fitted_map, make_feature_map
+from otk_sklearn.features._unit_norm import unit_rows
+from otk_sklearn.matching._gradients import (
+    DifferentiableMap,
+    DifferentiableMatching,
+    Gradients,
+    Summable,
+)
+from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._windows import windows_of
+
+# Elements whose gradients are summed up at a time.
+_PIECE = 2**18
+
+# Embeddings are taken to differ by at least this part of their norm.
+_MIN_SPREAD = 1e-2
+
+# Bandwidths and anchors that are further from where they started have no meaning.
+_MAX_LOG_CHANGE = 20.0
+
+_MAX_DISTANCE = 1e6
+
+
+class Parameters(NamedTuple):
+    """Everything that training may change.
+
+    Parameters
+    ----------
+    references : ndarray of shape (n_references, n_supports, n_components)
+    anchors : ndarray of shape (n_components, n_features) or None
+    log_gamma : ndarray of shape () or None
+    coef : ndarray of shape (n_outputs, n_references * n_supports * n_components)
+    intercept : ndarray of shape (n_outputs,)
+    """
+
+    references: np.ndarray
+    anchors: np.ndarray | None
+    log_gamma: np.ndarray | None
+    coef: np.ndarray
+    intercept: np.ndarray
+
+
+def parameters_of(embedding, coef, intercept):
+    """Return the `Parameters` of a fitted embedding and a linear model of it."""
+    feature_map, log_gamma = fitted_map(embedding, embedding._kernel), None
+    anchors = feature_map.anchors
+    if anchors is not None:
+        anchors = anchors.astype(np.float64)
+        log_gamma = np.asarray(np.log(feature_map.gamma))
+    shape = (None, None, feature_map.n_components)
+    references = as_fitted(embedding.references_, "references_", shape).astype(np.float64)
+    return Parameters(references, anchors, log_gamma, coef, intercept)
+
+
+def embedding_of(embedding, parameters):
+    """Return a copy of a fitted embedding that has these parameters."""
+    trained = copy.copy(embedding)
+    dtype = embedding.references_.dtype
+    trained.references_ = parameters.references.astype(dtype)
+    if parameters.anchors is not None:
+        trained.gamma_ = float(np.exp(parameters.log_gamma))
+        limits = np.finfo(embedding.anchors_.dtype)  # a step may lead out of its range
+        anchors = np.clip(parameters.anchors, limits.min, limits.max).astype(limits.dtype)
+        feature_map = make_feature_map(
+            embedding.kernel, trained.gamma_, anchors, embedding.damping
+        )
+        trained.anchors_ = feature_map.anchors
+        trained.normalization_ = feature_map.normalization
+    return trained
+
+
+def units_of(embedding, embeddings):
+    """Return units of parameters, such that steps of the same number are about as bold.
+
+    Those of references and anchors move a row by its norm, or by the width of the kernel,
+    and those of coef change the differences between scores by about 1.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding
+        Fitted.
+    embeddings : ndarray of shape (n_sets, n_features)
+        What it makes of sets.
+    """
+    norm = np.linalg.norm(embeddings.mean(axis=0, dtype=np.float64))
+    spread = np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum())
+    units = {
+        "references": 1 / np.sqrt(embedding.references_.shape[2]),
+        "log_gamma": 1.0,
+        "coef": 1 / (max(spread, _MIN_SPREAD * norm) or 1.0),
+        "intercept": 1.0,
+    }
+    if embedding.anchors_ is not None:
+        n_features = embedding.anchors_.shape[1]
+        units["anchors"] = 1 / np.sqrt(embedding.gamma_ * n_features)
+    return units
+
+
+class Objective:
+    """The mean loss over sets, with its gradient, as a function of one flat vector.
+
+    The vector holds what is trained, each part in a unit of its own. References keep their
+    norms, and so do anchors of the homogeneous kernel: the function only depends on the
+    direction of these.
+
+    Parameters
+    ----------
+    embedding : OTKEmbedding
+        Fitted: what isn't trained is as there.
+    start : Parameters
+    problem : Problem
+    trainable : collection of {"references", "anchors", "gamma"}
+    refit_head : bool
+        The linear model is no part of the vector, but refitted by `refit`.
+    units : dict
+        The units of what the vector holds, by name, as `units_of` gives them.
+    """
+
+    def __init__(self, embedding, start, problem, trainable, refit_head, units):
+        self.problem = problem
+        self._embedding, self._start = embedding, start
+        has_kernel = start.anchors is not None
+        self._trained = ["references"] if "references" in trainable else []
+        if has_kernel and "anchors" in trainable:
+            self._trained.append("anchors")
+        if has_kernel and "gamma" in trainable:
+            self._trained.append("log_gamma")
+        self._trains_kernel = self._trained not in ([], ["references"])
+        self.refits_head = refit_head
+        if not refit_head:
+            self._trained += ["coef", "intercept"]
+        self.units = units
+        on_spheres = {"references"}
+        if embedding.kernel == "homogeneous":
+            on_spheres.add("anchors")
+        self._norms = {
+            name: np.linalg.norm(getattr(start, name), axis=-1, keepdims=True)
+            for name in self._trained
+            if name in on_spheres
+        }
+
+    @property
+    def start(self):
+        """The vector of what is there to start from."""
+        return self._flat(self._start)
+
+    def parameters(self, flat):
+        """Return the `Parameters` that a vector stands for."""
+        parameters = self._raw(flat)
+        for name, norms in self._norms.items():
+            raw = getattr(parameters, name)
+            unit, _ = unit_rows(raw.reshape(-1, raw.shape[-1]))
+            parameters = parameters._replace(**{name: norms * unit.reshape(raw.shape)})
+        return parameters
+
+    def back_on_spheres(self, flat):
+        """Return the vector of the same parameters whose rows have their norms."""
+        return self._flat(self.parameters(flat))
+
+    def refit(self, flat):
+        """Fit the linear model to the embeddings that the vector leads to."""
+        parameters = self.parameters(flat)
+        embeddings, _ = embedding_of(self._embedding, parameters)._embed(self.problem.sets)
+        head = parameters.coef, parameters.intercept
+        coef, intercept = self.problem.fit_head(embeddings, head)
+        self._start = self._start._replace(coef=coef, intercept=intercept)
+
+    def __call__(self, flat, batch=slice(None)):
+        """Return the mean loss of some of the sets, with the penalty, and its gradient.
+
+        Both are NaN where the vector is out of all range.
+        """
+        parameters, problem = self.parameters(flat), self.problem.part(batch)
+        if not self._is_usable(parameters):
+            return np.nan, np.full_like(flat, np.nan)
+        embedding = self._embedding
+        gamma = None
+        if parameters.log_gamma is not None:
+            gamma = float(np.exp(parameters.log_gamma))
+        differentiable = DifferentiableMap(
+            embedding.kernel, gamma, parameters.anchors, embedding.damping
+        )
+        matching = DifferentiableMatching(
+            differentiable.feature_map,
+            parameters.references,
+            embedding._transport(),
+            problem.sets.dtype,
+            embedding._position_filter(parameters.references.shape[1]),
+            embedding.n_jobs,
+            trains_kernel=self._trains_kernel,
+        )
+        windows = windows_of(problem.sets, **embedding._windows)
+        total = problem.weights.sum()
+
+        def sums_of(piece):
+            part, sets = problem.part(piece), windows[piece]
+
+            def of_chunk(chunk):
+                head = _Head(part, chunk, parameters, total)
+                gradients = matching.gradients(sets[chunk], head)
+                return _Sums(gradients, head.loss, head.of_coef, head.of_intercept)
+
+            return functools.reduce(operator.add, matching.map(of_chunk, sets))
+
+        # The gradients of chunks are kept until all are there: of one piece at a time.
+        sums = functools.reduce(operator.add, map(sums_of, _pieces(windows.lengths)))
+        gradients = differentiable.pull_back(
+            sums.gradients, parameters.references, self._trains_kernel
+        )
+        coef = parameters.coef
+        penalty = problem.alpha / self.problem.weights.sum()
+        gradient = Parameters(*gradients, sums.of_coef + penalty * coef, sums.of_intercept)
+        loss = sums.loss + penalty / 2 * np.vdot(coef, coef)
+        return loss, self._flat_gradient(gradient, self._raw(flat))
+
+    def is_usable(self, flat):
+        """Whether the parameters of this vector are finite, and not out of all range."""
+        return self._is_usable(self.parameters(flat))
+
+    def _is_usable(self, parameters):
+        if not all(np.isfinite(p).all() for p in parameters if p is not None):
+            return False
+        if parameters.anchors is None:
+            return True
+        change = abs(parameters.log_gamma - self._start.log_gamma)
+        width = np.exp(-self._start.log_gamma / 2) + np.abs(self._start.anchors).max()
+        return change < _MAX_LOG_CHANGE and np.abs(parameters.anchors).max() < (
+            _MAX_DISTANCE * width
+        )
+
+    def _flat(self, parameters):
+        parts = [np.ravel(getattr(parameters, n)) / self.units[n] for n in self._trained]
+        return np.concatenate([np.empty(0), *parts])
+
+    def _raw(self, flat):
+        """The parameters as they are in the vector, with any norms."""
+        changed, start = {}, 0
+        for name in self._trained:
+            like = getattr(self._start, name)
+            part = flat[start : start + like.size]
+            changed[name] = part.reshape(like.shape) * self.units[name]
+            start += like.size
+        return self._start._replace(**changed)
+
+    def _flat_gradient(self, gradient, raw):
+        parts = []
+        for name in self._trained:
+            part = getattr(gradient, name)
+            if name in self._norms:
+                part = _tangent(part, getattr(raw, name), self._norms[name])
+            parts.append(np.ravel(part) * self.units[name])
+        return np.concatenate([np.empty(0), *parts])
+
+
+def _tangent(gradient, raw, norms):
+    """From the gradient with respect to rows of these norms to that of raw rows."""
+    lengths = np.linalg.norm(raw, axis=-1, keepdims=True)
+    lengths[lengths == 0] = np.inf
+    unit = raw / lengths
+    radial = np.sum(gradient * unit, axis=-1, keepdims=True)
+    return (gradient - radial * unit) * norms / lengths
+
+
+def _pieces(lengths):
+    """Cut sets of these lengths into slices of not many more elements than `_PIECE`."""
+    piece_of = (np.cumsum(lengths) - 1) // _PIECE
+    _, first = np.unique(piece_of, return_index=True)
+    return [slice(*pair) for pair in itertools.pairwise([*first, len(lengths)])]
+
+
+@dataclass
+class _Sums(Summable):
+    """Sums over sets of losses and gradients."""
+
+    gradients: Gradients
+    loss: float
+    of_coef: np.ndarray
+    of_intercept: np.ndarray
+
+
+class _Head:
+    """The linear model and its loss for a chunk: a function of embeddings to gradients.
+
+    Once called, it has the sum of losses and the gradients of the linear model.
+    """
+
+    def __init__(self, problem, chunk, parameters, total):
+        self._loss, self._parameters = problem.loss, parameters
+        self._targets = problem.targets[chunk]
+        self._weights = problem.weights[chunk] / total
+
+    def __call__(self, embeddings):
+        coef, intercept = self._parameters.coef, self._parameters.intercept
+        scores = embeddings @ coef.T.astype(embeddings.dtype) + intercept
+        losses, slopes = self._loss(scores, self._targets)
+        slopes *= self._weights[:, np.newaxis]
+        self.loss = self._weights @ losses
+        self.of_coef = (slopes.T.astype(embeddings.dtype) @ embeddings).astype(np.float64)
+        self.of_intercept = slopes.sum(axis=0)
+        return slopes @ coef

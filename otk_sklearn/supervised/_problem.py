@@ -1,0 +1,128 @@
+"""The training problem: sets with targets, weights and a loss."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._sampling import group_equal_sets
+from otk_sklearn.supervised._linear_model import fit_head
+from otk_sklearn.supervised._losses import logistic_loss, score_of, softmax_loss
+
+# Parts that cross-validation cuts the sets into.
+_N_FOLDS = 3
+
+
+class Problem(NamedTuple):
+    """What a model is trained on, and to what end.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    targets : ndarray of shape (n_sets, n_outputs)
+        Standardized: what users see is `scale * targets + center`.
+    weights : ndarray of shape (n_sets,)
+        Positive.
+    loss : callable
+        As in `_losses.py`.
+    center, scale : ndarray of shape (n_outputs,) or float
+    alpha : float or None
+        Strength of the L2 penalty `alpha / 2 ||coef||^2` on the sum of losses.
+    """
+
+    sets: SetCollection
+    targets: np.ndarray
+    weights: np.ndarray
+    loss: Callable
+    center: np.ndarray | float = 0.0
+    scale: np.ndarray | float = 1.0
+    alpha: float | None = None
+
+    def part(self, index):
+        """Return the same problem on some of the sets."""
+        return self._replace(
+            sets=self.sets[index],
+            targets=self.targets[index],
+            weights=self.weights[index],
+        )
+
+    def distinct(self):
+        """Return the problem with equal sets of equal targets as one, in an own order.
+
+        What is learned then doesn't depend on the order of sets, nor on whether they are
+        repeated or weigh more.
+        """
+        # Targets, of any scale, only decide on the order of sets that are otherwise equal.
+        _, kind = group_equal_sets(self.sets)
+        keys = np.column_stack([kind, self.targets])
+        _, first, label = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        weights = np.bincount(label.ravel(), self.weights)
+        return self.part(first)._replace(weights=weights)
+
+    def split(self, fraction, random):
+        """Return the indices of the sets to train on, and of those to hold out."""
+        index, strata = np.arange(len(self.weights)), self.strata
+        n_held_out = max(round(fraction * len(index)), min(2, len(index) // 2))
+        n_held_out = min(n_held_out, len(index) - 1)
+        if strata is not None:
+            sizes = np.unique(strata, return_counts=True)[1]
+            if sizes.min() < 2 or len(sizes) > min(n_held_out, len(index) - n_held_out):
+                strata = None  # there are classes too small to be on both sides
+        return train_test_split(
+            index, test_size=n_held_out, stratify=strata, random_state=random
+        )
+
+    @property
+    def strata(self):
+        """The class of each set; None where sets aren't of one class each."""
+        if self.loss is softmax_loss:
+            return self.targets.argmax(axis=1)
+        if self.loss is logistic_loss and self.targets.shape[1] == 1:
+            return self.targets[:, 0].astype(int)
+        return None
+
+    def fit_head(self, embeddings, start=None):
+        """Return coef and intercept of the best linear model of the sets' embeddings."""
+        return fit_head(
+            embeddings, self.targets, self.weights, self.alpha, self.loss, start
+        )
+
+    def score(self, scores):
+        """Return accuracy or R^2, and the mean loss."""
+        losses, _ = self.loss(scores, self.targets)
+        mean_loss = np.average(losses, weights=self.weights)
+        return score_of(self.loss, scores, self.targets, self.weights), mean_loss
+
+    def folds(self, random):
+        """Return pairs of masks of the sets to fit to, and to test on; none if too few."""
+        n_sets = len(self.weights)
+        if n_sets < 2 * _N_FOLDS:
+            return []
+        fold_of = random.permutation(n_sets) % _N_FOLDS
+        if self.strata is not None:  # the folds of each class are as even as can be
+            order = random.permutation(n_sets)
+            order = order[np.argsort(self.strata[order], kind="stable")]
+            fold_of[order] = np.arange(n_sets) % _N_FOLDS
+        return [(fold_of != fold, fold_of == fold) for fold in range(_N_FOLDS)]
+
+    def choose_alpha(self, embeddings, splits, alphas):
+        """Return the strength of the penalty of the least loss on sets not fitted to.
+
+        Parameters
+        ----------
+        embeddings : ndarray of shape (n_sets, n_features)
+        splits : list of pairs of indices
+            The sets to fit to, and those to test on.
+        alphas : sequence of float
+            To choose from, strongest first.
+        """
+        totals = np.zeros(len(alphas))
+        for fitted_to, tested in splits:
+            part, test, head = self.part(fitted_to), self.part(tested), None
+            for i, alpha in enumerate(alphas):
+                head = part._replace(alpha=alpha).fit_head(embeddings[fitted_to], head)
+                _, loss = test.score(embeddings[tested] @ head[0].T + head[1])
+                totals[i] += loss * test.weights.sum()
+        return alphas[totals.argmin()]

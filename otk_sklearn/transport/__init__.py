@@ -1,0 +1,1 @@
+"""Entropic optimal transport on packed arrays alone."""

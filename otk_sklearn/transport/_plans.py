@@ -1,0 +1,149 @@
+"""Transport plans of several sets: choice of solver, values, and a plain version."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import rel_entr
+
+from otk_sklearn.transport._problem import converged_plans
+from otk_sklearn.transport._sinkhorn import sinkhorn_plans
+
+# float32 is trusted with similarities rounded by no more than this, relative to epsilon,
+# and with no smaller tolerance than this.
+_MAX_ROUNDING = 5e-5
+
+
+def solve_plans(similarities, rounding, offsets, masses, transport):
+    """Solve for the plans of several sets.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n_references, n_supports, n_elements)
+        Overwritten.
+    rounding : ndarray of shape (n_sets,)
+        Error of each set's similarities, looked at in float32 only.
+    offsets : ndarray of int of shape (n_sets + 1,)
+    masses : ndarray of float64 of shape (n_elements,)
+    transport : Transport
+
+    Returns
+    -------
+    Plans
+    """
+    limits = np.finfo(similarities.dtype)
+    trusted = np.ones(len(offsets) - 1, bool)
+    if similarities.dtype == np.float32:
+        trusted = rounding <= _MAX_ROUNDING * transport.epsilon
+        trusted &= limits.tiny <= transport.epsilon <= limits.max
+    epsilon = min(max(transport.epsilon, limits.tiny), limits.max)
+    transport = replace(transport, epsilon=epsilon)
+    masses = masses.astype(similarities.dtype, copy=False)
+    if not trusted.any():
+        plans = converged_plans(np.empty_like(similarities), len(trusted))
+    elif transport.solver == "emd":
+        plans = _exact(similarities, offsets, masses)
+    elif transport.solver == "softmax":
+        plans = _softmax(similarities, offsets, masses, epsilon)
+    else:
+        plans = sinkhorn_plans(similarities, trusted, offsets, masses, transport)
+    return plans._replace(solved=plans.solved & trusted)
+
+
+def plan_values(similarities, plan, offsets, masses, transport=None):
+    """Value of each plan: `<P, S>`, or what the plan maximises if `transport` is given.
+
+    That is `<P, S> - epsilon KL(P | a b^T) - relaxation KL(P 1 | a)`.
+
+    Parameters
+    ----------
+    similarities, plan : ndarray of shape (n_references, n_supports, n_elements)
+    offsets : ndarray of int of shape (n_sets + 1,)
+    masses : ndarray of shape (n_elements,)
+    transport : Transport or None
+
+    Returns
+    -------
+    values : ndarray of float64 of shape (n_sets, n_references)
+    """
+    value = np.einsum("rji,rji->ri", plan, similarities, dtype=np.float64)
+    if transport is not None and transport.solver != "emd":
+        independent = masses / plan.shape[1]
+        value -= transport.epsilon * rel_entr(plan, independent).sum(axis=1)
+        if transport.relaxation is not None:
+            value -= transport.relaxation * rel_entr(plan.sum(axis=1), masses)
+    return np.add.reduceat(value, offsets[:-1], axis=1).T
+
+
+def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
+    """Solve for one set's plan to one reference, in NumPy, as the formulas are written.
+
+    This is the definition that the compiled kernels are tested against.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n_elements, n_supports)
+    masses : ndarray of shape (n_elements,)
+    solver : {"sinkhorn", "softmax"}
+    epsilon : float
+    max_iter : int
+        Sinkhorn's iterations: the element side first, the support side last.
+    relaxation : float or None
+
+    Returns
+    -------
+    plan : ndarray of shape (n_elements, n_supports)
+    """
+    with np.errstate(divide="ignore"):
+        log_a = np.log(masses)[:, np.newaxis]
+    log_b = -np.log(similarities.shape[1])
+    power = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
+    log_kernel = similarities / epsilon
+    log_u, log_v = 0.0, np.zeros((1, similarities.shape[1]))
+    for _ in range(max_iter if solver == "sinkhorn" else 0):
+        log_u = -power * _log_sum_exp(log_kernel + log_v + log_b, axis=1)
+        log_v = -_log_sum_exp(log_kernel + log_u + log_a, axis=0)
+    if solver == "softmax":
+        log_v = -_log_sum_exp(log_kernel + log_a, axis=0)
+    return np.exp(log_a + log_u + log_kernel + log_v + log_b)
+
+
+def _log_sum_exp(x, axis):
+    highest = x.max(axis=axis, keepdims=True)
+    return highest + np.log(np.exp(x - highest).sum(axis=axis, keepdims=True))
+
+
+def _softmax(similarities, offsets, masses, epsilon):
+    """Solve in place, one support after the other: no temporary is as large as a plan."""
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    n_references, n_supports, n_elements = similarities.shape
+    for row in similarities.reshape(-1, n_elements):
+        row[masses == 0] = -np.inf
+        row -= np.repeat(np.maximum.reduceat(row, starts), lengths)
+        row /= epsilon
+        np.exp(row, out=row)
+        row *= masses
+        row /= np.repeat(n_supports * np.add.reduceat(row, starts), lengths)
+    return converged_plans(similarities, len(starts))
+
+
+def _exact(similarities, offsets, masses):
+    import ot  # POT imports every array library it finds: not before it is asked for
+
+    n_supports = similarities.shape[1]
+    supports = np.full(n_supports, 1.0 / n_supports)
+    plan = np.empty_like(similarities)
+    for start, stop in itertools.pairwise(offsets):
+        for r in range(len(similarities)):
+            # Neither shifts of elements nor the scale change the plan, but POT's rounding.
+            cost = -similarities[r, :, start:stop].T
+            cost -= cost.min(axis=1, keepdims=True)
+            cost[masses[start:stop] == 0] = 0.0
+            cost /= cost.max() or 1.0
+            if not np.isfinite(cost).all():  # nothing for POT: it would not come to an end
+                plan[r, :, start:stop] = np.nan
+                continue
+            plan[r, :, start:stop] = ot.emd(
+                masses[start:stop], supports, cost, numItermax=10_000_000
+            ).T
+    return converged_plans(plan, len(offsets) - 1)

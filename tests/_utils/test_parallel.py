@@ -1,0 +1,134 @@
+"""Chunks, and thread limits that are given back."""
+
+import threading
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_info
+
+from otk_sklearn import OTKEmbedding
+from otk_sklearn._utils.chunks import map_chunks
+from otk_sklearn._utils.thread_limits import single_threaded
+
+
+def limits():
+    return [p["num_threads"] for p in threadpool_info()]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("max_rows", [1, 7, 10**6])
+def test_chunks_cover_the_sets_in_order(max_rows, n_jobs):
+    lengths = np.random.default_rng(0).integers(1, 12, 100)
+    chunks = map_chunks(
+        lambda chunk: chunk, lengths, rows_per_set=2, max_rows=max_rows, n_jobs=n_jobs
+    )
+    covered = [i for chunk in chunks for i in range(chunk.start, chunk.stop)]
+    assert covered == list(range(100))
+    for chunk in chunks:
+        rows = (lengths[chunk] + 2).sum()
+        assert rows <= min(max_rows, 4096) or chunk.stop == chunk.start + 1
+
+
+def test_chunks_are_even():
+    """As many for each processor, and none left alone with a small rest."""
+    lengths = np.random.default_rng(0).integers(5, 31, 1000)
+    chunks = map_chunks(
+        lambda chunk: chunk, lengths, rows_per_set=0, max_rows=4096, n_jobs=1
+    )
+    rows = [lengths[chunk].sum() for chunk in chunks]
+    assert len(rows) % joblib.cpu_count() == 0
+    assert max(rows) - min(rows) <= 2 * 31
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_nothing_is_begun_after_an_error(n_jobs):
+    begun = []
+
+    def fail(chunk):
+        begun.append(chunk)
+        raise KeyError("chunk")
+
+    before = limits()
+    with pytest.raises(KeyError):
+        map_chunks(fail, np.ones(5000, int), rows_per_set=0, max_rows=1, n_jobs=n_jobs)
+    assert len(begun) <= 2 * n_jobs
+    assert limits() == before
+
+
+def test_limits_are_given_back():
+    before = limits()
+    with single_threaded():
+        assert set(limits()) == {1}
+    assert limits() == before
+    with pytest.raises(KeyError), single_threaded():
+        raise KeyError
+    assert limits() == before
+
+
+def test_limits_are_given_back_when_the_outer_context_ends_first():
+    """As after an interrupt at the end of the inner one, which is closed when freed."""
+    before = limits()
+    outer, inner = single_threaded(), single_threaded()
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert set(limits()) == {1}
+    inner.__exit__(None, None, None)
+    assert limits() == before
+
+
+def test_limits_that_overlap_in_two_threads_are_given_back():
+    """The first to come is the first to leave: the second must not keep its limit."""
+    before = limits()
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    stay = threading.Event()
+
+    def first():
+        with single_threaded():
+            first_in.set()
+            second_in.wait(10)
+        first_out.set()
+        stay.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_in.wait(10)
+    with single_threaded():
+        second_in.set()
+        first_out.wait(10)
+        assert set(limits()) == {1}
+    assert limits() == before
+    with single_threaded():
+        assert set(limits()) == {1}
+    assert limits() == before
+    stay.set()
+    thread.join(10)
+
+
+def test_bits_do_not_depend_on_threads_or_on_where_arrays_lie():
+    """Extrapolated iterations, several references, windows; the log domain now and then."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 60, size=800)
+    X = [random.normal(size=(n, 6)) * 10 ** random.uniform(-2, 1) for n in lengths]
+    model = OTKEmbedding(
+        6, n_components=30, n_references=2, kernel="homogeneous", filter_size=3
+    )
+    expected = model.set_params(random_state=0).fit(X[:200]).transform(X)
+    model.set_params(n_jobs=2)
+    for _ in range(20):
+        assert_array_equal(model.transform(X), expected)
+
+
+def test_threads_keep_to_the_configuration():
+    with sklearn.config_context(working_memory=7):
+        found = map_chunks(
+            lambda chunk: sklearn.get_config()["working_memory"],
+            np.full(8, 1000),
+            rows_per_set=0,
+            max_rows=1000,
+            n_jobs=2,
+        )
+    assert set(found) == {7}

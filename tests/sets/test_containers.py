@@ -1,0 +1,785 @@
+"""Sets as other libraries hold them, in and out, against plain loops over nested lists."""
+
+import builtins
+import gc
+import importlib
+import sys
+from decimal import Decimal
+
+import awkward as ak
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers import make_sets
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from sklearn import config_context
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from strategies import ragged_sets
+
+from otk_sklearn import (
+    ElementTransformer,
+    OTKClassifier,
+    OTKEmbedding,
+    SetCollection,
+)
+from otk_sklearn.sets._input import as_sets
+
+NESTED = [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]], [[9.0, 10.0], [11.0, 12.0]]]
+OFFSETS = np.array([0, 1, 4, 6])
+
+
+def assert_same_sets(collection, sets):
+    assert [len(x) for x in sets] == collection.lengths.tolist()
+    for elements, expected in zip(collection, sets):
+        assert_array_equal(elements, expected)
+
+
+def flat(dtype=np.float64):
+    return np.array([row for rows in NESTED for row in rows], dtype)
+
+
+def arrow_lists(dtype=np.float64, outer=pa.LargeListArray):
+    """An Arrow array of the nested lists, and the address of its numbers."""
+    numbers = pa.array(flat(dtype).ravel())
+    elements = pa.FixedSizeListArray.from_arrays(numbers, 2)
+    offsets = pa.array(OFFSETS, pa.int64() if outer is pa.LargeListArray else pa.int32())
+    return outer.from_arrays(offsets, elements), numbers.buffers()[1].address
+
+
+# --- long tables
+
+
+def long_table():
+    """Rows of three patients that are not together, with what is known of each patient."""
+    random = np.random.default_rng(0)
+    ids = np.array(["b", "c", "a"])[random.integers(3, size=40)]
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "x": random.normal(size=40),
+            "y": random.normal(size=40),
+            "weight": random.uniform(1, 2, size=40),
+            "age": [{"a": 30, "b": 40, "c": 50}[i] for i in ids],
+        }
+    )
+
+
+def rows_of_groups(table):
+    """Plain Python: a dict keeps the order in which its keys came."""
+    rows = {}
+    for label, *row in table[["id", "x", "y", "weight", "age"]].itertuples(index=False):
+        rows.setdefault(label, []).append(row)
+    return rows
+
+
+LABELS = {
+    "object": lambda s: s.astype(object),
+    "category": lambda s: s.astype("category"),
+    "ordered category": lambda s: s.astype(pd.CategoricalDtype(["c", "b", "a"], True)),
+    "string": lambda s: s.astype("string"),
+    "string[pyarrow]": lambda s: s.astype("string[pyarrow]"),
+    "index": pd.Index,
+    "Int64": lambda s: s.map({"a": 2, "b": 3, "c": 1}).astype("Int64"),
+    "int64[pyarrow]": lambda s: s.map({"a": 2, "b": 3, "c": 1}).astype("int64[pyarrow]"),
+    "dates": lambda s: pd.to_datetime(s.map({"a": "2024", "b": "2025", "c": "2023"})),
+    "polars": lambda s: pl.Series(s.tolist()),
+    "polars categorical": lambda s: pl.Series(s.tolist(), dtype=pl.Categorical),
+    "polars enum": lambda s: pl.Series(s.tolist(), dtype=pl.Enum(["a", "b", "c"])),
+    "arrow": lambda s: pa.array(s.tolist()),
+}
+TABLES = {
+    "pandas": lambda t: t,
+    "pandas nullable": lambda t: t.astype("Float64"),
+    "pandas pyarrow": lambda t: t.astype("float64[pyarrow]"),
+    "pandas mixed": lambda t: t.astype({t.columns[0]: "Float64"}),
+    "polars": lambda t: pl.DataFrame({name: t[name].to_numpy() for name in t}),
+    "arrow": lambda t: pa.table({name: t[name].to_numpy() for name in t}),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("form", TABLES)
+def test_long_tables_keep_the_order_of_groups_and_rows(form, labels):
+    table = long_table()
+    convert = TABLES[form]
+    values = convert(table[["x", "y"]])
+    groups = LABELS[labels](table["id"])
+    weights = convert(table[["weight"]])["weight"]
+    positions = convert(table[["y"]])
+    sets = SetCollection.from_groups(values, groups, weights=weights, positions=positions)
+    expected = [np.array(rows) for rows in rows_of_groups(table).values()]
+    assert_same_sets(sets, [rows[:, :2] for rows in expected])
+    assert_array_equal(sets.weights, np.concatenate([rows[:, 2] for rows in expected]))
+    assert_array_equal(sets.positions, np.concatenate([rows[:, 1:2] for rows in expected]))
+
+
+def test_targets_line_up_as_documented():
+    table = long_table()
+    rows = rows_of_groups(table)
+    expected = [group[0][3] for group in rows.values()]
+    of_pandas = table.groupby("id", sort=False)["age"].first()
+    assert of_pandas.tolist() == expected
+    assert pd.unique(table["id"]).tolist() == list(rows)
+    frame = pl.DataFrame({"id": table["id"].tolist(), "age": table["age"].to_numpy()})
+    of_polars = frame.group_by("id", maintain_order=True).first()
+    assert of_polars["age"].to_list() == expected
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_that_are_no_features_are_named(frame):
+    table = frame({"id": ["a", "b"], "x": [1.0, 2.0], "kind": ["u", "v"], "n": [3, 4]})
+    with pytest.raises(ValueError, match=r"numbers, \['id', 'kind'\]; expected those of"):
+        SetCollection.from_groups(table, ["a", "b"])
+    for column in ["id", "n"]:
+        with pytest.raises(ValueError, match=f"the column '{column}', which is that of g"):
+            SetCollection.from_groups(table, table[column])
+
+
+def test_long_tables_whose_groups_are_together_are_not_copied():
+    array = flat()
+    groups = np.repeat(["b", "c", "a"], np.diff(OFFSETS))
+    table = pd.DataFrame(array, columns=["x", "y"], copy=False)
+    for values in [array, table]:
+        sets = SetCollection.from_groups(values, pd.Series(groups, dtype="category"))
+        assert_same_sets(sets, NESTED)
+        assert sets.values.ctypes.data == array.ctypes.data
+
+
+@pytest.mark.parametrize("dtype", ["Float32", "float[pyarrow]"])
+def test_nullable_float32_stays_float32(dtype):
+    table = pd.DataFrame(flat(), columns=["x", "y"]).astype(dtype)
+    sets = SetCollection.from_groups(table, [0, 1, 1, 1, 2, 2])
+    assert_same_sets(sets, NESTED)
+    assert sets.dtype == np.float32
+
+
+MISSING = {
+    "Float64": lambda t: t.astype("Float64"),
+    "Int64": lambda t: t.astype("Int64"),
+    "float64[pyarrow]": lambda t: t.astype("float64[pyarrow]"),
+    "polars": pl.from_pandas,
+    "polars int": lambda t: pl.from_pandas(t).cast(pl.Int64),
+}
+
+
+@pytest.mark.parametrize("form", MISSING)
+@pytest.mark.filterwarnings("ignore:X is 2-D", "ignore:n_components=64")
+def test_missing_numbers_are_refused_by_name_and_can_be_imputed(form):
+    table = pd.DataFrame(flat(), columns=["x", "y"]).astype("Float64")
+    table.iloc[2, 1] = pd.NA
+    table = MISSING[form](table)
+    expected = flat()
+    expected[2, 1] = np.nan
+    sets = SetCollection.from_groups(table, [0, 1, 1, 1, 2, 2])
+    assert_array_equal(sets.values, expected)
+    message = r"X contains NaN in set {} \(element {}, feature 1\)"
+    with pytest.raises(ValueError, match=message.format(1, 1)):
+        OTKEmbedding().fit(sets)
+    with pytest.raises(ValueError, match=message.format(0, 2)):
+        OTKEmbedding().fit([table, table])
+    with pytest.raises(ValueError, match=message.format(2, 0)):
+        OTKEmbedding().fit(table)
+    imputed = ElementTransformer(SimpleImputer()).fit_transform(sets)
+    assert imputed.values[2, 1] == np.nanmean(expected[:, 1])
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        pd.Series(["a", None, "b"], dtype="string"),
+        pd.Series(["a", None, "b"], dtype="category"),
+        pd.Series([1, None, 2], dtype="Int64"),
+        pd.Series([1, None, 2], dtype="int64[pyarrow]"),
+        pd.to_datetime(pd.Series(["2024", None, "2025"])),
+        pl.Series([1, None, 2]),
+        pl.Series(["a", None, "b"], dtype=pl.Categorical),
+        ["a", np.nan, "b"],
+        pd.MultiIndex.from_tuples([("a", 1), ("a", np.nan), ("b", 2)]),
+    ],
+    ids=lambda groups: f"{type(groups).__module__[:6]} {getattr(groups, 'dtype', 'list')}",
+)
+def test_missing_labels_are_named(groups):
+    with pytest.raises(ValueError, match="groups has no label in row 1; expected"):
+        SetCollection.from_groups([[1], [2], [3]], groups)
+
+
+def test_labels_that_are_not_equal_are_not_taken_for_each_other():
+    with pytest.raises(ValueError, match="groups holds labels that can't be compared"):
+        SetCollection.from_groups([[1], [2], [3]], ["1", 1, "2"])
+
+
+def test_groups_of_several_levels():
+    index = pd.MultiIndex.from_tuples([("b", 1), ("a", 1), ("b", 2), ("a", 1), ("b", 1)])
+    sets = SetCollection.from_groups(np.arange(5)[:, np.newaxis], index)
+    assert_same_sets(sets, [[[0], [4]], [[1], [3]], [[2]]])
+    sets = SetCollection.from_groups(np.arange(5)[:, np.newaxis], index.get_level_values(0))
+    assert_same_sets(sets, [[[0], [2], [4]], [[1], [3]]])
+
+
+def test_one_table_a_set_and_its_columns_are_checked():
+    for frame in [pd.DataFrame, pl.DataFrame]:
+        tables = [frame({"x": x[:, 0], "y": x[:, 1]}) for x in map(np.array, NESTED)]
+        assert_same_sets(as_sets(tables), NESTED)
+        model = OTKEmbedding(2, n_components=2).fit(tables)
+        assert model.feature_names_in_.tolist() == ["x", "y"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.transform([table[["y", "x"]] for table in tables])
+        with pytest.raises(ValueError, match=r"set 2 of X has the columns \['y', 'x'\]"):
+            model.fit([*tables[:2], tables[2][["y", "x"]]])
+
+
+@pytest.mark.filterwarnings("ignore:X is 2-D")
+def test_rows_of_a_polars_table_are_sets_of_one_element():
+    table = pl.DataFrame({"x": flat()[:, 0], "y": flat()[:, 1]})
+    assert_same_sets(as_sets(table), flat()[:, np.newaxis])
+    model = OTKEmbedding(2, n_components=2).fit(table)
+    assert model.feature_names_in_.tolist() == ["x", "y"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform(table[["y", "x"]])
+
+
+# --- Arrow
+
+
+def nested(sets, elements, numbers):
+    """An Arrow array of the nested lists, as lists of these types."""
+    return pa.array(NESTED, sets(elements(numbers)))
+
+
+def pairs(numbers):
+    return pa.list_(numbers, 2)
+
+
+LISTS = pa.list_(pa.list_(pa.float64()))
+ARROWS = {
+    "list of lists": nested(pa.list_, pa.list_, pa.float64()),
+    "large lists": nested(pa.large_list, pa.large_list, pa.float64()),
+    "fixed size": nested(pa.list_, pairs, pa.float64()),
+    "views": nested(pa.list_view, pa.list_view, pa.float64()),
+    "large views": nested(pa.large_list_view, pairs, pa.float32()),
+    "float32": nested(pa.large_list, pairs, pa.float32()),
+    "integers": nested(pa.list_, pa.list_, pa.int8()),
+    "large integers": nested(pa.list_, pairs, pa.uint64()),
+    "decimals": pa.array([[[Decimal(x) for x in row] for row in r] for r in NESTED]),
+    "structs": pa.array([[{"x": x, "y": y} for x, y in rows] for rows in NESTED]),
+    "chunks": pa.chunked_array([NESTED[:1], [], NESTED[1:]], LISTS),
+    "polars": pl.Series(NESTED, dtype=pl.List(pl.Array(pl.Float64, 2))),
+    "polars lists": pl.Series(NESTED),
+    "polars structs": pl.Series([[{"x": x, "y": y} for x, y in r] for r in NESTED]),
+    "table": pa.table(
+        {
+            "x": [[x for x, _ in rows] for rows in NESTED],
+            "y": [[y for _, y in rows] for rows in NESTED],
+        }
+    ),
+    "table of nested": pa.table({"elements": NESTED}),
+    "record batch": pa.record_batch(
+        {
+            "x": pa.array([[x for x, _ in rows] for rows in NESTED]),
+            "y": pa.array([[[y] for _, y in rows] for rows in NESTED]),
+        }
+    ),
+    "polars table": pl.DataFrame(
+        {
+            "x": [[x for x, _ in rows] for rows in NESTED],
+            "y": [[y for _, y in rows] for rows in NESTED],
+        }
+    ),
+    "awkward": ak.to_arrow(ak.Array(NESTED)),
+}
+
+
+@pytest.mark.parametrize("form", ARROWS)
+def test_arrow_lists(form):
+    sets = SetCollection.from_arrow(ARROWS[form])
+    assert_same_sets(sets, NESTED)
+    assert sets.dtype == (np.float32 if form in ("float32", "large views") else np.float64)
+
+
+@pytest.mark.parametrize("outer", [pa.ListArray, pa.LargeListArray])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrow_memory_is_not_copied(outer, dtype):
+    array, address = arrow_lists(dtype, outer)
+    row = 2 * np.dtype(dtype).itemsize
+    table = pa.table({"elements": array, "label": [0, 1, 2]})
+    for data, first in [
+        (array, 0),
+        (array[1:], 1),
+        (array[1:2], 1),
+        (array[2:][:1], 4),
+        (pa.chunked_array([array]), 0),
+        (table["elements"], 0),
+        (table.select(["elements"]).slice(1), 1),
+        (pa.record_batch({"elements": array[1:]}), 1),
+    ]:
+        sets = SetCollection.from_arrow(data)
+        assert sets.values.ctypes.data == address + first * row
+        start = int(np.flatnonzero(OFFSETS == first)[0])
+        assert_same_sets(sets, NESTED[start : start + len(sets)])
+        assert not sets.values.flags.writeable
+    frame = pl.DataFrame(table)["elements"]
+    (chunk,) = pa.chunked_array(frame).chunks
+    numbers = chunk.flatten().flatten().to_numpy()
+    assert SetCollection.from_arrow(frame).values.ctypes.data == numbers.ctypes.data
+
+
+def test_arrow_sets_of_equal_length():
+    array = pa.array([NESTED[1][:2], NESTED[2], NESTED[1][1:]], pairs(pairs(pa.float64())))
+    sets = SetCollection.from_arrow(array[1:])
+    assert_same_sets(sets, [NESTED[2], NESTED[1][1:]])
+    buffer = array.flatten().flatten().to_numpy()
+    assert np.shares_memory(sets.values, buffer)
+
+
+def test_foreign_memory_lives_as_long_as_the_sets():
+    """What was freed would soon be written over: the numbers would be others."""
+    for make in [arrow_lists, awkward_lists]:
+        array, _ = make()
+        read = SetCollection.from_arrow if make is arrow_lists else from_awkward
+        sets = read(array)
+        part = sets[1:]
+        del array, sets
+        gc.collect()
+        rubbish = [np.full(12, np.nan) for _ in range(1000)]
+        assert_same_sets(part, NESTED[1:])
+        del rubbish
+
+
+def test_parquet_round_trip(tmp_path):
+    sets = SetCollection.from_sets(
+        make_sets(dtype=np.float32),
+        weights=[np.arange(1.0, len(x) + 1) for x in make_sets()],
+        positions=[x[:, :2] for x in make_sets()],
+    )
+    table = pa.table(
+        {
+            "label": np.arange(len(sets)),
+            "elements": sets.to_arrow(),
+            "weights": pa.LargeListArray.from_arrays(sets.offsets, sets.weights),
+            "positions": sets.with_values(sets.positions).to_arrow(),
+        }
+    )
+    pq.write_table(table, tmp_path / "sets.parquet", row_group_size=5)
+    back = pq.read_table(tmp_path / "sets.parquet")
+    assert back["label"].to_pylist() == list(range(len(sets)))
+    for elements in [
+        back["elements"],
+        pl.read_parquet(tmp_path / "sets.parquet")["elements"],
+    ]:
+        again = SetCollection.from_arrow(
+            elements, weights=back["weights"], positions=back["positions"]
+        )
+        assert again.dtype == np.float32
+        for name in ["values", "offsets", "weights", "positions"]:
+            assert_array_equal(getattr(again, name), getattr(sets, name))
+
+
+def test_parquet_with_a_list_column_for_each_feature(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "label": ["a", "b", "a"],
+            "x": [[x for x, _ in rows] for rows in NESTED],
+            "y": [np.array([y for _, y in rows]) for rows in NESTED],
+        }
+    )
+    frame.to_parquet(tmp_path / "table.parquet")
+    table = pq.read_table(tmp_path / "table.parquet", columns=["x", "y"])
+    assert_same_sets(SetCollection.from_arrow(table), NESTED)
+    back = pd.read_parquet(tmp_path / "table.parquet")
+    assert_same_sets(SetCollection.from_arrow(pa.table(back[["x", "y"]])), NESTED)
+
+
+@given(ragged_sets(), st.sampled_from([pa.list_, pa.large_list, None]), st.booleans())
+def test_any_sets_through_arrow_and_back(sets, lists, sliced):
+    sets = sets.make()
+    array = sets.to_arrow()
+    if lists is not None:
+        array = array.cast(lists(lists(pa.from_numpy_dtype(sets.dtype))))
+    if sliced and len(sets) > 1:
+        array, sets = array[1:], sets[1:]
+    again = SetCollection.from_arrow(array)
+    assert_array_equal(again.values, sets.values)
+    assert_array_equal(again.offsets, sets.offsets)
+    assert again.dtype == sets.dtype
+
+
+def test_missing_numbers_in_arrow_become_nan():
+    for numbers in [pa.float32(), pa.float64(), pa.int32()]:
+        array = pa.array([[[1, 2]], [[3, None], [5, 6]]], pa.list_(pa.list_(numbers)))
+        sets = SetCollection.from_arrow(array)
+        assert_array_equal(sets.values, [[1, 2], [3, np.nan], [5, 6]])
+        assert sets.dtype == (np.float32 if numbers == pa.float32() else np.float64)
+
+
+def test_huge_integers_in_arrow_are_rounded_as_in_numpy():
+    array = pa.array([[2**63 + 1], [3]], pa.list_(pa.uint64()))
+    assert SetCollection.from_arrow(array).values.tolist() == [[2.0**63], [3.0]]
+
+
+BAD_ARROWS = {
+    "a missing set": ([NESTED[0], None], "set 1 of array is missing"),
+    "a missing element": (
+        [NESTED[0], [[1, 2], None]],
+        "element 1 of set 1 of array is missing",
+    ),
+    "a missing struct": (
+        [[{"x": 1}], [{"x": 1}, None]],
+        "element 1 of set 1 of array is missing",
+    ),
+    "an empty set": ([NESTED[0], []], "set 1 of array is empty"),
+    "only empty sets": ([[], []], "set 0 of array is empty"),
+    "ragged elements": (
+        [NESTED[0], [[1, 2], [3, 4, 5]]],
+        "element 1 of set 1 of array has 3 features, the first has 2",
+    ),
+    "elements without numbers": ([[[]], [[]]], "0 features|holds null"),
+    "numbers": ([1.0, 2.0], "array holds double; expected a list of elements"),
+    "text": (["spam"], "array holds string; expected a list of elements"),
+    "text in elements": (
+        [[["1", "2"]]],
+        "array holds string in its elements; expected num",
+    ),
+    "lists in elements": ([[[[1.0]]]], "array holds list.* in its elements; expected num"),
+    "a map": (
+        pa.array([[("a", 1.0)]], pa.map_(pa.string(), pa.float64())),
+        "array holds map.*; expected a list of elements",
+    ),
+    "a tensor for each set": (
+        pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((2, 3, 2))),
+        "expected a list of elements",
+    ),
+    "no sets": (pa.array([], pa.list_(pa.float64())), "array is an empty collection"),
+    "no chunks": (pa.chunked_array([], pa.list_(pa.float64())), "array is an empty coll"),
+    "no columns": (pa.table({}), "array is an empty collection|array has no columns"),
+    "a column of labels": (
+        pa.table({"x": [[1.0]], "label": ["a"]}),
+        r"column 'label' of array .* for each set \(a long table: SetCollection.from_gr",
+    ),
+    "a missing list": (
+        pa.table({"x": [[1.0], [2.0]], "y": [[1.0], None]}),
+        "set 1 of column 'y' of array is missing",
+    ),
+    "columns of other lengths": (
+        pa.table({"x": [[1.0], [2.0, 3.0]], "y": [[1.0], [2.0]]}),
+        "set 1 of column 'y' of array has 1 entries; expected one an element of column 'x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARROWS)
+def test_arrow_errors_name_the_set(case):
+    data, message = BAD_ARROWS[case]
+    with pytest.raises(ValueError, match=message):
+        SetCollection.from_arrow(pa.array(data) if isinstance(data, list) else data)
+
+
+def test_arrow_offsets_are_not_trusted():
+    offsets = pa.py_buffer(np.array([0, 2000, 2], np.int32))
+    numbers = pa.array([1.0, 2.0])
+    array = pa.Array.from_buffers(
+        pa.list_(numbers.type), 2, [None, offsets], children=[numbers]
+    )
+    with pytest.raises(ValueError, match="^Offset.*2000"):
+        SetCollection.from_arrow(array)
+
+
+WEIGHTS = [[1.0], [1.0, 2.0, 0.5], [3.0, 0.0]]
+POSITIONS = [[[0.0, 1.0]], [[0.0, 1.0]] * 3, [[0.5, 1.0]] * 2]
+
+
+@pytest.mark.parametrize("library", ["arrow", "awkward"])
+def test_weights_and_positions_in_lists(library):
+    convert, read = {
+        "arrow": (pa.array, SetCollection.from_arrow),
+        "awkward": (ak.Array, SetCollection.from_awkward),
+    }[library]
+    sets = read(convert(NESTED), weights=convert(WEIGHTS), positions=convert(POSITIONS))
+    expected = SetCollection.from_sets(NESTED, weights=WEIGHTS, positions=POSITIONS)
+    for name in ["values", "offsets", "weights", "positions"]:
+        assert_array_equal(getattr(sets, name), getattr(expected, name))
+    line = read(convert(NESTED), positions=convert(WEIGHTS))
+    assert_array_equal(line.positions[:, 0], sets.weights)
+    for weights, message in [
+        (
+            [[1.0], [1.0, 2.0], [3.0, 1.0]],
+            "set 1 of weights has 2 entries; expected one an",
+        ),
+        (WEIGHTS[:2], "weights has 2 sets; expected those of array, 3"),
+        ([[1.0], [1.0, -2.0, 0.5], [3.0, 1.0]], r"weights has -2.0 in set 1 \(element 1"),
+        ([[1.0], [1.0, None, 0.5], [3.0, 1.0]], r"weights has nan in set 1 \(element 1"),
+        (POSITIONS, "weights has shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read(convert(NESTED), weights=convert(weights))
+
+
+@pytest.mark.parametrize("data", [None, "[[[1.0]]]", NESTED, np.ones((2, 3, 2)), 3])
+def test_what_is_not_of_the_library_is_refused(data):
+    kind = type(data).__name__
+    with pytest.raises(TypeError, match=f"array is {kind}; expected Arrow data"):
+        SetCollection.from_arrow(data)
+    with pytest.raises(TypeError, match=f"array is {kind}; expected an awkward.Array"):
+        SetCollection.from_awkward(data)
+
+
+# --- awkward
+
+
+from_awkward = SetCollection.from_awkward
+
+
+def awkward_lists(dtype=np.float64):
+    """An awkward array of the nested lists, and the address of its numbers."""
+    array = flat(dtype)
+    return ak.unflatten(array, np.diff(OFFSETS)), array.ctypes.data
+
+
+AWKWARDS = {
+    "regular elements": ak.to_regular(ak.Array(NESTED), axis=2),
+    "lists": ak.Array(NESTED),
+    "records": ak.Array([[{"x": x, "y": y} for x, y in rows] for rows in NESTED]),
+    "tuples": ak.Array([[tuple(row) for row in rows] for rows in NESTED]),
+    "record of lists": ak.Array(
+        {
+            "x": [[x for x, _ in rows] for rows in NESTED],
+            "y": [[y for _, y in rows] for rows in NESTED],
+        }
+    ),
+    "rearranged": ak.Array(NESTED[::-1])[::-1],
+    "masked, with nothing missing": ak.mask(ak.Array(NESTED), [True] * 3),
+    "integers": ak.values_astype(ak.Array(NESTED), np.int16),
+    "float32": ak.values_astype(ak.Array(NESTED), np.float32),
+    "from Parquet's arrays": ak.from_arrow(pa.array(NESTED)),
+}
+
+
+@pytest.mark.parametrize("form", AWKWARDS)
+def test_awkward_lists(form):
+    sets = from_awkward(AWKWARDS[form])
+    assert_same_sets(sets, NESTED)
+    assert sets.dtype == (np.float32 if form == "float32" else np.float64)
+
+
+def test_awkward_sets_with_one_feature_and_of_equal_length():
+    sets = from_awkward(ak.Array([[1, 2], [3]]))
+    assert_same_sets(sets, [[[1], [2]], [[3]]])
+    X = np.arange(12.0).reshape(3, 2, 2)
+    sets = from_awkward(ak.Array(X))
+    assert_same_sets(sets, X)
+    assert np.shares_memory(sets.values, X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("regular", [False, True])
+def test_awkward_memory_is_not_copied(dtype, regular):
+    array = flat(dtype)
+    content = ak.contents.NumpyArray(array)
+    if regular:
+        content = ak.contents.RegularArray(ak.contents.NumpyArray(array.ravel()), 2)
+    lists = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(OFFSETS), content))
+    for part, first in [(lists, 0), (lists[1:], 1), (lists[1:2], 1)]:
+        sets = from_awkward(part)
+        assert sets.values.ctypes.data == array[first:].ctypes.data
+        assert not sets.values.flags.writeable
+    assert array.flags.writeable
+
+
+def test_missing_numbers_in_awkward_become_nan():
+    array = ak.Array([[[1, 2]], [[3, None], [5, 6]]])
+    expected = [[1, 2], [3, np.nan], [5, 6]]
+    assert_array_equal(from_awkward(array).values, expected)
+    single = from_awkward(ak.values_astype(array, np.float32))
+    assert_array_equal(single.values, expected)
+    assert single.dtype == np.float32
+    records = ak.Array([[{"x": 1.0}], [{"x": None}]])
+    assert_array_equal(from_awkward(records).values, [[1], [np.nan]])
+
+
+BAD_AWKWARDS = {
+    "a missing set": ([NESTED[0], None], "set 1 of array is missing"),
+    "a missing element": (
+        [NESTED[0], [[1, 2], None]],
+        "element 1 of set 1 of array is missing",
+    ),
+    "a missing record": (
+        [[{"x": 1}], [{"x": 1}, None]],
+        "element 1 of set 1 of array is missing",
+    ),
+    "an empty set": ([NESTED[0], []], "set 1 of array is empty"),
+    "only empty sets": ([[], []], "set 0 of array is empty"),
+    "ragged elements": (
+        [NESTED[0], [[1, 2], [3, 4, 5]]],
+        "element 1 of set 1 of array has 3 features, the first has 2",
+    ),
+    "elements without numbers": ([[[]], [[]]], "values has 0 features"),
+    "numbers": ([1.0, 2.0], r"array has the type 2 \* float64; expected a list of"),
+    "no sets": ([], "array is an empty collection|expected a list of elements"),
+    "text": (["spam"], "array has the type 1 . string; expected a list of"),
+    "text in elements": ([["a"], ["b"]], "values is <U1; expected real numbers"),
+    "too deep": ([[[[1.0]]]], "expected a 2-D array"),
+    "lists and numbers": ([[1.0, [2.0]]], "union"),
+    "fields of other lengths": (
+        ak.Array({"x": [[1.0], [2.0, 3.0]], "y": [[1.0], [2.0]]}),
+        "set 1 of column 'y' of array has 1 entries; expected one an element of column 'x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_AWKWARDS)
+def test_awkward_errors_name_the_set(case):
+    data, message = BAD_AWKWARDS[case]
+    with pytest.raises(ValueError, match=message):
+        from_awkward(ak.Array(data))
+
+
+@given(ragged_sets())
+def test_any_sets_through_awkward_and_back(sets):
+    sets = sets.make()
+    array = sets.to_awkward()
+    again = from_awkward(array)
+    assert again.values.ctypes.data == sets.values.ctypes.data
+    assert_array_equal(again.offsets, sets.offsets)
+    assert ak.to_list(array) == [x.tolist() for x in sets]
+
+
+def test_out_again_without_a_copy():
+    sets = SetCollection.from_sets(NESTED)
+    address = sets.values.ctypes.data
+    array = sets.to_arrow()
+    assert array.flatten().flatten().buffers()[1].address == address
+    assert array.to_pylist() == NESTED
+    lists = sets.to_awkward()
+    assert str(lists.type) == "3 * var * 2 * float64"
+    assert ak.to_numpy(ak.flatten(lists)).ctypes.data == address
+    part = sets[1:]  # offsets of a part start at 0
+    assert part.to_arrow().to_pylist() == part.to_awkward().to_list() == NESTED[1:]
+    none = sets[:0]
+    assert none.to_arrow().to_pylist() == none.to_awkward().to_list() == []
+
+
+def test_awkward_weights_as_documented():
+    sets = SetCollection.from_sets(NESTED, weights=WEIGHTS)
+    weights = ak.unflatten(sets.weights, sets.lengths)
+    again = from_awkward(sets.to_awkward(), weights=weights)
+    assert_array_equal(again.weights, sets.weights)
+
+
+# --- padded arrays, and lists of arrays, as libraries for time series have them
+
+
+def test_padded_as_in_tslearn():
+    """`tslearn.utils.to_time_series_dataset`: (n, longest, d), NaN at the end."""
+    padded = np.full((3, 3, 2), np.nan)
+    for i, rows in enumerate(NESTED):
+        padded[i, : len(rows)] = rows
+    sets = SetCollection.from_padded(padded)
+    assert_same_sets(sets, NESTED)
+    assert_array_equal(sets.to_padded(), padded)
+
+
+def test_channels_first_as_in_aeon():
+    """aeon: (n, channels, time), or a list of (channels, time) of unequal lengths."""
+    series = [np.array(rows).T for rows in NESTED]
+    assert_same_sets(as_sets([x.T for x in series]), NESTED)
+    equal = np.stack([x[:, :1] for x in series])
+    assert_same_sets(as_sets(np.swapaxes(equal, 1, 2)), [rows[:1] for rows in NESTED])
+    padded = np.full((3, 2, 3), np.nan)
+    for i, x in enumerate(series):
+        padded[i, :, : x.shape[1]] = x
+    assert_same_sets(SetCollection.from_padded(np.swapaxes(padded, 1, 2)), NESTED)
+
+
+@given(ragged_sets(), st.sampled_from([np.nan, 0.0, -1.5]))
+def test_any_sets_through_padding_and_back(sets, fill_value):
+    sets = sets.make()
+    padded = sets.to_padded(fill_value)
+    assert padded.dtype == sets.dtype
+    assert padded.shape == (len(sets), sets.lengths.max(), sets.n_features)
+    again = SetCollection.from_padded(padded, lengths=sets.lengths)
+    assert_array_equal(again.values, sets.values)
+    assert_array_equal(again.offsets, sets.offsets)
+    for rows, length in zip(padded, sets.lengths):
+        assert_array_equal(rows[length:], np.full_like(rows[length:], fill_value))
+
+
+def test_no_sets_are_padded_to_nothing():
+    assert SetCollection.from_sets(NESTED)[:0].to_padded().shape == (0, 0, 2)
+
+
+# --- as input, and out of estimators
+
+
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (pa.array(NESTED), r"pyarrow.ListArray; expected SetCollection.from_arrow\(X\)"),
+        (ARROWS["chunks"], r"pyarrow.ChunkedArray; expected SetCollection.from_arrow"),
+        (ARROWS["table"], r"pyarrow.Table; expected SetCollection.from_arrow"),
+        (ak.Array(NESTED), r"awkward.Array; expected SetCollection.from_awkward\(X\)"),
+        (ARROWS["polars"], r"polars.Series; expected SetCollection.from_arrow\(X\)"),
+        (ARROWS["polars table"].lazy(), r"polars.LazyFrame; expected X.collect\(\)"),
+        (ARROWS["polars table"], "lists in its cells: SetCollection.from_arrow"),
+        (ARROWS["table"].to_pandas(), "lists in its cells: SetCollection.from_arrow"),
+    ],
+)
+def test_estimators_name_the_constructor(X, expected):
+    with pytest.raises((TypeError, ValueError), match=expected):
+        OTKEmbedding().fit(X)
+
+
+@pytest.mark.parametrize("estimator", [OTKEmbedding, OTKClassifier])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("how", ["set_output", "config"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_tables_out_of_a_pipeline(estimator, library, how):
+    sets, y = make_sets(n_features=2), np.arange(12) % 2
+    model = estimator(2, n_components=2, random_state=0)
+    pipe = make_pipeline(ElementTransformer(StandardScaler()), model)
+    expected = pipe.fit(sets, y).transform(sets)
+    if how == "set_output":
+        table = pipe.set_output(transform=library).transform(sets)
+    else:
+        with config_context(transform_output=library):
+            table = pipe.fit(sets, y).transform(sets)
+    assert isinstance(table, {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library])
+    assert list(table.columns) == list(pipe.get_feature_names_out())
+    assert_array_equal(table.to_numpy(), expected)
+
+
+@pytest.mark.filterwarnings("ignore:X is 2-D")
+def test_index_of_a_table_is_kept():
+    """As everywhere in scikit-learn: rows in, rows out."""
+    table = pd.DataFrame(flat(), columns=["x", "y"], index=list("abcdef"))
+    model = OTKEmbedding(2, n_components=2).set_output(transform="pandas")
+    assert model.fit_transform(table).index.tolist() == list("abcdef")
+    tables = [table[:3], table[3:]]
+    assert model.fit_transform(tables).index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "awkward"])
+def test_a_missing_package_is_named_with_its_extra(library, monkeypatch):
+    module = {"pyarrow": "arrow", "awkward": "awkward"}[library]
+    sets = SetCollection.from_sets(NESTED)
+    monkeypatch.delitem(sys.modules, f"otk_sklearn.sets._{module}", raising=False)
+    importing = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.partition(".")[0] == library:
+            raise ModuleNotFoundError(f"No module named {library!r}")
+        return importing(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    message = rf'need {library}: pip install "otk-sklearn\[{module}\]"'
+    with pytest.raises(ImportError, match=message):
+        getattr(SetCollection, f"from_{module}")(NESTED)
+    with pytest.raises(ImportError, match=message):
+        getattr(sets, f"to_{module}")()
+    monkeypatch.undo()
+    importlib.import_module(f"otk_sklearn.sets._{module}")
