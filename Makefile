@@ -27,10 +27,12 @@ SEED ?= 0
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
 
-test: $(VENV)/tests.installed  ## Lint, then run the tests and doctests
+test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -m "not slow and serial"
+	$(BIN)/python -m pytest -m "not slow and not serial" --numprocesses auto
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
 	$(BIN)/python -m pytest -m slow

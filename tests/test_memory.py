@@ -26,9 +26,12 @@ from otk_sklearn import (
     SlicedWassersteinEmbedding,
 )
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="needs Linux to measure memory"
-)
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(
+        not Path("/proc/self/clear_refs").exists(), reason="needs Linux to measure memory"
+    ),
+]
 
 MIB = 2**20
 TIME_LIMIT = 120

@@ -13,6 +13,8 @@ import pytest
 
 import otk_sklearn
 
+pytestmark = pytest.mark.serial
+
 CASES = Path(__file__).with_name("process_cases.py")
 LIMIT = 240  # seconds, of which nearly all is for compiling on a slow machine
 
