@@ -82,7 +82,8 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declar
 	$(VENV)-lowest/bin/python -m pytest
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
-fuzz: $(VENV)/tests.installed  ## Check random cases for MINUTES=10; another SEED draws others
+fuzz: $(VENV)/tests.installed  ## All combinations, then random cases for MINUTES=10, SEED=0
+	$(BIN)/python -m pytest -m pairwise --all-combinations --numprocesses auto
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 exactness: $(VENV)/tests.installed  ## How far results are from those of float64 in logarithms

@@ -339,11 +339,13 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
             assert_allclose(embeddings[s, r], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("filter_size", "padding"), FILTERS)
-@pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    (("solver", "relaxation"), SOLVERS),
+    ("position", POSITIONS),
+    (("filter_size", "padding"), FILTERS),
+    ("weighted", [False, True]),
+)
 def test_gradients_are_slopes(
     kernel, solver, relaxation, position, filter_size, padding, weighted
 ):
@@ -406,10 +408,12 @@ def test_nearly_singular_grams_are_no_exception(kernel, relaxation, n_components
         assert_close(gradients[name], expected[name], 3e-3)
 
 
-@pytest.mark.parametrize(("filter_size", "padding"), FILTERS[:2])
-@pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    (("solver", "relaxation"), SOLVERS),
+    ("position", POSITIONS),
+    (("filter_size", "padding"), FILTERS[:2]),
+)
 def test_automatic_differentiation_agrees(
     kernel, solver, relaxation, position, filter_size, padding
 ):
@@ -461,10 +465,12 @@ def test_references_may_be_all_that_is_trained(kernel):
     assert found[1:] == (None, None)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("filter_size", [1, 2])
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    (("solver", "relaxation"), SOLVERS),
+    ("filter_size", [1, 2]),
+    ("n_jobs", [1, 2]),
+)
 def test_memory_and_threads_change_nothing(kernel, solver, relaxation, filter_size, n_jobs):
     problem = make_problem(
         kernel,
@@ -487,10 +493,12 @@ def test_memory_and_threads_change_nothing(kernel, solver, relaxation, filter_si
         assert_close(in_blocks[name], whole[name], 1e-10)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("position", [None, "gaussian"])
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    (("solver", "relaxation"), SOLVERS),
+    ("position", [None, "gaussian"]),
+    ("weighted", [False, True]),
+)
 def test_single_precision_is_near(kernel, solver, relaxation, position, weighted):
     problem = make_problem(kernel, solver, relaxation, position=position, weighted=weighted)
     expected, gradients = gradients_of(problem), gradients_of(problem, np.float32)
@@ -568,11 +576,13 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("epsilon", [0.01, 0.5])
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    (("solver", "relaxation"), SOLVERS),
+    ("change", CHANGES),
+    ("epsilon", [0.01, 0.5]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_gradients_stay_finite(kernel, solver, relaxation, change, epsilon, dtype):
     for position in POSITIONS:
         problem = make_problem(
