@@ -105,7 +105,7 @@ def test_examples_run(value):
 def test_every_example_belongs_to_a_public_name():
     """Examples elsewhere would not be run."""
     texts = [path.read_text() for path in Path(otk_sklearn.__file__).parent.rglob("*.py")]
-    written = sum(len(doctest.DocTestParser().get_examples(text)) for text in texts)
+    written = sum(len(re.findall("^ *>>> ", text, re.MULTILINE)) for text in texts)
     found = [test for _, value in public_objects() for test in examples_of(value)]
     assert sum(len(test.examples) for test in found) == written > 50
 

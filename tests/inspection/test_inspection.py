@@ -273,7 +273,9 @@ def test_sharing_out_is_averaging_transposed(subsampling):
 
 @pytest.mark.parametrize("filter_size", [1, 3])
 def test_nearest_elements_are_the_most_similar_distinct_ones(filter_size, monkeypatch):
-    monkeypatch.setattr("otk_sklearn.inspection.chunk_rows", lambda n_components: 17)
+    monkeypatch.setattr(
+        "otk_sklearn.inspection._nearest_elements.chunk_rows", lambda n_components: 17
+    )
     random = np.random.default_rng(1)
     sets = [random.integers(0, 3, size=(n, 2)).astype(float) for n in (1, 9, 30, 14)]
     model = embedding(n_references=2, filter_size=filter_size, padding="same").fit(sets)
