@@ -5,12 +5,18 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    _fit_context,
+    clone,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from otk_sklearn._utils.estimators import (
+    FEATURE_CONSTRAINTS,
     DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
@@ -60,7 +66,7 @@ class SupervisedEmbedding(
     """What both have in common: the embedding, its training, and the linear model."""
 
     _parameter_constraints: dict = {
-        **OTKEmbedding._parameter_constraints,
+        "embedding": [OTKEmbedding, None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"cv"})],
         "optimizer": [StrOptions({"auto", "adam", "lbfgs"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -73,33 +79,15 @@ class SupervisedEmbedding(
         "trainable": [StrOptions({"all"}), "array-like"],
         "refit_head": ["boolean"],
         "warm_start": ["boolean"],
+        "n_jobs": FEATURE_CONSTRAINTS["n_jobs"],
+        "random_state": FEATURE_CONSTRAINTS["random_state"],
         "verbose": ["verbose"],
     }
 
     def __init__(
         self,
-        n_supports=10,
+        embedding=None,
         *,
-        n_references=1,
-        epsilon=0.05,
-        kernel="rbf",
-        gamma="median",
-        n_components=64,
-        damping=1e-2,
-        filter_size=1,
-        padding="valid",
-        position=None,
-        position_sigma=0.1,
-        anchors="kmeans",
-        references="kmeans",
-        solver="sinkhorn",
-        relaxation=None,
-        max_iter=100,
-        tol=1e-2,
-        max_elements=300_000,
-        memory=None,
-        n_jobs=None,
-        random_state=None,
         alpha="cv",
         optimizer="auto",
         learning_rate_init=0.2,
@@ -112,29 +100,11 @@ class SupervisedEmbedding(
         trainable="all",
         refit_head=False,
         warm_start=False,
+        n_jobs=None,
+        random_state=None,
         verbose=False,
     ):
-        self.n_supports = n_supports
-        self.n_references = n_references
-        self.epsilon = epsilon
-        self.kernel = kernel
-        self.gamma = gamma
-        self.n_components = n_components
-        self.damping = damping
-        self.filter_size = filter_size
-        self.padding = padding
-        self.position = position
-        self.position_sigma = position_sigma
-        self.anchors = anchors
-        self.references = references
-        self.solver = solver
-        self.relaxation = relaxation
-        self.max_iter = max_iter
-        self.tol = tol
-        self.max_elements = max_elements
-        self.memory = memory
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+        self.embedding = embedding
         self.alpha = alpha
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
@@ -147,6 +117,8 @@ class SupervisedEmbedding(
         self.trainable = trainable
         self.refit_head = refit_head
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -217,12 +189,11 @@ class SupervisedEmbedding(
     def _fit_attributes(self, X, sets, y, sample_weight, goes_on, progress):
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
+        embedding = self.embedding_ if goes_on else self._unfitted_embedding()
         of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
         random = check_random_state(self.random_state)
-        if goes_on:
-            embedding = self.embedding_
-        else:
-            embedding = self._unsupervised(X, problem, random, progress)
+        if not goes_on:
+            self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
             return self._trained(
                 embedding, problem, trainable, random, progress, of_targets
@@ -288,13 +259,14 @@ class SupervisedEmbedding(
     def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, goes_on):
         """Go over the sets once, and return the fitted attributes."""
         trainable = self._check_trainable()
+        embedding = self.embedding_ if goes_on else self._unfitted_embedding()
         of_targets, problem = self._problem(sets, y, sample_weight, classes, goes_on)
         random = check_random_state(self.random_state)
         if goes_on:
-            embedding, start = self.embedding_, self._parameters(problem)
+            start = self._parameters(problem)
             alpha, units, start_loss = self.alpha_, self._units, self._start_loss
         else:
-            embedding = self._unsupervised(X, problem, random, Progress(self))
+            self._fit_unsupervised(embedding, X, problem, random, Progress(self))
             training = Training(
                 embedding,
                 problem,
@@ -382,15 +354,26 @@ class SupervisedEmbedding(
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
         return attributes, self._standardize(problem.distinct(), goes_on)
 
-    def _unsupervised(self, X, problem, random, progress):
-        """Return the embedding that is learned without labels."""
-        names = OTKEmbedding._get_param_names()
-        embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
-        embedding.random_state = random
+    def _unfitted_embedding(self):
+        """Return the embedding to train, unfitted, with its parameters validated."""
+        embedding = OTKEmbedding(n_supports=10)
+        if self.embedding is not None:
+            embedding = clone(self.embedding)
+        if embedding.n_jobs is None:
+            embedding.n_jobs = self.n_jobs
+        embedding._validate_params()
+        return embedding
+
+    def _fit_unsupervised(self, embedding, X, problem, random, progress):
+        """Fit the embedding without labels."""
+        own_random_state = embedding.random_state
+        if own_random_state is None:
+            embedding.random_state = random
         attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
         publish(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
-        embedding.random_state = self.random_state
+        if own_random_state is None:
+            embedding.random_state = self.random_state
         return embedding
 
     @property

@@ -30,59 +30,11 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     Parameters
     ----------
-    n_supports : int, default=10
-        Number of supports of a reference. Fewer are needed than without labels.
-    n_references : int, default=1
-        Number of references. Each set is matched to all of them. This parameter and those
-        up to `memory` are described at length in :class:`OTKEmbedding`: they say which
-        embedding training starts from, and all of it that isn't trained.
-    epsilon : float, default=0.05
-        Strength of the entropic regularisation, on the scale of similarities.
-    kernel : {"rbf", "homogeneous", "linear"}, default="rbf"
-        Kernel between elements and anchors.
-    gamma : float or "median", default="median"
-        Bandwidth of the kernel. "median" is one over the median squared distance.
-    n_components : int, default=64
-        Number of anchors, and so of features of an element.
-    damping : float, default=1e-2
-        Added to the square roots of the eigenvalues of the kernel between anchors before
-        they are inverted.
-    filter_size : int, default=1
-        For ordered sets: elements are windows of this many consecutive rows of a set.
-    padding : {"valid", "same"}, default="valid"
-        "valid" keeps the whole windows of a set; "same" pads its ends with zeros, so that
-        there are as many windows as rows.
-    position : {"gaussian", "hard"} or None, default=None
-        The filter that holds together elements and supports that lie at the same place.
-    position_sigma : float, default=0.1
-        Width of the filter, as a part of the length of a set.
-    anchors : {"kmeans", "random"} or array-like of shape \
-            (n_components, filter_size * n_features), default="kmeans"
-        How the anchors that training starts from are learned, or the anchors.
-    references : {"kmeans", "barycenter", "random"} or array-like of shape \
-            (n_references, n_supports, n_components), default="kmeans"
-        How the references that training starts from are learned, or the references.
-    solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
-        Entropic transport, exact transport, or attention instead of transport.
-    relaxation : float or None, default=None
-        Lets elements that fit no support give up their mass, small values most. None
-        doesn't. Only with `solver="sinkhorn"`.
-    max_iter : int, default=100
-        Maximal number of Sinkhorn iterations of a set.
-    tol : float, default=1e-2
-        Sinkhorn stops for a set once the error of its plan is below.
-    max_elements : int, default=300_000
-        Number of elements that the anchors and references that training starts from are
-        learned from.
-    memory : str or object with the joblib.Memory interface, default=None
-        Caches what is learned before training. joblib keeps pickles there: name no folder
-        that strangers can write to.
-    n_jobs : int, default=None
-        Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
-    random_state : int, RandomState instance or None, default=None
-        Decides the embedding that training starts from, the sets that are held out, and
-        the order of batches. See :term:`Glossary <random_state>`.
+    embedding : OTKEmbedding, default=None
+        The embedding to train: which one training starts from, and all of it that isn't
+        trained. It is cloned, not changed. None means `OTKEmbedding(n_supports=10)`: fewer
+        supports are needed than without labels. Its parameters are set and searched by
+        `embedding__epsilon` and so on.
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
@@ -122,6 +74,14 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         parameters of the embedding that have been changed since are of no effect. Scores of
         sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
+    n_jobs : int, default=None
+        Number of threads, where the embedding's own `n_jobs` is None. None means 1 unless
+        in a :obj:`joblib.parallel_config` context, -1 means all processors. Results don't
+        depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Decides the sets that are held out, the order of batches and, where the embedding's
+        own `random_state` is None, what training starts from. See
+        :term:`Glossary <random_state>`.
     verbose : bool, default=False
         Print loss and score of each epoch; besides, what `OTKEmbedding` prints.
     class_weight : dict, "balanced", list of dict or None, default=None
@@ -181,10 +141,11 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     Examples
     --------
-    >>> from otk_sklearn import OTKClassifier
+    >>> from otk_sklearn import OTKClassifier, OTKEmbedding
     >>> from otk_sklearn.datasets._load import load_digit_points
     >>> X, y = load_digit_points()
-    >>> classifier = OTKClassifier(5, n_components=16, max_epochs=5, random_state=0)
+    >>> embedding = OTKEmbedding(5, n_components=16)
+    >>> classifier = OTKClassifier(embedding, max_epochs=5, random_state=0)
     >>> classifier.fit(X[:500], y[:500]).score(X[500:], y[500:]) > 0.7
     True
     """
@@ -198,28 +159,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     def __init__(
         self,
-        n_supports=10,
+        embedding=None,
         *,
-        n_references=1,
-        epsilon=0.05,
-        kernel="rbf",
-        gamma="median",
-        n_components=64,
-        damping=1e-2,
-        filter_size=1,
-        padding="valid",
-        position=None,
-        position_sigma=0.1,
-        anchors="kmeans",
-        references="kmeans",
-        solver="sinkhorn",
-        relaxation=None,
-        max_iter=100,
-        tol=1e-2,
-        max_elements=300_000,
-        memory=None,
-        n_jobs=None,
-        random_state=None,
         alpha="cv",
         optimizer="auto",
         learning_rate_init=0.2,
@@ -232,31 +173,13 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         trainable="all",
         refit_head=False,
         warm_start=False,
+        n_jobs=None,
+        random_state=None,
         verbose=False,
         class_weight=None,
     ):
         super().__init__(
-            n_supports=n_supports,
-            n_references=n_references,
-            epsilon=epsilon,
-            kernel=kernel,
-            gamma=gamma,
-            n_components=n_components,
-            damping=damping,
-            filter_size=filter_size,
-            padding=padding,
-            position=position,
-            position_sigma=position_sigma,
-            anchors=anchors,
-            references=references,
-            solver=solver,
-            relaxation=relaxation,
-            max_iter=max_iter,
-            tol=tol,
-            max_elements=max_elements,
-            memory=memory,
-            n_jobs=n_jobs,
-            random_state=random_state,
+            embedding=embedding,
             alpha=alpha,
             optimizer=optimizer,
             learning_rate_init=learning_rate_init,
@@ -269,6 +192,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
             trainable=trainable,
             refit_head=refit_head,
             warm_start=warm_start,
+            n_jobs=n_jobs,
+            random_state=random_state,
             verbose=verbose,
         )
         self.class_weight = class_weight

@@ -19,59 +19,11 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
     Parameters
     ----------
-    n_supports : int, default=10
-        Number of supports of a reference. Fewer are needed than without labels.
-    n_references : int, default=1
-        Number of references. Each set is matched to all of them. This parameter and those
-        up to `memory` are described at length in :class:`OTKEmbedding`: they say which
-        embedding training starts from, and all of it that isn't trained.
-    epsilon : float, default=0.05
-        Strength of the entropic regularisation, on the scale of similarities.
-    kernel : {"rbf", "homogeneous", "linear"}, default="rbf"
-        Kernel between elements and anchors.
-    gamma : float or "median", default="median"
-        Bandwidth of the kernel. "median" is one over the median squared distance.
-    n_components : int, default=64
-        Number of anchors, and so of features of an element.
-    damping : float, default=1e-2
-        Added to the square roots of the eigenvalues of the kernel between anchors before
-        they are inverted.
-    filter_size : int, default=1
-        For ordered sets: elements are windows of this many consecutive rows of a set.
-    padding : {"valid", "same"}, default="valid"
-        "valid" keeps the whole windows of a set; "same" pads its ends with zeros, so that
-        there are as many windows as rows.
-    position : {"gaussian", "hard"} or None, default=None
-        The filter that holds together elements and supports that lie at the same place.
-    position_sigma : float, default=0.1
-        Width of the filter, as a part of the length of a set.
-    anchors : {"kmeans", "random"} or array-like of shape \
-            (n_components, filter_size * n_features), default="kmeans"
-        How the anchors that training starts from are learned, or the anchors.
-    references : {"kmeans", "barycenter", "random"} or array-like of shape \
-            (n_references, n_supports, n_components), default="kmeans"
-        How the references that training starts from are learned, or the references.
-    solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
-        Entropic transport, exact transport, or attention instead of transport.
-    relaxation : float or None, default=None
-        Lets elements that fit no support give up their mass, small values most. None
-        doesn't. Only with `solver="sinkhorn"`.
-    max_iter : int, default=100
-        Maximal number of Sinkhorn iterations of a set.
-    tol : float, default=1e-2
-        Sinkhorn stops for a set once the error of its plan is below.
-    max_elements : int, default=300_000
-        Number of elements that the anchors and references that training starts from are
-        learned from.
-    memory : str or object with the joblib.Memory interface, default=None
-        Caches what is learned before training. joblib keeps pickles there: name no folder
-        that strangers can write to.
-    n_jobs : int, default=None
-        Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
-    random_state : int, RandomState instance or None, default=None
-        Decides the embedding that training starts from, the sets that are held out, and
-        the order of batches. See :term:`Glossary <random_state>`.
+    embedding : OTKEmbedding, default=None
+        The embedding to train: which one training starts from, and all of it that isn't
+        trained. It is cloned, not changed. None means `OTKEmbedding(n_supports=10)`: fewer
+        supports are needed than without labels. Its parameters are set and searched by
+        `embedding__epsilon` and so on.
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
@@ -111,6 +63,14 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         parameters of the embedding that have been changed since are of no effect. Scores of
         sets held out then flatter, where it has been trained on them. See
         :term:`Glossary <warm_start>`.
+    n_jobs : int, default=None
+        Number of threads, where the embedding's own `n_jobs` is None. None means 1 unless
+        in a :obj:`joblib.parallel_config` context, -1 means all processors. Results don't
+        depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Decides the sets that are held out, the order of batches and, where the embedding's
+        own `random_state` is None, what training starts from. See
+        :term:`Glossary <random_state>`.
     verbose : bool, default=False
         Print loss and score of each epoch; besides, what `OTKEmbedding` prints.
 
@@ -169,11 +129,12 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     Examples
     --------
     >>> import numpy as np
-    >>> from otk_sklearn import OTKRegressor
+    >>> from otk_sklearn import OTKRegressor, OTKEmbedding
     >>> rng = np.random.default_rng(0)
     >>> spread = rng.uniform(1, 3, size=300)  # which the mean of a set knows nothing of
     >>> X = [rng.normal(scale=s, size=(30, 1)) for s in spread]
-    >>> regressor = OTKRegressor(5, n_components=16, max_epochs=5, random_state=0)
+    >>> embedding = OTKEmbedding(5, n_components=16)
+    >>> regressor = OTKRegressor(embedding, max_epochs=5, random_state=0)
     >>> regressor.fit(X[:200], spread[:200]).score(X[200:], spread[200:]) > 0.8
     True
     """
