@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from helpers import make_sets
+from helpers import make_sets, make_supervised
 from sklearn.preprocessing import StandardScaler
 
 import otk_sklearn
@@ -60,10 +60,12 @@ def fitted_models():
             4, filter_size=2, subsampling=2, random_state=0
         ).fit(X),
         "elements": ElementTransformer(StandardScaler()).fit(X),
-        "classifier": OTKClassifier(**TRAINED).fit(X, classes),
-        "regressor": OTKRegressor(**TRAINED, optimizer="adam").fit(X, numbers),
-        "classifier_partial": OTKClassifier(**TRAINED),
-        "regressor_partial": OTKRegressor(**TRAINED),
+        "classifier": make_supervised(OTKClassifier, **TRAINED).fit(X, classes),
+        "regressor": make_supervised(OTKRegressor, **TRAINED, optimizer="adam").fit(
+            X, numbers
+        ),
+        "classifier_partial": make_supervised(OTKClassifier, **TRAINED),
+        "regressor_partial": make_supervised(OTKRegressor, **TRAINED),
     }
     for _ in range(2):
         models["classifier_partial"].partial_fit(X, classes)

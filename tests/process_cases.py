@@ -23,7 +23,7 @@ import joblib
 import numba
 import numpy as np
 import sklearn
-from helpers import make_sets
+from helpers import make_sets, make_supervised
 from numpy.testing import assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -52,11 +52,11 @@ ESTIMATORS = {
         ["transform", "kernel_matrix", "transport_plan", "sinkhorn_diagnostics"],
     ),
     "classifier": (
-        OTKClassifier(2, alpha=1.0, max_epochs=2, **SMALL),
+        make_supervised(OTKClassifier, n_supports=2, alpha=1.0, max_epochs=2, **SMALL),
         ["transform", "predict", "predict_proba", "decision_function"],
     ),
     "regressor": (
-        OTKRegressor(2, alpha=1.0, max_epochs=2, **SMALL),
+        make_supervised(OTKRegressor, n_supports=2, alpha=1.0, max_epochs=2, **SMALL),
         ["transform", "predict"],
     ),
     "elements": (ElementTransformer(StandardScaler()), ["transform"]),

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import ot
 import pytest
-from helpers import gaussian_taps, subsampled
+from helpers import gaussian_taps, make_supervised, subsampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -326,17 +326,17 @@ def check_supervised(case):
     y = random.integers(0, random.integers(2, 4), len(X))
     y[:2] = [0, 1]
     for estimator in [OTKClassifier, OTKRegressor]:
-        model = estimator(**params)
-        if in_range(model.fit, X, y, damping=model.damping) is None:
+        model = make_supervised(estimator, **params)
+        if in_range(model.fit, X, y, damping=model.embedding.damping) is None:
             continue
         assert np.isfinite(model.loss_curve_).all()
-        out = in_range(model.predict, Y, damping=model.damping)
+        out = in_range(model.predict, Y, damping=model.embedding.damping)
         if out is None:
             continue
         embeddings = quietly(model.embedding_.transform, Y)
         assert_array_equal(quietly(model.transform, Y), embeddings)
         scores = np.squeeze(embeddings @ model.coef_.T + model.intercept_, axis=None)
-        again = estimator(**params)
+        again = make_supervised(estimator, **params)
         assert_array_equal(quietly(quietly(again.fit, X, y).predict, Y), out)
         if estimator is OTKRegressor:
             scale = np.abs(embeddings).max() * np.abs(model.coef_).sum()

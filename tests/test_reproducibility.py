@@ -39,9 +39,11 @@ EMBEDDINGS = {
     "in logarithms": {"epsilon": 1e-4, "anchors": "random", "references": "random"},
 }
 TRAINING = {
-    "Adam": OTKClassifier(4, n_components=12, max_epochs=2, optimizer="adam"),
-    "L-BFGS": OTKClassifier(4, n_components=12, max_epochs=3, optimizer="lbfgs"),
-    "regression": OTKRegressor(4, n_components=12, max_epochs=2),
+    "Adam": OTKClassifier(OTKEmbedding(4, n_components=12), max_epochs=2, optimizer="adam"),
+    "L-BFGS": OTKClassifier(
+        OTKEmbedding(4, n_components=12), max_epochs=3, optimizer="lbfgs"
+    ),
+    "regression": OTKRegressor(OTKEmbedding(4, n_components=12), max_epochs=2),
 }
 
 
@@ -188,7 +190,9 @@ def test_training_for_other_chunks_comes_as_far():
     X, trained, linear = data()[:150], [], []
     for working_memory in [0.05, 1024]:
         with sklearn.config_context(working_memory=working_memory):
-            model = OTKClassifier(3, n_components=8, alpha=1.0, random_state=0)
+            model = OTKClassifier(
+                OTKEmbedding(3, n_components=8), alpha=1.0, random_state=0
+            )
             trained.append(model.fit(X, labels(X)).loss_curve_[-1])
             model.set_params(trainable=[])
             linear.append(model.fit(X, labels(X)).predict_proba(X))

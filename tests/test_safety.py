@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import make_supervised
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -69,8 +70,12 @@ ESTIMATORS = {
     "kernel mean": lambda: KernelMeanEmbedding(**SMALL),
     "sliced": lambda: SlicedWassersteinEmbedding(3, n_quantiles=4, random_state=0),
     "fisher": lambda: FisherVectorEmbedding(2, random_state=0),
-    "classifier": lambda: OTKClassifier(2, max_epochs=1, **SMALL),
-    "regressor": lambda: OTKRegressor(2, max_epochs=1, optimizer="adam", **SMALL),
+    "classifier": lambda: make_supervised(
+        OTKClassifier, n_supports=2, max_epochs=1, **SMALL
+    ),
+    "regressor": lambda: make_supervised(
+        OTKRegressor, n_supports=2, max_epochs=1, optimizer="adam", **SMALL
+    ),
 }
 
 
@@ -665,7 +670,7 @@ def use_values_that_change(n_rounds=25):
         OTKEmbedding(**small, solver="emd"),
         OTKEmbedding(**small, epsilon=1e-4),
         ConvolutionalKernelLayer(8, filter_size=3, subsampling=2, random_state=0),
-        OTKClassifier(**small, max_epochs=2, optimizer="adam"),
+        make_supervised(OTKClassifier, **small, max_epochs=2, optimizer="adam"),
     ]
     models = [model.fit(X, labels) for model in models]
     expected = [output_of(model, X) for model in models]

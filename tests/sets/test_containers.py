@@ -740,7 +740,7 @@ def test_estimators_name_the_constructor(X, expected):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_tables_out_of_a_pipeline(estimator, library, how):
     sets, y = make_sets(n_features=2), np.arange(12) % 2
-    model = estimator(2, n_components=2, random_state=0)
+    model = estimator(OTKEmbedding(2, n_components=2), random_state=0)
     pipe = make_pipeline(ElementTransformer(StandardScaler()), model)
     expected = pipe.fit(sets, y).transform(sets)
     if how == "set_output":

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from helpers import make_supervised
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from scipy.special import expit, softmax
@@ -50,7 +51,8 @@ def targets_for(estimator, data):
 
 def make(estimator, **params):
     """A small estimator. Iterations are plenty: no warning is expected."""
-    return estimator(
+    return make_supervised(
+        estimator,
         **{
             "n_supports": 3,
             "n_components": 8,
@@ -62,7 +64,7 @@ def make(estimator, **params):
             "alpha": 1.0,
             "random_state": 0,
             **params,
-        }
+        },
     )
 
 
@@ -225,7 +227,7 @@ def test_every_kind_of_embedding_can_be_trained(params, optimizer, refit_head):
     assert mean_loss(model, X, y) <= mean_loss(start, X, y) + 1e-2
     norms = [np.linalg.norm(m.embedding_.references_, axis=2) for m in (start, model)]
     assert_allclose(*norms, rtol=1e-9)
-    if model.kernel == "homogeneous":
+    if model.embedding.kernel == "homogeneous":
         assert_allclose(np.linalg.norm(model.embedding_.anchors_, axis=1), 1, rtol=1e-9)
 
 
@@ -1127,7 +1129,9 @@ def test_labels_help_where_the_mean_says_nothing():
     pooled = LogisticRegression().fit(means(X), y).score(means(X_test), y_test)
     embedding = OTKEmbedding(3, n_components=16, random_state=0)
     unsupervised = make_pipeline(embedding, LogisticRegression(max_iter=1000)).fit(X, y)
-    trained = OTKClassifier(3, n_components=16, max_epochs=20, random_state=0).fit(X, y)
+    trained = OTKClassifier(
+        OTKEmbedding(3, n_components=16), max_epochs=20, random_state=0
+    ).fit(X, y)
     assert pooled < 0.6
     assert trained.score(X_test, y_test) > unsupervised.score(X_test, y_test) + 0.1
 
@@ -1160,7 +1164,9 @@ def test_regression_of_what_distributions_are_like(draw):
     X, y = zip(*[draw(rng) for _ in range(600)])
     X, y, X_test, y_test = X[:400], np.array(y[:400]), X[400:], np.array(y[400:])
     assert RidgeCV().fit(means(X), y).score(means(X_test), y_test) < 0.3
-    model = OTKRegressor(5, n_components=16, max_epochs=10, random_state=0).fit(X, y)
+    model = OTKRegressor(
+        OTKEmbedding(5, n_components=16), max_epochs=10, random_state=0
+    ).fit(X, y)
     assert model.score(X_test, y_test) > 0.9
 
 

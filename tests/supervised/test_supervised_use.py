@@ -5,11 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from helpers import make_supervised
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from strategies import RaggedSets
 
-from otk_sklearn import OTKClassifier, OTKRegressor
+from otk_sklearn import OTKClassifier, OTKEmbedding, OTKRegressor
 from otk_sklearn.datasets import load_digit_points
 
 SMALL = {"n_supports": 3, "n_components": 8, "max_epochs": 4, "random_state": 0}
@@ -25,13 +26,15 @@ def make_data(n_sets=60):
 @pytest.mark.parametrize("estimator", [OTKClassifier, OTKRegressor])
 def test_predictions_are_arrays_whatever_the_output_container(estimator):
     X, y = make_data()
-    model = estimator(**SMALL).fit(X, y)
+    model = make_supervised(estimator, **SMALL).fit(X, y)
     expected = model.predict(X)
     model.set_output(transform="pandas")
     assert_array_equal(model.predict(X), expected)
     assert list(model.transform(X).columns) == list(model.get_feature_names_out())
     with sklearn.config_context(transform_output="pandas"):
-        assert_array_equal(estimator(**SMALL).fit(X, y).predict(X), expected)
+        assert_array_equal(
+            make_supervised(estimator, **SMALL).fit(X, y).predict(X), expected
+        )
 
 
 def test_partial_fit_bears_the_penalty_once_however_it_is_cut():
@@ -39,7 +42,7 @@ def test_partial_fit_bears_the_penalty_once_however_it_is_cut():
     X, y = make_data()
     norms = []
     for size in [10, 60]:
-        model = OTKClassifier(**SMALL, alpha=10.0, trainable=[])
+        model = make_supervised(OTKClassifier, **SMALL, alpha=10.0, trainable=[])
         for _ in range(60):
             for start in range(0, 60, size):
                 part = slice(start, start + size)
@@ -51,7 +54,7 @@ def test_partial_fit_bears_the_penalty_once_however_it_is_cut():
 @pytest.mark.parametrize("rate", [1e3, 1e10])
 def test_partial_fit_that_diverges_leaves_the_state_before(rate):
     X, y = make_data()
-    model = OTKClassifier(**SMALL).fit(X, y)
+    model = make_supervised(OTKClassifier, **SMALL).fit(X, y)
     expected, n_iter = model.predict_proba(X), model.n_iter_
     model.set_params(learning_rate_init=rate)
     with warnings.catch_warnings(record=True) as caught:
@@ -66,7 +69,9 @@ def test_partial_fit_that_diverges_leaves_the_state_before(rate):
 
 def test_warning_of_fit_points_at_its_caller():
     X, y = make_data()
-    model = OTKClassifier(**SMALL, optimizer="adam", learning_rate_init=1e10)
+    model = make_supervised(
+        OTKClassifier, **SMALL, optimizer="adam", learning_rate_init=1e10
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, y)
@@ -79,7 +84,7 @@ def test_sets_that_hardly_differ(estimator):
     x = np.random.default_rng(0).normal(size=(5, 2))
     X = [x + 1e-9 * i * (i % 7) for i in range(60)]
     y = np.arange(60) % 3
-    model = estimator(**SMALL, optimizer="adam")
+    model = make_supervised(estimator, **SMALL, optimizer="adam")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
@@ -92,7 +97,11 @@ def test_warm_start_scores_no_set_that_the_linear_model_was_fitted_to():
     rng = np.random.default_rng(0)
     X, y = [rng.normal(size=(6, 2)) for _ in range(120)], rng.integers(0, 2, 120)
     model = OTKClassifier(
-        20, n_components=30, alpha=1e-6, early_stopping=True, trainable=[], warm_start=True
+        OTKEmbedding(20, n_components=30),
+        alpha=1e-6,
+        early_stopping=True,
+        trainable=[],
+        warm_start=True,
     ).set_params(max_epochs=1, validation_fraction=0.4, random_state=0)
     model.fit(X, y)
     assert model.score(X, y) > 0.9  # by heart: there is nothing to learn
@@ -119,7 +128,7 @@ def test_callbacks_see_as_many_epochs_as_there_are():
     X, y = make_data()
     for params in [{"n_iter_no_change": 1, "training_tol": 10.0}, {"trainable": []}]:
         begun.clear(), ended.clear()
-        model = OTKClassifier(**SMALL, **params, refit_head=True)
+        model = make_supervised(OTKClassifier, **SMALL, **params, refit_head=True)
         model.set_callbacks(Recorder()).fit(X, y)
         assert begun.count("epoch") == ended.count("epoch") == model.n_iter_
 
@@ -128,7 +137,7 @@ def test_float32_targets_of_ill_conditioned_embeddings():
     """Features of the homogeneous kernel are nearly collinear; warnings are errors here."""
     X, y = load_digit_points()
     model = OTKRegressor(
-        5, kernel="homogeneous", epsilon=10.0, max_epochs=1, random_state=0
+        OTKEmbedding(5, kernel="homogeneous", epsilon=10.0), max_epochs=1, random_state=0
     )
     assert model.fit(X[:300].astype(np.float32), y[:300]).score(X[:300], y[:300]) > 0.5
 
@@ -137,7 +146,7 @@ def test_float32_targets_of_ill_conditioned_embeddings():
 def test_embeddings_whose_squares_leave_the_range_are_an_error(kernel):
     X, y = make_data()
     huge = [(x * 1e30).astype(np.float32) for x in X]
-    model = OTKClassifier(**SMALL, kernel=kernel)
+    model = make_supervised(OTKClassifier, **SMALL, kernel=kernel)
     with pytest.raises(ValueError, match="leave the range of float32 .* smaller scale"):
         model.fit(huge, y)
     assert not hasattr(model, "embedding_")
@@ -147,7 +156,7 @@ def test_embeddings_whose_squares_leave_the_range_are_an_error(kernel):
 @pytest.mark.parametrize("last", [0, 1, 2])
 def test_anchors_do_not_leave_the_range_of_float32(last):
     X = RaggedSets("at the limits", 1.0, (2, 1, 17), 1, "float32", "12 orders", None, 0)
-    model = OTKClassifier(1, n_components=2, epsilon=1.0, tol=0, max_epochs=1)
+    model = OTKClassifier(OTKEmbedding(1, n_components=2, epsilon=1.0, tol=0), max_epochs=1)
     model.set_params(trainable=["anchors"], random_state=0).fit(X.make(), [0, 1, last])
     assert np.isfinite(model.embedding_.anchors_).all()
     assert np.isfinite(model.predict_proba(X.make())).all()
@@ -158,7 +167,7 @@ def test_balanced_labels_count_sample_weights():
     labels = np.column_stack([y == 0, y > 0, y == 1]).astype(int)
     weights = np.random.default_rng(1).integers(1, 4, len(y))
     repeated = np.repeat(np.arange(len(y)), weights)
-    model = OTKClassifier(**SMALL, alpha=1.0, class_weight="balanced")
+    model = make_supervised(OTKClassifier, **SMALL, alpha=1.0, class_weight="balanced")
     weighted = model.fit(X, labels, weights).predict_proba(X)
     model.fit([X[i] for i in repeated], labels[repeated])
     assert_allclose(model.predict_proba(X), weighted, rtol=1e-6)
@@ -167,8 +176,8 @@ def test_balanced_labels_count_sample_weights():
 def test_another_number_of_labels_is_named():
     X, y = make_data()
     labels = np.column_stack([y == 0, y > 0]).astype(int)
-    model = OTKClassifier(**SMALL, warm_start=True).fit(X, labels)
+    model = make_supervised(OTKClassifier, **SMALL, warm_start=True).fit(X, labels)
     with pytest.raises(ValueError, match=r"y has 3 labels; expected 2"):
         model.fit(X, labels[:, [0, 1, 1]])
     with pytest.raises(ValueError, match=r"y has 2 labels; expected 3"):
-        OTKClassifier(**SMALL).partial_fit(X, labels, classes=[0, 1, 2])
+        make_supervised(OTKClassifier, **SMALL).partial_fit(X, labels, classes=[0, 1, 2])
