@@ -182,7 +182,8 @@ def evaluate(method, chosen, problem, seed):
     X_train, X_test = X[train], X[test]
     start = time.process_time()
     if method in CLASSIFIERS:
-        model = OTKClassifier(**chosen["embedding"], random_state=seed)
+        embedding = OTKEmbedding(**{"n_supports": 10, **chosen["embedding"]})
+        model = OTKClassifier(embedding, random_state=seed)
         model.fit(X_train, y[train])
         fitted = time.process_time()
         predicted = model.predict(X_test)
@@ -305,7 +306,8 @@ def warm_up():
     X, y = np.random.default_rng(0).normal(size=(40, 9, 2)).astype(np.float32), [0, 1] * 20
     for base, _ in EMBEDDINGS.values():
         make_embedding(base, {}, 0, None).fit_transform(X)
-    OTKClassifier(2, n_components=4, max_epochs=2, random_state=0).fit(X, y).predict(X)
+    embedding = OTKEmbedding(2, n_components=4)
+    OTKClassifier(embedding, max_epochs=2, random_state=0).fit(X, y).predict(X)
 
 
 def main():

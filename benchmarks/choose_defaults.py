@@ -67,7 +67,7 @@ def make(name, params, memory):
         return SlicedWassersteinEmbedding(**common)
     if name == "FisherVectorEmbedding":
         return FisherVectorEmbedding(**common)
-    return OTKClassifier(**common)
+    return OTKClassifier(OTKEmbedding(**{"n_supports": 10, **params}), random_state=0)
 
 
 def accuracy(name, estimator, X, y):
@@ -116,7 +116,9 @@ def print_table(results, name, problems):
     """Print an estimator's table in Markdown, its defaults in bold."""
     print(f"\n| {name} | | {' | '.join(problems)} |")
     print("|---" * (len(problems) + 2) + "|")
-    defaults = {**make(name, {}, None).get_params(), "gamma": 1}
+    estimator = make(name, {}, None)
+    embedding = getattr(estimator, "embedding", estimator)  # the one that is trained
+    defaults = {**embedding.get_params(), "gamma": 1}
     before = None
     for parameter, value in settings(name):
         shown = f"**{value:g}**" if value == defaults[parameter] else f"{value:g}"

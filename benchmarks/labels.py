@@ -63,7 +63,7 @@ def unsupervised(seed, size):
 
 def trained(seed, size):
     """The classifier that trains the same embedding."""
-    return OTKClassifier(random_state=seed, n_jobs=-1, **size)
+    return OTKClassifier(OTKEmbedding(**size), random_state=seed, n_jobs=-1)
 
 
 def compare(X, y, size):

@@ -42,7 +42,8 @@ logistic = GridSearchCV(
     {"logisticregression__C": [0.1, 1, 10, 100, 1000]},
     cv=3,
 ).fit(before.transform(X_train), y_train)
-classifier = OTKClassifier(n_supports, random_state=0).fit(X_train, y_train)
+classifier = OTKClassifier(OTKEmbedding(n_supports), random_state=0)
+classifier.fit(X_train, y_train)
 after = classifier.embedding_
 scores = {
     "before": logistic.score(before.transform(X_test), y_test),
