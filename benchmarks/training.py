@@ -30,7 +30,7 @@ from otk_sklearn import OTKClassifier, OTKEmbedding
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.datasets import load_peptides
 from otk_sklearn.supervised._losses import logistic_loss
-from otk_sklearn.supervised._objective import Objective, parameters_of, units_of
+from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._optimizers import Adam, run_epoch
 from otk_sklearn.supervised._problem import Problem
 
@@ -63,20 +63,20 @@ class Case(NamedTuple):
     embedding : OTKEmbedding
     start : Parameters
     problem : Problem
-    units : dict
+    scales : dict
     batch_size : int
     """
 
     embedding: OTKEmbedding
     start: tuple
     problem: Problem
-    units: dict
+    scales: dict
     batch_size: int
 
-    def objective(self, units=None):
+    def objective(self, scales=None):
         """Return the `Objective` that `OTKClassifier` minimises."""
-        units = self.units if units is None else units
-        return Objective(self.embedding, self.start, self.problem, TRAINABLE, False, units)
+        scales = self.scales if scales is None else scales
+        return Objective(self.embedding, self.start, self.problem, TRAINABLE, False, scales)
 
     def epoch(self, n_jobs=N_THREADS):
         """Train for one epoch from the start, and return the loss."""
@@ -118,9 +118,9 @@ def make_case(n_supports, n_components):
         random_state=0,
     ).fit(sets)
     embeddings = embedding.transform(sets)
-    start = parameters_of(embedding, *problem.fit_head(embeddings))
-    units = units_of(embedding, embeddings)
-    return Case(embedding, start, problem, units, CLASSIFIER._batch_size(problem))
+    start = parameters_of(embedding, *problem.fit_linear_model(embeddings))
+    scales = parameter_scales(embedding, embeddings)
+    return Case(embedding, start, problem, scales, CLASSIFIER._batch_size(problem))
 
 
 def batches_of(problem, batch_size, is_sorted):
@@ -226,7 +226,7 @@ def torch_epoch(case, batches, n_iter, n_threads=N_THREADS):
     torch.set_num_threads(n_threads)
     parameters = torch_parameters(case)
     groups = [
-        {"params": [parameter], "lr": LEARNING_RATE * case.units[name]}
+        {"params": [parameter], "lr": LEARNING_RATE * case.scales[name]}
         for name, parameter in parameters.items()
     ]
     adam, losses = torch.optim.Adam(groups, fused=True), []
@@ -244,7 +244,7 @@ def largest_deviation(case):
     given = case.embedding.get_params()
     case.embedding.set_params(**CONVERGED)
     index = batches_of(case.problem, case.batch_size, is_sorted=False)[0]
-    objective = case.objective(dict.fromkeys(case.units, 1.0))
+    objective = case.objective(dict.fromkeys(case.scales, 1.0))
     loss, gradient = objective(objective.start, index)
     case.embedding.set_params(**{name: given[name] for name in CONVERGED})
 

@@ -21,7 +21,7 @@ from otk_sklearn._compiled import features, implicit, pooling, sinkhorn
 from otk_sklearn._compiled.primitives import jit
 from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.supervised._losses import softmax_loss
-from otk_sklearn.supervised._objective import Objective, parameters_of, units_of
+from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._problem import Problem
 from otk_sklearn.transport._plans import plain_plan, solve_plans
 from otk_sklearn.transport._problem import Transport
@@ -173,9 +173,9 @@ def check_gradients(dtype, **params):
     problem = Problem(sets, targets, np.ones(5), softmax_loss, alpha=0.1)
     coef = random.normal(size=(3, embedding.references_.size))
     start = parameters_of(embedding, coef, np.zeros(3))
-    units = units_of(embedding, embedding.transform(sets))
+    scales = parameter_scales(embedding, embedding.transform(sets))
     trainable = ("references", "anchors", "gamma")
-    objective = Objective(embedding, start, problem, trainable, False, units)
+    objective = Objective(embedding, start, problem, trainable, False, scales)
     flat = objective.start
     direction = random.normal(size=len(flat))
     step = 1e-4 if dtype == np.float64 else 1e-2

@@ -288,11 +288,11 @@ def test_weights_are_routed_through_a_search(routing):
     classifier.set_fit_request(sample_weight=True)
     accuracy = make_scorer(accuracy_score).set_score_request(sample_weight=True)
     model = make_pipeline(ElementTransformer(scaler), classifier)
-    grid = {"otkclassifier__epsilon": [0.1, 1.0]}
+    grid = {"otkclassifier__embedding__epsilon": [0.1, 1.0]}
     folds = StratifiedKFold(2)
     search = GridSearchCV(model, grid, cv=folds, scoring=accuracy)
     search.fit(X, y, sample_weight=weights)
-    epsilon = search.best_params_["otkclassifier__epsilon"]
+    epsilon = search.best_params_["otkclassifier__embedding__epsilon"]
     train, test = next(folds.split(y, y))
     with sklearn.config_context(enable_metadata_routing=False):
         for rows, scored in [(slice(None), None), (train, test)]:
@@ -300,7 +300,7 @@ def test_weights_are_routed_through_a_search(routing):
             by_hand = OTKClassifier(
                 OTKEmbedding(3, n_components=6), max_epochs=2, random_state=0
             )
-            by_hand.set_params(epsilon=epsilon)
+            by_hand.set_params(embedding__epsilon=epsilon)
             by_hand.fit(scale.transform(X[rows]), y[rows], weights[rows])
             if scored is None:
                 assert_array_equal(by_hand.coef_, search.best_estimator_[-1].coef_)

@@ -55,7 +55,7 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
                 for j in range(n_supports):
                     slopes[j, 0] = 0
                 continue
-            _take_off_means(plan[r, :, start:stop], slopes, power, scratch)
+            _subtract_means(plan[r, :, start:stop], slopes, power, scratch)
             for j in range(n_supports):
                 row = slopes[j]
                 for i in range(stop - start):
@@ -74,7 +74,7 @@ class _Scratch(NamedTuple):
 
 
 @jit
-def _take_off_means(plan, gradients, power, scratch):
+def _subtract_means(plan, gradients, power, scratch):
     """Turn gradients into `P_ij (W_ij - lambda_i - mu_j)`, in place, for one plan."""
     n_supports, size = plan.shape
     rows, row_means = scratch.rows[:size], scratch.row_means[:size]
@@ -103,7 +103,7 @@ def _take_off_means(plan, gradients, power, scratch):
         _scale_rows(plan, rows, scaled)
         _solve_columns(_gram(scaled), columns, power, scratch.system, mu)
         # rows[i] ** 2 is power / (P 1)_i
-        _take_off_rows(plan, rows, mu, row_means)
+        _subtract_row_means(plan, rows, mu, row_means)
     else:
         for j in range(n_supports):
             mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
@@ -129,7 +129,7 @@ def _gram(rows):
 
 
 @jit
-def _take_off_rows(plan, factors, mu, row_means):
+def _subtract_row_means(plan, factors, mu, row_means):
     """Write `lambda`: row means less those of mu."""
     for j in range(len(mu)):
         shares, mu_j = plan[j], mu[j]

@@ -126,7 +126,7 @@ class _Scratch(NamedTuple):
     masses: np.ndarray  # (_BLOCK,): its masses
     shares: np.ndarray  # (n_elements,): a_i u_i
     goal: np.ndarray  # (n_elements,): row sums to come to; relaxed, sums K w of before
-    suited: np.ndarray  # (n_elements,): relaxed, masses that the plan would be exact for
+    implied_masses: np.ndarray  # (n_elements,): relaxed, masses the plan is exact for
     rows: np.ndarray  # (_BLOCK,): row sums
     highest: np.ndarray  # (_BLOCK,): the highest logarithm in each row
     w: np.ndarray  # (n_supports,): w_j, in the dtype of the kernel
@@ -162,13 +162,13 @@ def scale_to_marginals(scaling, offsets, solved, n_iter, residual):
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
     dtype = scaling.kernel.dtype
-    n_suited = 0 if scaling.power == 1.0 else longest
+    n_implied = 0 if scaling.power == 1.0 else longest
     scratch = _Scratch(
         tile=np.empty((n_supports, _BLOCK + _VECTOR), dtype),
         masses=np.empty(_BLOCK, dtype),
         shares=np.empty(longest, dtype),
         goal=np.empty(longest, dtype),
-        suited=np.empty(n_suited, dtype),
+        implied_masses=np.empty(n_implied, dtype),
         rows=np.empty(_BLOCK, dtype),
         highest=np.empty(_BLOCK, dtype),
         w=np.empty(n_supports, dtype),
@@ -302,7 +302,7 @@ def _pass(scaling, r, kernel, masses, start, stop, scratch):
                 shares[i] = block_masses[i] / rows[i]
         else:
             goal = scratch.goal[first - start : last - start]
-            _suit(block_masses, rows, goal, scratch.suited[first - start :])
+            _imply_masses(block_masses, rows, goal, scratch.implied_masses[first - start :])
             copy(rows, goal)
             lift = scaling.log_lift[r, first:last]
             n_bad += _relaxed_shares(scaling, block_masses, lift, rows, shares)
@@ -331,14 +331,14 @@ def _relaxed_shares(scaling, masses, log_lift, rows, shares):
 
 
 @jit
-def _suit(masses, rows, goal, suited):
+def _imply_masses(masses, rows, goal, implied_masses):
     """Write the masses that a relaxed plan would be exact for.
 
     Its scalings u are the right ones for sums K w of before, and not for those of now: the
     masses would have to be as many times larger.
     """
     for i in range(len(rows)):
-        suited[i] = masses[i] * (rows[i] / goal[i])
+        implied_masses[i] = masses[i] * (rows[i] / goal[i])
 
 
 @jit
@@ -348,13 +348,13 @@ def _relaxed_error(masses, scratch):
     In balanced transport, these are the row sums: the residual means the same. A common
     factor is none of it, as it leaves the plan as it is.
     """
-    suited, total, error = scratch.suited, 0.0, 0.0
+    implied_masses, total, error = scratch.implied_masses, 0.0, 0.0
     for i in range(len(masses)):
-        total += suited[i]
+        total += implied_masses[i]
     if not total > 0.0:  # there is no plan before the first iteration
         return 2.0
     for i in range(len(masses)):
-        error += abs(masses[i] - suited[i] / total)
+        error += abs(masses[i] - implied_masses[i] / total)
     return error
 
 
@@ -410,12 +410,12 @@ def _pass_in_logs(scaling, r, kernel, masses, start, stop, scratch):
         _add_rows_in_logs(kernel, first, w, highest, rows)
         log_shares = scratch.shares[first - start : last - start]
         goal = scratch.goal[first - start : last - start]
-        suited = scratch.suited[first - start :]
+        implied_masses = scratch.implied_masses[first - start :]
         for i in range(len(rows)):
             log_row, mass = highest[i] + np.log(rows[i]), masses[first + i]
             log_u = -log_row
             if scaling.power != 1.0:
-                suited[i] = mass * np.exp(min(log_row - goal[i], _MAX_LOG))
+                implied_masses[i] = mass * np.exp(min(log_row - goal[i], _MAX_LOG))
                 log_u = scaling.log_lift[r, first + i] - scaling.power * log_row
                 goal[i] = log_row
             log_shares[i] = np.log(mass) + log_u
@@ -530,7 +530,7 @@ def _write_plan(scaling, r, start, stop, scratch):
         shares = scratch.shares[first - start : last - start]
         rows = scratch.rows[: last - first]
         if not balanced:
-            _suit_last(scaling, r, start, first, last, scratch)
+            _implied_masses_at_end(scaling, r, start, first, last, scratch)
         fill(rows, 0)
         for j in range(len(w)):
             values, w_j = kernel[j, first:last], w[j]
@@ -550,8 +550,8 @@ def _write_plan(scaling, r, start, stop, scratch):
 
 
 @jit
-def _suit_last(scaling, r, start, first, last, scratch):
-    """As `_suit`, for a block of elements and the last scalings of supports."""
+def _implied_masses_at_end(scaling, r, start, first, last, scratch):
+    """As `_imply_masses`, for a block of elements and the last scalings of supports."""
     kernel, rows = scaling.kernel[r], scratch.rows[: last - first]
     goal = scratch.goal[first - start : last - start]
     if scaling.in_logs:
@@ -562,4 +562,6 @@ def _suit_last(scaling, r, start, first, last, scratch):
             rows[i], goal[i] = np.exp(min(log_row - goal[i], _MAX_LOG)), 1.0
     else:
         _add_rows(kernel, first, scratch.w, rows)
-    _suit(scaling.masses[first:last], rows, goal, scratch.suited[first - start :])
+    _imply_masses(
+        scaling.masses[first:last], rows, goal, scratch.implied_masses[first - start :]
+    )

@@ -63,7 +63,7 @@ def check_sum_of_weights(weights, name):
         )
 
 
-def publish(estimator, attributes):
+def set_fitted(estimator, attributes):
     """Give an estimator what a fit has learned, all of it at once.
 
     Whatever comes in between, an interrupt or a method in another thread, finds either the

@@ -39,7 +39,7 @@ class _Blas:
             _controller("blas").limit(limits=1)
             _leave_limits_to_others()
 
-    def let_go(self, user):
+    def release(self, user):
         """Restore the limit, if nobody else holds it."""
         with self._lock:
             self._users.pop(user, None)
@@ -53,7 +53,7 @@ class _Blas:
         own = threading.get_ident()
         self._users = {user: of for user, of in self._users.items() if of == own}
         self._lock.release()
-        self.let_go(None)
+        self.release(None)
 
 
 class _OpenMP(threading.local):
@@ -73,7 +73,7 @@ class _OpenMP(threading.local):
             self._before = _controller("openmp").limit(limits=None)
         _controller("openmp").limit(limits=1)
 
-    def let_go(self, user):
+    def release(self, user):
         """Restore the limit, if nobody else holds it."""
         self._users.discard(user)
         if not self._users and self._before is not None:
@@ -109,8 +109,8 @@ def single_threaded():
     user = object()
 
     def restore():
-        _openmp.let_go(user)
-        _blas.let_go(user)
+        _openmp.release(user)
+        _blas.release(user)
 
     try:
         _blas.hold(user)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from otk_sklearn.display._drawing import axes_for, pyplot
-from otk_sklearn.inspection._pipeline_steps import parts_of
+from otk_sklearn.inspection._pipeline_steps import model_steps
 
 # Of the same colour-blind-safe cycle as supports.
 _BLUE, _RED = "#3f90da", "#bd1f01"
@@ -110,7 +110,7 @@ class ConvergenceDisplay:
             If there was nothing to iterate.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator)
+        parts = model_steps(estimator)
         embedding = parts.embedding
         if X is not None:
             if embedding.solver != "sinkhorn":

@@ -11,7 +11,7 @@ from otk_sklearn.display._elements import (
     label_element_axis,
 )
 from otk_sklearn.inspection._contributions import element_contributions
-from otk_sklearn.inspection._pipeline_steps import parts_of
+from otk_sklearn.inspection._pipeline_steps import model_steps
 
 # Least and largest width and height of figures that grow with what is in them.
 _SIZES = (4.8, 3.2), (14.0, 8.0)
@@ -152,7 +152,7 @@ class ImportanceDisplay:
             target don't fit; or if the model is not linear.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator, by_plan=False)
+        parts = model_steps(estimator, by_plan=False)
         X = one_set(X, index)
         layout, names = element_layout(parts, X, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)

@@ -17,7 +17,7 @@ from otk_sklearn.display._drawing import (
     pyplot,
 )
 from otk_sklearn.inspection._nearest_elements import nearest_elements
-from otk_sklearn.inspection._pipeline_steps import parts_of
+from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.sets._input import as_sets
 
 # Elements that are drawn behind the nearest ones.
@@ -171,7 +171,7 @@ class SupportsDisplay:
             If names or columns don't fit the elements.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator)
+        parts = model_steps(estimator)
         references = parts.embedding.references_
         check_reference(reference, references)
         rows = as_sets(X, explain_rows=False)

@@ -19,7 +19,7 @@ from otk_sklearn.display._elements import (
     label_axes,
     label_element_axis,
 )
-from otk_sklearn.inspection._pipeline_steps import parts_of
+from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.inspection._plans import element_plans
 
 # Least and largest width and height of figures that grow with what is in them.
@@ -160,7 +160,7 @@ class TransportPlanDisplay:
             don't fit the elements.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator)
+        parts = model_steps(estimator)
         references = parts.embedding.references_
         check_reference(reference, references)
         X = one_set(X, index)

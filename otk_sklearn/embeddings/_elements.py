@@ -27,7 +27,7 @@ from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     SetsOutMixin,
     check_sample_weight,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn.sets._input import as_fitted_sets, as_sets, check_finite, fit_input_of
@@ -154,7 +154,7 @@ class ElementTransformer(
             )
         attributes = {**fit_input_of(X, sets), "transformer_": transformer}
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def transform(self, X):
@@ -170,7 +170,7 @@ class ElementTransformer(
         SetCollection
             Sets of the same lengths, of transformed elements.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         sets = as_fitted_sets(model, X)
         with _naming_sets(sets):
             values = model.transformer_.transform(sets.values)

@@ -17,7 +17,7 @@ from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
     VectorsOutMixin,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -217,7 +217,7 @@ class FisherVectorEmbedding(
             "n_iter_": mixture.n_iter_,
         }
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def _sample(self, sets, seed):
@@ -258,7 +258,7 @@ class FisherVectorEmbedding(
             In the precision of X. First the gradients with respect to means, in the order
             component, feature; then those with respect to deviations.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -15,7 +15,7 @@ from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -232,7 +232,7 @@ class KernelMeanEmbedding(
             "_windows": of_windows,
         }
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def transform(self, X):
@@ -248,7 +248,7 @@ class KernelMeanEmbedding(
         ndarray of shape (n_sets, n_components)
             In the precision of X.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -16,7 +16,7 @@ from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
 from otk_sklearn.embeddings._learning import learn
@@ -313,7 +313,7 @@ class OTKEmbedding(
         attributes, residual = learn(model, X, sets, weights, progress)
         self._warn_unconverged(residual, " that references were learned from")
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -338,11 +338,11 @@ class OTKEmbedding(
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)
         attributes, _ = learn(model, X, sets, weights, progress)
-        publish(model, attributes)
+        set_fitted(model, attributes)
         with progress.stage("transform"):
             out = model._transform(sets)
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return out
 
     def transform(self, X):
@@ -363,7 +363,7 @@ class OTKEmbedding(
         ConvergenceWarning
             If sets missed `tol` within `max_iter` iterations: once, with their number.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         return model._transform(as_fitted_sets(model, X))
 
     def kernel_matrix(self, X, Y=None):
@@ -519,14 +519,14 @@ class OTKEmbedding(
         check_finite_output(out, "embedding")
         return out, np.concatenate(residuals)
 
-    def _warn_unconverged(self, residual, of_which=""):
+    def _warn_unconverged(self, residual, which_sets=""):
         if self.solver != "sinkhorn" or self.tol == 0:
             return
         missed = (residual > self.tol).any(axis=1)
         if missed.any():
             warnings.warn(
                 f"Sinkhorn missed tol={self.tol:g} for {missed.sum()} of {len(missed)} "
-                f"sets{of_which} (largest error {residual.max():.2g}). Increase "
+                f"sets{which_sets} (largest error {residual.max():.2g}). Increase "
                 f"max_iter={self.max_iter} or epsilon={self.epsilon:g}.",
                 ConvergenceWarning,
                 stacklevel=2,

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, publish
+from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, set_fitted
 from otk_sklearn.sets._input import (
     as_fitted_sets,
     as_sets,
@@ -97,7 +97,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         self._statistics()
         sets = as_sets(X)
         check_finite(sets)
-        publish(self, fit_input_of(X, sets))
+        set_fitted(self, fit_input_of(X, sets))
         return self
 
     def transform(self, X):
@@ -113,7 +113,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         ndarray of shape (n_sets, n_statistics * n_features)
             In the precision of X. In the order statistic, feature.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         sets = as_fitted_sets(model, X)
         model._validate_params()
         statistics = model._statistics()

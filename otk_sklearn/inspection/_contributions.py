@@ -8,7 +8,7 @@ from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.features._feature_map import fitted_map
 from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
-from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._windows import windows_of
 
 # Sums of contributions that differ by more than this part of them from what the model says
@@ -93,13 +93,13 @@ def element_contributions(estimator, X):
     >>> np.allclose(decision, model.decision_function(X))
     True
     """
-    parts = parts_of(estimator, by_plan=False)
+    parts = model_steps(estimator, by_plan=False)
     coef, constant = pulled_back_linear_model(parts)
     of_center = coef * subtracted_center(parts)
     constant = constant + of_center.sum(axis=1)
-    route = Route(parts, X)
+    route = ElementMapping(parts, X)
     contributions = _contributions(parts.embedding, route.sets, coef, of_center)
-    contributions = route.share_out(contributions)
+    contributions = route.distribute_to_rows(contributions)
     _check_sums(estimator, X, contributions, constant)
     return Bunch(contributions=contributions, constant=constant)
 

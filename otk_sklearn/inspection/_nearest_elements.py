@@ -7,7 +7,7 @@ from sklearn.utils import Bunch, gen_batches
 
 from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.features._feature_map import fitted_map
-from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._sampling import group_equal_rows
 from otk_sklearn.sets._windows import windows_of
 
@@ -62,8 +62,8 @@ def nearest_elements(estimator, X, n_elements=5):
     """
     if not isinstance(n_elements, Integral) or n_elements < 1:
         raise ValueError(f"n_elements is {n_elements!r}; expected an integer, 1 or more.")
-    parts = parts_of(estimator)
-    route = Route(parts, X)
+    parts = model_steps(estimator)
+    route = ElementMapping(parts, X)
     elements, similarity = _nearest(parts.embedding, route.sets, n_elements)
     start, stop = route.span(elements.ravel())
     set_index = np.searchsorted(route.rows.offsets, start, side="right") - 1

@@ -14,7 +14,7 @@ from otk_sklearn.sets._windows import filter_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
 
-class Parts(NamedTuple):
+class ModelSteps(NamedTuple):
     """What a fitted model consists of.
 
     Parameters
@@ -42,8 +42,8 @@ class Parts(NamedTuple):
         return (self.before + self.after)[0][1]
 
 
-def parts_of(estimator, by_plan=True):
-    """Return the `Parts` of a fitted embedding, Pipeline with one, or search over these.
+def model_steps(estimator, by_plan=True):
+    """Return the steps of a fitted embedding, Pipeline with one, or search over these.
 
     Unless it has to be `by_plan`, the embedding may also be a kernel mean.
     """
@@ -55,7 +55,7 @@ def parts_of(estimator, by_plan=True):
         if isinstance(step, kinds):
             check_is_fitted(step)
             embedding = getattr(step, "embedding_", step)
-            return Parts(steps[:i], embedding, steps[i:])
+            return ModelSteps(steps[:i], embedding, steps[i:])
     raise ValueError(
         f"estimator is {type(estimator).__name__}, with the steps "
         f"{[name for name, _ in steps]}; expected an OTKEmbedding, "
@@ -74,12 +74,12 @@ def _flat_steps(name, estimator):
     return [] if estimator in (None, "passthrough") else [(name, estimator)]
 
 
-class Route:
+class ElementMapping:
     """The way of sets to the embedding, and back from its elements to their rows.
 
     Parameters
     ----------
-    parts : Parts
+    parts : ModelSteps
     X : sets
         As handed over to the model.
 
@@ -103,7 +103,7 @@ class Route:
         self.X, self.sets = X, as_fitted_sets(parts.embedding, X)
         self._back += _windows_of(self.sets.offsets, **parts.embedding._windows)
 
-    def share_out(self, columns):
+    def distribute_to_rows(self, columns):
         """Share values of the embedding's elements out to the rows they are made of.
 
         Parameters
@@ -116,7 +116,7 @@ class Route:
             Set by set.
         """
         for windows, taps in reversed(self._back):
-            columns = windows.share_out(columns, taps)
+            columns = windows.distribute_to_rows(columns, taps)
         return np.split(columns, self.rows.offsets[1:-1])
 
     def span(self, elements):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from otk_sklearn.inspection._pipeline_steps import Route, parts_of
+from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 
 
 def element_plans(estimator, X):
@@ -39,10 +39,10 @@ def element_plans(estimator, X):
     >>> [plan.shape for plan in element_plans(embedding, X)]
     [(1, 20, 4), (1, 35, 4)]
     """
-    parts = parts_of(estimator)
-    route = Route(parts, X)
+    parts = model_steps(estimator)
+    route = ElementMapping(parts, X)
     shape = parts.embedding.references_.shape[:2]
     plans = parts.embedding.transport_plan(route.X)
     by_element = [plan.transpose(1, 0, 2).reshape(plan.shape[1], -1) for plan in plans]
-    by_row = route.share_out(np.concatenate(by_element))
+    by_row = route.distribute_to_rows(np.concatenate(by_element))
     return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]

@@ -162,7 +162,7 @@ def wasserstein_kmeans(
 
     Raises
     ------
-    Stopped
+    LearningStopped
         If a callback stops the iterations. It holds the best state so far.
     """
     sets = _SetsOfFeatures(
@@ -190,11 +190,11 @@ def wasserstein_kmeans(
         history = best.history
     learned = best.references, np.array(history), best.matched.residual
     if progress.stops:
-        raise Stopped(learned)
+        raise LearningStopped(learned)
     return learned
 
 
-class Stopped(Exception):
+class LearningStopped(Exception):
     """A callback has stopped the learning: what there is now is not to be cached.
 
     Parameters

@@ -122,7 +122,7 @@ class Windows:
             means[batch] = np.einsum("wt,wtc->wc", weights, taken)
         return means
 
-    def share_out(self, columns, taps):
+    def distribute_to_rows(self, columns, taps):
         """Share values of windows out to the real rows of each: `means`, transposed.
 
         Parameters

@@ -21,7 +21,7 @@ from otk_sklearn._utils.estimators import (
     VectorsOutMixin,
     check_sample_weight,
     check_sum_of_weights,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -140,15 +140,17 @@ class SupervisedEmbedding(
         self : object
             The fitted estimator.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
-        goes_on = model.warm_start and hasattr(model, "embedding_")
-        n_stages = 1 if goes_on else 3
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        resuming = model.warm_start and hasattr(model, "embedding_")
+        n_stages = 1 if resuming else 3
         progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
-        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
+        sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = model._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
+            attributes = model._fit_attributes(
+                X, sets, y, sample_weight, resuming, progress
+            )
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -158,13 +160,13 @@ class SupervisedEmbedding(
                 "expected 'auto' or False."
             )
         model = copy.copy(self)
-        goes_on = hasattr(model, "embedding_")
-        sets = as_fitted_sets(model, X) if goes_on else as_sets(X)
+        resuming = hasattr(model, "embedding_")
+        sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
             attributes = model._partial_fit_attributes(
-                X, sets, y, sample_weight, classes, goes_on
+                X, sets, y, sample_weight, classes, resuming
             )
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def transform(self, X):
@@ -186,20 +188,20 @@ class SupervisedEmbedding(
     def _n_features_out(self):
         return self.embedding_._n_features_out
 
-    def _fit_attributes(self, X, sets, y, sample_weight, goes_on, progress):
+    def _fit_attributes(self, X, sets, y, sample_weight, resuming, progress):
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
-        embedding = self.embedding_ if goes_on else self._unfitted_embedding()
-        of_targets, problem = self._problem(sets, y, sample_weight, None, goes_on)
+        embedding = self.embedding_ if resuming else self._unfitted_embedding()
+        target_attributes, problem = self._problem(sets, y, sample_weight, None, resuming)
         random = check_random_state(self.random_state)
-        if not goes_on:
+        if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
             return self._trained(
-                embedding, problem, trainable, random, progress, of_targets
+                embedding, problem, trainable, random, progress, target_attributes
             )
 
-    def _trained(self, embedding, problem, trainable, random, progress, of_targets):
+    def _trained(self, embedding, problem, trainable, random, progress, target_attributes):
         """Train from this embedding on, and return the fitted attributes."""
         training = Training(
             embedding,
@@ -215,8 +217,8 @@ class SupervisedEmbedding(
 
         def attributes_of(monitor):
             return {
-                **of_targets,
-                **self._attributes(*training.result(monitor.best), objective.units),
+                **target_attributes,
+                **self._attributes(*training.result(monitor.best), objective.scales),
                 "loss_curve_": list(monitor.losses),
                 "validation_scores_": list(monitor.scores) if holds_out else None,
                 "n_iter_": len(monitor.losses),
@@ -256,15 +258,21 @@ class SupervisedEmbedding(
             self._warn_diverged(stacklevel=6)
         return attributes_of(monitor)
 
-    def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, goes_on):
+    def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, resuming):
         """Go over the sets once, and return the fitted attributes."""
         trainable = self._check_trainable()
-        embedding = self.embedding_ if goes_on else self._unfitted_embedding()
-        of_targets, problem = self._problem(sets, y, sample_weight, classes, goes_on)
+        embedding = self.embedding_ if resuming else self._unfitted_embedding()
+        target_attributes, problem = self._problem(
+            sets, y, sample_weight, classes, resuming
+        )
         random = check_random_state(self.random_state)
-        if goes_on:
+        if resuming:
             start = self._parameters(problem)
-            alpha, units, start_loss = self.alpha_, self._units, self._start_loss
+            alpha, scales, start_loss = (
+                self.alpha_,
+                self._parameter_scales,
+                self._start_loss,
+            )
         else:
             self._fit_unsupervised(embedding, X, problem, random, Progress(self))
             training = Training(
@@ -276,14 +284,14 @@ class SupervisedEmbedding(
                 validation_fraction=None,
                 random=random,
             )
-            alpha, units = training.objective.problem.alpha, training.objective.units
+            alpha, scales = training.objective.problem.alpha, training.objective.scales
             start = training.objective.parameters(training.objective.start)
             start_loss = training.start_loss
         # These sets bear their part of the penalty, among all that have been seen.
         weight = problem.weights.sum()
         weight_seen = getattr(self, "_weight", 0.0) + weight
         part = problem._replace(alpha=alpha * weight / weight_seen)
-        objective = Objective(embedding, start, part, trainable, self.refit_head, units)
+        objective = Objective(embedding, start, part, trainable, self.refit_head, scales)
         adam = Adam(len(objective.start), getattr(self, "_adam", None))
         rates = self.learning_rate_init, self.learning_rate_init
         flat, loss = run_epoch(
@@ -302,8 +310,8 @@ class SupervisedEmbedding(
         head = parameters.coef, parameters.intercept
         problem = problem._replace(alpha=alpha)
         return {
-            **of_targets,
-            **self._attributes(embedding_of(embedding, parameters), problem, head, units),
+            **target_attributes,
+            **self._attributes(embedding_of(embedding, parameters), problem, head, scales),
             "loss_curve_": losses,
             "validation_scores_": None,
             "n_iter_": len(losses),
@@ -330,7 +338,7 @@ class SupervisedEmbedding(
             )
         return tuple(self.trainable)
 
-    def _problem(self, sets, y, sample_weight, classes=None, goes_on=False):
+    def _problem(self, sets, y, sample_weight, classes=None, resuming=False):
         """Return what is to be remembered of the targets, and the `Problem`."""
         check_finite(sets)
         if y is None:
@@ -338,9 +346,9 @@ class SupervisedEmbedding(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
                 "target y is None."
             )
-        attributes, y, targets = self._encode(y, classes, goes_on)
+        attributes, y, targets = self._encode(y, classes, resuming)
         check_consistent_length(sets, targets)
-        if goes_on and targets.shape[1] != len(self._head[0]):
+        if resuming and targets.shape[1] != len(self._head[0]):
             raise ValueError(
                 f"y has {targets.shape[1]} outputs; expected {len(self._head[0])}, as "
                 "before."
@@ -352,7 +360,7 @@ class SupervisedEmbedding(
         check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
         kept = np.flatnonzero(weights)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
-        return attributes, self._standardize(problem.distinct(), goes_on)
+        return attributes, self._standardize(problem.distinct(), resuming)
 
     def _unfitted_embedding(self):
         """Return the embedding to train, unfitted, with its parameters validated."""
@@ -370,7 +378,7 @@ class SupervisedEmbedding(
         if own_random_state is None:
             embedding.random_state = random
         attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
-        publish(embedding, attributes)
+        set_fitted(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
         if own_random_state is None:
             embedding.random_state = self.random_state
@@ -390,7 +398,7 @@ class SupervisedEmbedding(
         intercept = (intercept - problem.center) / scale
         return parameters_of(self.embedding_, coef, intercept)
 
-    def _attributes(self, embedding, problem, head, units):
+    def _attributes(self, embedding, problem, head, scales):
         coef, intercept = head
         scale = np.broadcast_to(problem.scale, intercept.shape)
         names = ("n_features_in_", "feature_names_in_", "_single_elements")
@@ -400,7 +408,7 @@ class SupervisedEmbedding(
             "intercept_": intercept * scale + problem.center,
             "alpha_": problem.alpha,
             "_scaling": (problem.center, problem.scale),
-            "_units": units,
+            "_parameter_scales": scales,
             **{name: vars(embedding)[name] for name in names if name in vars(embedding)},
         }
 
@@ -427,7 +435,7 @@ class SupervisedEmbedding(
             )
         return self.validation_fraction if early_stopping else None
 
-    def _standardize(self, problem, goes_on):
+    def _standardize(self, problem, resuming):
         return problem
 
     def _class_weight_of(self, y, weights, attributes):

@@ -204,7 +204,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
         The first call should have a good part of the data. It starts as `fit` does, from an
         embedding learned from these sets without labels, and the best linear model of it;
-        and it decides on `alpha_` and the units of parameters. Callbacks and
+        and it decides on `alpha_` and the scales of parameters. Callbacks and
         `verbose` play no part.
 
         Parameters
@@ -243,7 +243,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_labels)
             With several labels, 1 where a label is predicted and 0 elsewhere.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         scores = model._scores(X)
         if model._multilabel:
             return (scores > 0).astype(int)
@@ -292,7 +292,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         both = np.hstack([expit(-scores), expit(scores)])
         return both if len(model.classes_) == 2 else np.ones_like(scores)
 
-    def _encode(self, y, classes, goes_on):
+    def _encode(self, y, classes, resuming):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -304,12 +304,12 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
                 "shape (n_sets,), or labels that are 0 or 1, of shape (n_sets, n_labels)."
             )
         multilabel = kind == "multilabel-indicator"
-        if goes_on and multilabel != self._multilabel:
+        if resuming and multilabel != self._multilabel:
             raise ValueError(
                 f"y is {kind}; expected {'labels' if self._multilabel else 'classes'}, as "
                 "before."
             )
-        known = self.classes_ if goes_on else classes
+        known = self.classes_ if resuming else classes
         if multilabel and known is not None and len(known) != y.shape[1]:
             raise ValueError(f"y has {y.shape[1]} labels; expected {len(known)}: {known}.")
         found = np.arange(y.shape[1]) if multilabel else unique_labels(y)
@@ -318,7 +318,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         if len(unknown):
             raise ValueError(f"y has the classes {unknown}; expected some of {known}.")
         if (
-            goes_on
+            resuming
             and classes is not None
             and not np.array_equal(np.unique(classes), known)
         ):

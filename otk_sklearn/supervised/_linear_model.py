@@ -15,7 +15,7 @@ _GRADIENT_TOL = 1e-5
 _PART_OF_CURVATURE = 1e-2
 
 
-def fit_head(embeddings, targets, weights, alpha, loss, start=None):
+def fit_linear_model(embeddings, targets, weights, alpha, loss, start=None):
     """Fit the linear model of the least loss: `sum_s w_s loss_s + alpha / 2 ||coef||^2`.
 
     Parameters

@@ -21,7 +21,7 @@ from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._windows import windows_of
 
 # Elements whose gradients are summed up at a time.
-_PIECE = 2**18
+_MAX_ELEMENTS = 2**18
 
 # Embeddings are taken to differ by at least this part of their norm.
 _MIN_SPREAD = 1e-2
@@ -80,8 +80,8 @@ def embedding_of(embedding, parameters):
     return trained
 
 
-def units_of(embedding, embeddings):
-    """Return units of parameters, such that steps of the same number are about as bold.
+def parameter_scales(embedding, embeddings):
+    """Return scales of parameters, such that steps of the same number are about as bold.
 
     Those of references and anchors move a row by its norm, or by the width of the kernel,
     and those of coef change the differences between scores by about 1.
@@ -95,7 +95,7 @@ def units_of(embedding, embeddings):
     """
     norm = np.linalg.norm(embeddings.mean(axis=0, dtype=np.float64))
     spread = np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum())
-    units = {
+    scales = {
         "references": 1 / np.sqrt(embedding.references_.shape[2]),
         "log_gamma": 1.0,
         "coef": 1 / (max(spread, _MIN_SPREAD * norm) or 1.0),
@@ -103,14 +103,14 @@ def units_of(embedding, embeddings):
     }
     if embedding.anchors_ is not None:
         n_features = embedding.anchors_.shape[1]
-        units["anchors"] = 1 / np.sqrt(embedding.gamma_ * n_features)
-    return units
+        scales["anchors"] = 1 / np.sqrt(embedding.gamma_ * n_features)
+    return scales
 
 
 class Objective:
     """The mean loss over sets, with its gradient, as a function of one flat vector.
 
-    The vector holds what is trained, each part in a unit of its own. References keep their
+    The vector holds what is trained, each part on a scale of its own. References keep their
     norms, and so do anchors of the homogeneous kernel: the function only depends on the
     direction of these.
 
@@ -123,11 +123,11 @@ class Objective:
     trainable : collection of {"references", "anchors", "gamma"}
     refit_head : bool
         The linear model is no part of the vector, but refitted by `refit`.
-    units : dict
-        The units of what the vector holds, by name, as `units_of` gives them.
+    scales : dict
+        The scales of what the vector holds, by name, as `parameter_scales` gives them.
     """
 
-    def __init__(self, embedding, start, problem, trainable, refit_head, units):
+    def __init__(self, embedding, start, problem, trainable, refit_head, scales):
         self.problem = problem
         self._embedding, self._start = embedding, start
         has_kernel = start.anchors is not None
@@ -140,14 +140,14 @@ class Objective:
         self.refits_head = refit_head
         if not refit_head:
             self._trained += ["coef", "intercept"]
-        self.units = units
-        on_spheres = {"references"}
+        self.scales = scales
+        of_fixed_norm = {"references"}
         if embedding.kernel == "homogeneous":
-            on_spheres.add("anchors")
+            of_fixed_norm.add("anchors")
         self._norms = {
             name: np.linalg.norm(getattr(start, name), axis=-1, keepdims=True)
             for name in self._trained
-            if name in on_spheres
+            if name in of_fixed_norm
         }
 
     @property
@@ -164,7 +164,7 @@ class Objective:
             parameters = parameters._replace(**{name: norms * unit.reshape(raw.shape)})
         return parameters
 
-    def back_on_spheres(self, flat):
+    def restore_norms(self, flat):
         """Return the vector of the same parameters whose rows have their norms."""
         return self._flat(self.parameters(flat))
 
@@ -173,7 +173,7 @@ class Objective:
         parameters = self.parameters(flat)
         embeddings, _ = embedding_of(self._embedding, parameters)._embed(self.problem.sets)
         head = parameters.coef, parameters.intercept
-        coef, intercept = self.problem.fit_head(embeddings, head)
+        coef, intercept = self.problem.fit_linear_model(embeddings, head)
         self._start = self._start._replace(coef=coef, intercept=intercept)
 
     def __call__(self, flat, batch=slice(None)):
@@ -182,7 +182,7 @@ class Objective:
         Both are NaN where the vector is out of all range.
         """
         parameters, problem = self.parameters(flat), self.problem.part(batch)
-        if not self._is_usable(parameters):
+        if not self._is_in_range(parameters):
             return np.nan, np.full_like(flat, np.nan)
         embedding = self._embedding
         gamma = None
@@ -207,14 +207,16 @@ class Objective:
             part, sets = problem.part(piece), windows[piece]
 
             def of_chunk(chunk):
-                head = _Head(part, chunk, parameters, total)
+                head = _LinearModelLoss(part, chunk, parameters, total)
                 gradients = matching.gradients(sets[chunk], head)
                 return _Sums(gradients, head.loss, head.of_coef, head.of_intercept)
 
             return functools.reduce(operator.add, matching.map(of_chunk, sets))
 
         # The gradients of chunks are kept until all are there: of one piece at a time.
-        sums = functools.reduce(operator.add, map(sums_of, _pieces(windows.lengths)))
+        sums = functools.reduce(
+            operator.add, map(sums_of, _slices_of_elements(windows.lengths))
+        )
         gradients = differentiable.pull_back(
             sums.gradients, parameters.references, self._trains_kernel
         )
@@ -224,11 +226,11 @@ class Objective:
         loss = sums.loss + penalty / 2 * np.vdot(coef, coef)
         return loss, self._flat_gradient(gradient, self._raw(flat))
 
-    def is_usable(self, flat):
+    def is_in_range(self, flat):
         """Whether the parameters of this vector are finite, and not out of all range."""
-        return self._is_usable(self.parameters(flat))
+        return self._is_in_range(self.parameters(flat))
 
-    def _is_usable(self, parameters):
+    def _is_in_range(self, parameters):
         if not all(np.isfinite(p).all() for p in parameters if p is not None):
             return False
         if parameters.anchors is None:
@@ -240,7 +242,7 @@ class Objective:
         )
 
     def _flat(self, parameters):
-        parts = [np.ravel(getattr(parameters, n)) / self.units[n] for n in self._trained]
+        parts = [np.ravel(getattr(parameters, n)) / self.scales[n] for n in self._trained]
         return np.concatenate([np.empty(0), *parts])
 
     def _raw(self, flat):
@@ -249,7 +251,7 @@ class Objective:
         for name in self._trained:
             like = getattr(self._start, name)
             part = flat[start : start + like.size]
-            changed[name] = part.reshape(like.shape) * self.units[name]
+            changed[name] = part.reshape(like.shape) * self.scales[name]
             start += like.size
         return self._start._replace(**changed)
 
@@ -259,7 +261,7 @@ class Objective:
             part = getattr(gradient, name)
             if name in self._norms:
                 part = _tangent(part, getattr(raw, name), self._norms[name])
-            parts.append(np.ravel(part) * self.units[name])
+            parts.append(np.ravel(part) * self.scales[name])
         return np.concatenate([np.empty(0), *parts])
 
 
@@ -272,9 +274,9 @@ def _tangent(gradient, raw, norms):
     return (gradient - radial * unit) * norms / lengths
 
 
-def _pieces(lengths):
-    """Cut sets of these lengths into slices of not many more elements than `_PIECE`."""
-    piece_of = (np.cumsum(lengths) - 1) // _PIECE
+def _slices_of_elements(lengths):
+    """Cut sets of these lengths into slices of about `_MAX_ELEMENTS` elements."""
+    piece_of = (np.cumsum(lengths) - 1) // _MAX_ELEMENTS
     _, first = np.unique(piece_of, return_index=True)
     return [slice(*pair) for pair in itertools.pairwise([*first, len(lengths)])]
 
@@ -289,7 +291,7 @@ class _Sums(Summable):
     of_intercept: np.ndarray
 
 
-class _Head:
+class _LinearModelLoss:
     """The linear model and its loss for a chunk: a function of embeddings to gradients.
 
     Once called, it has the sum of losses and the gradients of the linear model.

@@ -110,8 +110,8 @@ def run_epoch(objective, adam, flat, batch_size, rates, random):
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             return flat, np.nan
         rate = rates[0] + (rates[1] - rates[0]) * i / n_batches
-        stepped = objective.back_on_spheres(flat - rate * adam.step(gradient))
-        if not objective.is_usable(stepped):
+        stepped = objective.restore_norms(flat - rate * adam.step(gradient))
+        if not objective.is_in_range(stepped):
             return flat, np.nan
         flat = stepped
         losses.append(loss * weights[batch].sum())
@@ -131,7 +131,7 @@ def minimize_whole(objective, max_epochs, monitor):
     """
 
     def function(flat):
-        if objective.refits_head and objective.is_usable(flat):
+        if objective.refits_head and objective.is_in_range(flat):
             # At the best linear model, the gradient of what is left is the whole gradient.
             objective.refit(flat)
         return objective(flat)

@@ -8,10 +8,10 @@ from sklearn.model_selection import train_test_split
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._sampling import group_equal_sets
-from otk_sklearn.supervised._linear_model import fit_head
+from otk_sklearn.supervised._linear_model import fit_linear_model
 from otk_sklearn.supervised._losses import logistic_loss, score_of, softmax_loss
 
-# Parts that cross-validation cuts the sets into.
+# ModelSteps that cross-validation cuts the sets into.
 _N_FOLDS = 3
 
 
@@ -83,9 +83,9 @@ class Problem(NamedTuple):
             return self.targets[:, 0].astype(int)
         return None
 
-    def fit_head(self, embeddings, start=None):
+    def fit_linear_model(self, embeddings, start=None):
         """Return coef and intercept of the best linear model of the sets' embeddings."""
-        return fit_head(
+        return fit_linear_model(
             embeddings, self.targets, self.weights, self.alpha, self.loss, start
         )
 
@@ -122,7 +122,9 @@ class Problem(NamedTuple):
         for fitted_to, tested in splits:
             part, test, head = self.part(fitted_to), self.part(tested), None
             for i, alpha in enumerate(alphas):
-                head = part._replace(alpha=alpha).fit_head(embeddings[fitted_to], head)
+                head = part._replace(alpha=alpha).fit_linear_model(
+                    embeddings[fitted_to], head
+                )
                 _, loss = test.score(embeddings[tested] @ head[0].T + head[1])
                 totals[i] += loss * test.weights.sum()
         return alphas[totals.argmin()]

@@ -147,7 +147,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
         The first call should have a good part of the data. It starts as `fit` does, from an
         embedding learned from these sets without targets, and the best linear model of it;
-        and it decides on `alpha_`, the units of parameters and the scale of targets.
+        and it decides on `alpha_`, the scales of parameters and the scale of targets.
         Callbacks and `verbose` play no part.
 
         Parameters
@@ -179,11 +179,11 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             As y was in `fit`.
         """
-        model = copy.copy(self)  # whatever is fitted in another thread
+        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
         scores = model._scores(X)
         return scores[:, 0] if model._one_output else scores
 
-    def _encode(self, y, classes, goes_on):
+    def _encode(self, y, classes, resuming):
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -192,9 +192,9 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     def _loss(self, attributes):
         return squared_loss
 
-    def _standardize(self, problem, goes_on):
+    def _standardize(self, problem, resuming):
         targets, weights = problem.targets, problem.weights
-        if goes_on:
+        if resuming:
             center, scale = self._scaling
         else:
             center = np.average(targets, axis=0, weights=weights)

@@ -5,8 +5,8 @@ import numpy as np
 from otk_sklearn.supervised._objective import (
     Objective,
     embedding_of,
+    parameter_scales,
     parameters_of,
-    units_of,
 )
 
 # What cross-validation of the penalty chooses from, and what is taken where sets are few.
@@ -77,12 +77,12 @@ class Training:
                 alpha *= _ALPHA_STEP
         self._problem = problem._replace(alpha=alpha)
         part = self._problem.part(self.trained_on)
-        coef, intercept = part.fit_head(embeddings[self.trained_on])
+        coef, intercept = part.fit_linear_model(embeddings[self.trained_on])
         scores = embeddings[self.trained_on] @ coef.T + intercept
         self.start_loss = _penalized(part, part.score(scores)[1], coef)
         start = parameters_of(embedding, coef, intercept)
-        units = units_of(embedding, embeddings)
-        self.objective = Objective(embedding, start, part, trainable, refit_head, units)
+        scales = parameter_scales(embedding, embeddings)
+        self.objective = Objective(embedding, start, part, trainable, refit_head, scales)
         _check_squares(self.objective.start, "elements")  # of which anchors are made
 
     def evaluate(self, flat):
@@ -119,7 +119,7 @@ class Training:
             alphas = [problem.alpha * _ALPHA_STEP**power for power in (1, 0, -1)]
             alpha = problem.choose_alpha(embeddings, splits, alphas)
             problem = problem._replace(alpha=alpha)
-        head = problem.fit_head(embeddings, (parameters.coef, parameters.intercept))
+        head = problem.fit_linear_model(embeddings, (parameters.coef, parameters.intercept))
         return trained, problem, head
 
 

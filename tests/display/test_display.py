@@ -204,7 +204,7 @@ def test_elements_are_drawn_as_handed_over_whatever_model_they_go_to(sets):
         OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2, random_state=0
     )
     nested = make_pipeline(make_pipeline(scaler), model)
-    search = GridSearchCV(nested, {"otkclassifier__epsilon": [0.1]}, cv=2)
+    search = GridSearchCV(nested, {"otkclassifier__embedding__epsilon": [0.1]}, cv=2)
     search.fit(sets, LABELS)
     best = search.best_estimator_
     display = TransportPlanDisplay.from_estimator(search, [sets[4]], columns=(3, 0))

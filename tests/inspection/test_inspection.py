@@ -267,10 +267,10 @@ def test_sharing_out_is_averaging_transposed(subsampling):
         random.normal(size=(windows.offsets[-1], 2)),
         random.normal(size=(20, 1)),
     )
-    left = rows.T @ windows.share_out(columns, taps)
+    left = rows.T @ windows.distribute_to_rows(columns, taps)
     np.testing.assert_allclose(left, windows.means(rows, taps).T @ columns)
     valid = filter_windows(offsets, 3, "valid")
-    shared = valid.share_out(np.ones((valid.offsets[-1], 1)), np.ones(3))
+    shared = valid.distribute_to_rows(np.ones((valid.offsets[-1], 1)), np.ones(3))
     np.testing.assert_allclose(np.add.reduceat(shared[:, 0], offsets[:-1]), [1, 5, 10])
 
 

@@ -155,8 +155,8 @@ def test_embedding_can_be_used_alone(estimator):
     assert_array_equal(embedding.transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(embedding)).transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
-    for name, value in clone(embedding).get_params().items():
-        assert value == getattr(model, name)
+    expected = {**model.embedding.get_params(), "random_state": model.random_state}
+    assert clone(embedding).get_params() == expected
     params = {
         "anchors": embedding.anchors_,
         "gamma": embedding.gamma_,
@@ -174,8 +174,7 @@ def test_what_is_not_trained_is_what_is_learned_without_labels(estimator, optimi
     X, y = data[0], targets_for(estimator, data)
     # Training sees the sets in an order of its own, and so do the random numbers.
     model = make(estimator, trainable=[], optimizer=optimizer).fit(X, y)
-    names = OTKEmbedding._get_param_names()
-    expected = OTKEmbedding(**{name: getattr(model, name) for name in names}).fit(X)
+    expected = clone(model.embedding).set_params(random_state=model.random_state).fit(X)
     for name in ["references_", "anchors_", "gamma_", "normalization_"]:
         assert_allclose(
             getattr(model.embedding_, name), getattr(expected, name), rtol=1e-9, atol=1e-9
@@ -456,9 +455,9 @@ def test_class_weights_are_the_sample_weights_that_they_stand_for():
 def test_fit_leaves_its_input_alone():
     X, y, _ = make_data()
     X_before, y_before, weights = copy.deepcopy(X), y.copy(), np.ones(len(X))
-    params = make(OTKClassifier).get_params()
-    model = make(OTKClassifier).fit(X, y, weights)
-    assert model.get_params() == params
+    model = make(OTKClassifier)
+    params = model.get_params()
+    assert model.fit(X, y, weights).get_params() == params
     assert_array_equal(y, y_before)
     assert_array_equal(weights, 1)
     for x, before in zip(X, X_before):
@@ -823,11 +822,17 @@ X_GOOD, Y_GOOD, NUMBERS_GOOD = make_data(n_sets=12)
         ({"refit_head": "yes"}, "The 'refit_head' parameter of OTK"),
         ({"warm_start": None}, "The 'warm_start' parameter of OTK"),
         ({"verbose": -1}, "The 'verbose' parameter of OTK"),
-        ({"epsilon": 0}, "The 'epsilon' parameter of OTK"),
-        ({"n_supports": 0}, "The 'n_supports' parameter of OTK"),
-        ({"solver": "emd", "relaxation": 1.0}, "relaxation=1.0 is given with solver='emd'"),
-        ({"references": np.ones((1, 2, 5))}, r"references has shape \(1, 2, 5\)"),
-        ({"anchors": np.ones((5, 3))}, r"anchors has shape \(5, 3\)"),
+        ({"embedding__epsilon": 0}, "The 'epsilon' parameter of OTK"),
+        ({"embedding__n_supports": 0}, "The 'n_supports' parameter of OTK"),
+        (
+            {"embedding__solver": "emd", "embedding__relaxation": 1.0},
+            "relaxation=1.0 is given with solver='emd'",
+        ),
+        (
+            {"embedding__references": np.ones((1, 2, 5))},
+            r"references has shape \(1, 2, 5\)",
+        ),
+        ({"embedding__anchors": np.ones((5, 3))}, r"anchors has shape \(5, 3\)"),
     ],
     ids=str,
 )
@@ -835,9 +840,9 @@ def test_parameters_out_of_range(estimator, params, message):
     y = Y_GOOD if estimator is OTKClassifier else NUMBERS_GOOD
     model = make(estimator).fit(X_GOOD, y)
     before = pickle.dumps(vars(model))
-    old = {name: getattr(model, name) for name in params}
+    old = {name: model.get_params()[name] for name in params}
     model.set_params(**params)
-    for method in [model.fit, make(estimator, **params).partial_fit]:
+    for method in [model.fit, make(estimator).set_params(**params).partial_fit]:
         with pytest.raises(ValueError, match=message):
             method(X_GOOD, y)
     assert pickle.dumps(vars(model.set_params(**old))) == before
@@ -1074,7 +1079,7 @@ def test_callbacks_reach_a_step_of_a_pipeline(callbacks, searches):
     recorder = Propagated()
     model = make_pipeline(ElementTransformer(StandardScaler()), make(OTKClassifier))
     if searches:
-        model = GridSearchCV(model, {"otkclassifier__epsilon": [0.1, 1.0]}, cv=2)
+        model = GridSearchCV(model, {"otkclassifier__embedding__epsilon": [0.1, 1.0]}, cv=2)
     model.set_callbacks(recorder).fit(X, y)
     n_fits = 2 * 2 + 1 if searches else 1
     assert recorder.events.count("begin epoch") == n_fits * 4
@@ -1177,7 +1182,7 @@ def test_grid_search_in_a_pipeline():
     X, y, _ = make_data()
     scale = ElementTransformer(StandardScaler())
     pipeline = Pipeline([("scale", scale), ("clf", make(OTKClassifier, max_epochs=2))])
-    grid = {"clf__epsilon": [0.1, 1.0], "clf__alpha": [0.1, "cv"]}
+    grid = {"clf__embedding__epsilon": [0.1, 1.0], "clf__alpha": [0.1, "cv"]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(SetCollection.from_sets(X), y)
     assert len(search.cv_results_["params"]) == 4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()

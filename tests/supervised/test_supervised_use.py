@@ -1,5 +1,6 @@
 """`OTKClassifier` and `OTKRegressor` in use: where they once went wrong."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -7,10 +8,14 @@ import pytest
 import sklearn
 from helpers import make_supervised
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from strategies import RaggedSets
 
-from otk_sklearn import OTKClassifier, OTKEmbedding, OTKRegressor
+from otk_sklearn import ElementTransformer, OTKClassifier, OTKEmbedding, OTKRegressor
 from otk_sklearn.datasets import load_digit_points
 
 SMALL = {"n_supports": 3, "n_components": 8, "max_epochs": 4, "random_state": 0}
@@ -181,3 +186,72 @@ def test_another_number_of_labels_is_named():
         model.fit(X, labels[:, [0, 1, 1]])
     with pytest.raises(ValueError, match=r"y has 2 labels; expected 3"):
         make_supervised(OTKClassifier, **SMALL).partial_fit(X, labels, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("estimator", [OTKClassifier, OTKRegressor])
+def test_parameters_of_the_embedding_are_parameters(estimator):
+    model = estimator(OTKEmbedding(3, epsilon=0.2))
+    assert model.get_params()["embedding__epsilon"] == 0.2
+    copied = clone(model.set_params(embedding__epsilon=0.3))
+    assert copied.embedding is not model.embedding
+    assert copied.embedding.epsilon == 0.3
+    own = set(model.get_params(deep=False)) - {"embedding"}
+    shared = own & set(OTKEmbedding().get_params())
+    assert shared == {"n_jobs", "random_state", "verbose"}
+
+
+def test_the_embedding_given_is_not_changed():
+    X, y = make_data()
+    embedding = OTKEmbedding(3, n_components=8)
+    before = pickle.dumps(vars(embedding))
+    model = OTKClassifier(embedding, max_epochs=2, n_jobs=2, random_state=0).fit(X, y)
+    assert pickle.dumps(vars(embedding)) == before
+    assert model.embedding_.n_jobs == 2
+    assert model.embedding_.random_state == 0
+
+
+def test_grid_search_reaches_the_embedding():
+    X, y = make_data()
+    pipeline = make_pipeline(
+        ElementTransformer(StandardScaler()),
+        OTKClassifier(OTKEmbedding(2, n_components=6), max_epochs=2, random_state=0),
+    )
+    grid = {"otkclassifier__embedding__n_supports": [1, 3]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    best = search.best_estimator_[-1].embedding_.references_.shape[1]
+    assert best == search.best_params_["otkclassifier__embedding__n_supports"]
+
+
+def test_a_random_state_of_its_own_decides_the_embedding():
+    X, y = make_data()
+    embedding = OTKEmbedding(3, n_components=8, n_jobs=1, random_state=1)
+    expected = clone(embedding).fit(X)
+    for random_state in [0, 1]:
+        model = OTKClassifier(
+            embedding, alpha=1.0, trainable=[], n_jobs=2, random_state=random_state
+        ).fit(X, y)
+        # The sets come in another order: sums differ in their last digits.
+        assert_allclose(np.sort(model.embedding_.anchors_, axis=0),
+                        np.sort(expected.anchors_, axis=0), rtol=1e-6)  # fmt: skip
+        assert model.embedding_.random_state == 1
+        assert model.embedding_.n_jobs == 1
+
+
+@pytest.mark.parametrize("estimator", [OTKClassifier, OTKRegressor])
+@pytest.mark.parametrize(
+    ("embedding", "message"),
+    [
+        (OTKEmbedding(epsilon=-1), "'epsilon' parameter of OTKEmbedding"),
+        (OTKEmbedding(n_supports=0), "'n_supports' parameter of OTKEmbedding"),
+        (OTKEmbedding(solver="emd", relaxation=1.0), "relaxation=1.0 is given with"),
+        (5, "'embedding' parameter of OTK"),
+        (StandardScaler(), "'embedding' parameter of OTK"),
+    ],
+)
+def test_errors_name_what_is_wrong_with_the_embedding(estimator, embedding, message):
+    X, y = make_data()
+    model = estimator(embedding)
+    for fit in [model.fit, model.partial_fit]:
+        with pytest.raises(ValueError, match=message):
+            fit(X, y)
+    assert not [name for name in vars(model) if name.endswith("_")]

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn.supervised._linear_model import fit_head
+from otk_sklearn.supervised._linear_model import fit_linear_model
 from otk_sklearn.supervised._losses import logistic_loss, softmax_loss, squared_loss
-from otk_sklearn.supervised._objective import Objective, Parameters, units_of
+from otk_sklearn.supervised._objective import Objective, Parameters, parameter_scales
 from otk_sklearn.supervised._optimizers import (
     Adam,
     minimize_by_batches,
@@ -72,8 +72,8 @@ def make_objective(
         rng.normal(size=(targets.shape[1], embedding.references_.size)),
         rng.normal(size=targets.shape[1]),
     )
-    units = units_of(embedding, embedding.transform(sets))
-    objective = Objective(embedding, start, problem, trainable, refit_head, units)
+    scales = parameter_scales(embedding, embedding.transform(sets))
+    objective = Objective(embedding, start, problem, trainable, refit_head, scales)
     return objective, embedding
 
 
@@ -207,7 +207,7 @@ def test_rows_on_spheres_keep_their_norms(kernel):
     assert_allclose(np.linalg.norm(parameters.references, axis=2), norms, rtol=1e-12)
     if kernel == "homogeneous":
         assert_allclose(np.linalg.norm(parameters.anchors, axis=1), 1, rtol=1e-12)
-    back = objective.back_on_spheres(flat)
+    back = objective.restore_norms(flat)
     for one, other in zip(parameters, objective.parameters(back)):
         assert_allclose(one, other, rtol=1e-12)
     assert_allclose(objective(back)[0], objective(flat)[0], rtol=1e-12)
@@ -250,7 +250,7 @@ def test_linear_model_is_logistic_regression(n_classes, alpha, start):
         start = rng.normal(size=(n_outputs, X.shape[1])), rng.normal(size=n_outputs)
     else:
         start = None
-    coef, intercept = fit_head(X, targets, weights, alpha, loss, start)
+    coef, intercept = fit_linear_model(X, targets, weights, alpha, loss, start)
     assert_allclose(coef, expected.coef_, atol=5e-3)
     scores = X @ coef.T + intercept
     probability = softmax(scores, axis=1) if n_classes > 2 else expit(scores[:, 0])
@@ -262,7 +262,7 @@ def test_linear_model_is_logistic_regression(n_classes, alpha, start):
 def test_linear_model_of_several_labels_is_one_for_each():
     X, y, weights = make_table(3)
     targets = np.column_stack([y == 0, y > 0, y == 2]).astype(float)
-    coef, intercept = fit_head(X, targets, weights, 0.5, logistic_loss)
+    coef, intercept = fit_linear_model(X, targets, weights, 0.5, logistic_loss)
     for label in range(3):
         expected = logistic_regression(X, targets[:, label], weights, 0.5)
         assert_allclose(coef[label], expected.coef_[0], atol=5e-3)
@@ -274,7 +274,7 @@ def test_linear_model_of_several_labels_is_one_for_each():
 def test_linear_model_of_numbers_is_ridge_regression():
     X, y, weights = make_table(3)
     targets = np.random.default_rng(1).normal(size=(len(X), 2)) + X[:, :2]
-    coef, intercept = fit_head(X, targets, weights, 2.0, squared_loss)
+    coef, intercept = fit_linear_model(X, targets, weights, 2.0, squared_loss)
     # the normal equations of the weighted problem, with an unpenalised intercept
     design = np.column_stack([X, np.ones(len(X))])
     penalty = np.diag([2.0] * X.shape[1] + [0.0])
@@ -288,7 +288,7 @@ def test_linear_model_of_numbers_is_ridge_regression():
 
 def test_linear_model_where_a_class_has_no_member():
     X, y, weights = make_table(2)
-    coef, intercept = fit_head(X, np.eye(3)[y], weights, 0.5, softmax_loss)
+    coef, intercept = fit_linear_model(X, np.eye(3)[y], weights, 0.5, softmax_loss)
     probability = softmax(X @ coef.T + intercept, axis=1)
     assert probability[:, 2].max() < 1e-2
     # A softmax of two classes has the penalty on two halves of one vector.
@@ -299,7 +299,7 @@ def test_linear_model_where_a_class_has_no_member():
 @pytest.mark.parametrize("loss", [softmax_loss, logistic_loss, squared_loss])
 def test_linear_model_of_a_single_class_is_its_intercept(loss):
     X, _, weights = make_table(2)
-    coef, intercept = fit_head(X, np.ones((len(X), 1)), weights, 0.5, loss)
+    coef, intercept = fit_linear_model(X, np.ones((len(X), 1)), weights, 0.5, loss)
     assert_allclose(coef, 0, atol=0.1)
     scores = X @ coef.T + intercept
     assert np.isfinite(scores).all()
