@@ -17,7 +17,7 @@ _BLOCK = 256
 _VECTOR = 16
 
 # Extrapolation starts at the first of these iterations, and only if the current rate of
-# convergence predicts more remaining iterations than the second: a few plain ones are faster.
+# convergence predicts more remaining iterations than the second, as plain ones are cheaper.
 _FIRST_EXTRAPOLATED = 4
 
 _FEW_ITER = 8
