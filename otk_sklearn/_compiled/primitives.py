@@ -15,8 +15,8 @@ from numba.core.sigutils import normalize_signature
 from numba.extending import overload
 
 # Reassociation lets sums vectorize. A loop that sums must not write to arrays: the order of
-# summation would depend on their alignment, and results on the thread. Other "fast math" flags
-# would remove the checks for infinities and NaN that the solver relies on.
+# summation would depend on their alignment, and results on the thread. Other "fast math"
+# flags would remove the checks for infinities and NaN that the solver relies on.
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",

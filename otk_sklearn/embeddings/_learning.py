@@ -9,7 +9,7 @@ from otk_sklearn.features._anchors import learn_feature_map
 from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.matching._references import (
     MAX_ITER,
-    Stopped,
+    LearningStopped,
     check_references,
     learn_from_elements,
     wasserstein_kmeans,
@@ -181,7 +181,7 @@ class _Learning:
                 n_jobs=model.n_jobs,
                 progress=progress,
             )
-        except Stopped as stopped:
+        except LearningStopped as stopped:
             return stopped.learned
 
     @property

@@ -87,7 +87,7 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
     solver : {"sinkhorn", "softmax"}
     epsilon : float
     max_iter : int
-        Sinkhorn iterations, which update element potentials first and support potentials last.
+        Sinkhorn iterations: each updates element potentials, then support potentials.
     relaxation : float or None
 
     Returns
