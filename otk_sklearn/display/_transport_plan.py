@@ -19,7 +19,7 @@ from otk_sklearn.display._elements import (
     label_axes,
     label_element_axis,
 )
-from otk_sklearn.inspection._pipeline_steps import parts_of
+from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.inspection._plans import element_plans
 
 # Least and largest width and height of figures that grow with what is in them.
@@ -127,7 +127,7 @@ class TransportPlanDisplay:
             search with one.
         X : sets
             As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding; windows share their mass among their rows.
+            them in front of the embedding; windows distribute their mass over their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         kind : {"auto", "heatmap", "points", "grid"}, default="auto"
@@ -160,11 +160,11 @@ class TransportPlanDisplay:
             don't fit the elements.
         """
         pyplot(cls.__name__)
-        parts = parts_of(estimator)
-        references = parts.embedding.references_
+        steps = model_steps(estimator)
+        references = steps.embedding.references_
         check_reference(reference, references)
         X = one_set(X, index)
-        layout, names = element_layout(parts, X, kind, columns, element_names, "heatmap")
+        layout, names = element_layout(steps, X, kind, columns, element_names, "heatmap")
         display = cls(
             element_plans(estimator, X)[0][reference],
             **layout,
