@@ -89,13 +89,15 @@ def gaussian_taps(subsampling):
 
 def plain_filter(kind, sigma, positions, supports):
     """The position filter, one value at a time."""
-    held = np.ones((len(positions), len(supports)))
+    position_weights = np.ones((len(positions), len(supports)))
     for i, s in enumerate(positions):
         for j, t in enumerate(supports):
             for a, b in zip(s, t):
                 near = abs(a - b) < sigma
-                held[i, j] *= near if kind == "hard" else np.exp(-(((a - b) / sigma) ** 2))
-    return held
+                position_weights[i, j] *= (
+                    near if kind == "hard" else np.exp(-(((a - b) / sigma) ** 2))
+                )
+    return position_weights
 
 
 def plain_embedding(model, elements, masses=None, positions=None, supports=None):
@@ -114,12 +116,14 @@ def plain_match(model, elements, masses=None, positions=None, supports=None):
     psi = plain_features(
         model.kernel, model.gamma_, model.anchors_, model.damping, elements
     )
-    held = 1.0
+    position_weights = 1.0
     if model.position is not None:
-        held = plain_filter(model.position, model.position_sigma, positions, supports)
+        position_weights = plain_filter(
+            model.position, model.position_sigma, positions, supports
+        )
     plans = []
     for reference in model.references_:
-        similarities = held * (psi @ reference.T)
+        similarities = position_weights * (psi @ reference.T)
         if model.relaxation is not None:
             similarities -= np.sum(psi**2, axis=1, keepdims=True) / 2
         plan = plain_plan(
@@ -130,7 +134,7 @@ def plain_match(model, elements, masses=None, positions=None, supports=None):
             relaxation=model.relaxation,
             max_iter=model.max_iter,
         )
-        plans.append(held * plan)
+        plans.append(position_weights * plan)
     return psi, np.array(plans)
 
 

@@ -66,14 +66,14 @@ class Problem(NamedTuple):
     ----------
     similarities, error : ndarray of shape (n_elements, n_supports)
     masses : ndarray of shape (n_elements,)
-    held : ndarray of shape (n_elements, n_supports) or float
+    position_weights : ndarray of shape (n_elements, n_supports) or float
         The position filter.
     """
 
     similarities: np.ndarray
     error: np.ndarray
     masses: np.ndarray
-    held: np.ndarray | float
+    position_weights: np.ndarray | float
 
 
 class Windows(NamedTuple):
@@ -143,20 +143,20 @@ def problem_of(model, features, reference, windows, dtype):
     if dtype == np.float32:  # more is left to float64
         trusted = 1e-3 * model.epsilon + products * np.finfo(np.float64).eps
         error = np.minimum(error, terms + trusted)
-    held = 1.0
+    position_weights = 1.0
     if model.position is not None:
         supports = support_positions(len(reference), windows.positions.shape[1])
-        held = plain_filter(
+        position_weights = plain_filter(
             model.position, model.position_sigma, windows.positions, supports
         )
-        similarities = held * similarities
+        similarities = position_weights * similarities
     if model.relaxation is not None:
         psi = features.psi
         similarities = similarities - np.sum(psi**2, axis=1, keepdims=True) / 2
         norms = np.abs(psi) * (np.abs(features.kappa) @ np.abs(features.D))
         error = error + _ROUNDINGS * np.finfo(np.float64).eps * norms.sum(1, keepdims=True)
         error = error + (np.abs(psi) * features.psi_error).sum(axis=1, keepdims=True)
-    return Problem(similarities, error, windows.masses, held)
+    return Problem(similarities, error, windows.masses, position_weights)
 
 
 def plan_of(model, problem, n_iter):

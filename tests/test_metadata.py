@@ -113,7 +113,7 @@ def make_features(X, weights):
         solver="softmax", epsilon=1.0, relaxation=None, max_iter=1, tol=1.0
     )
     sets = SetCollection.from_sets(X)
-    return _references._SetsOfFeatures(
+    return _references._FeatureSets(
         FeatureMap("linear"), sets, transport, None, 1, np.array(weights)
     )
 

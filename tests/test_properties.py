@@ -146,15 +146,15 @@ def check_plans(model, sets, i, plans, diagnostics):
         is_plain = model.solver == "softmax" or model.tol == 0 or n_iter < 4
         if is_plain or model.relaxation is not None:
             check_plain_plan(model, plan, problem, n_iter, error)
-        elif np.min(problem.held) > 1e-3:
-            unfiltered = (plan / problem.held).astype(plan.dtype)
+        elif np.min(problem.position_weights) > 1e-3:
+            unfiltered = (plan / problem.position_weights).astype(plan.dtype)
             check_balanced_plan(model, unfiltered, problem, residual, error)
     return features
 
 
 def check_exact_plan(plan, problem):
     """The plan has the marginals, and the cost of POT's best one."""
-    if np.ndim(problem.held):
+    if np.ndim(problem.position_weights):
         return  # the filter has been applied to it
     supports = np.full(plan.shape[1], 1 / plan.shape[1])
     assert_allclose(plan.sum(axis=1), problem.masses, rtol=0, atol=1e-6)
@@ -169,9 +169,9 @@ def check_exact_plan(plan, problem):
 
 def check_plain_plan(model, plan, problem, n_iter, error):
     """The plan is that of as many plain iterations, in logarithms."""
-    expected = problem.held * plan_of(model, problem, n_iter)
+    expected = problem.position_weights * plan_of(model, problem, n_iter)
     if model.position is not None:
-        in_filter = np.log1p(1 / problem.held) + model.position_sigma**-2
+        in_filter = np.log1p(1 / problem.position_weights) + model.position_sigma**-2
         error = error + 20 * np.finfo(plan.dtype).eps * in_filter
     budget = expected * error
     if model.solver == "softmax" or model.relaxation is not None:

@@ -1,1 +1,1 @@
-"""Compiled functions, by subject; each forward pass stands beside its gradients."""
+"""Compiled functions, by subject."""

@@ -1,8 +1,8 @@
 """Compiled functions for windows of rows and for kernels between elements.
 
-Kernels are serial and release the GIL; parallelism is the caller's, over chunks of sets.
-They check no bounds: offsets and shapes have been proved by `SetCollection` before they
-come here, and no index is ever computed from the values of elements.
+Kernels are serial and release the GIL; callers parallelize over chunks of sets. Bounds are
+not checked: `SetCollection` has validated offsets and shapes, and no index is computed from
+the values of elements.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from otk_sklearn._compiled.primitives import exp, jit
 
 @jit
 def copy_windows(rows, first, starts, stops, windows):
-    """Copy windows of consecutive rows, with zeros for rows outside of a window's set.
+    """Copy windows of consecutive rows, zero-padded outside of each window's set.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def copy_windows(rows, first, starts, stops, windows):
     first : ndarray of int of shape (n_windows,)
         First row of each window.
     starts, stops : ndarray of int of shape (n_windows,)
-        Where the rows of each window's set start and stop.
+        First row of each window's set, and one past its last row.
     windows : ndarray of shape (n_windows, size, n_features)
     """
     n_windows, size, n_features = windows.shape
@@ -37,7 +37,7 @@ def copy_windows(rows, first, starts, stops, windows):
 
 @jit
 def center_rows(rows, divisors, center, factor, centered, squares):
-    """Write `(rows / divisors - center) * factor`, and the squared norms of that.
+    """Write `(rows / divisors - center) * factor` and its squared row norms.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def gaussian_rows(products, squares, anchor_squares, scales, norms):
     ----------
     products : ndarray of shape (n_rows, n_anchors)
     squares, scales : ndarray of shape (n_rows,)
-        `||x||^2`, and what the row is multiplied by.
+        `||x||^2`, and the factor of each row.
     anchor_squares : ndarray of shape (n_anchors,)
     norms : ndarray of shape (n_rows,)
         Filled with the norms of the rows of the result.

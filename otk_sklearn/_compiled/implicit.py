@@ -1,6 +1,6 @@
-"""Compiled functions for gradients through plans, by implicit differentiation.
+"""Compiled functions that differentiate transport plans implicitly.
 
-They keep to the rules of `features.py`.
+Conventions are those of `features.py`.
 """
 
 from typing import NamedTuple
@@ -9,19 +9,19 @@ import numpy as np
 
 from otk_sklearn._compiled.primitives import fill, jit
 
-# Part of a diagonal entry below which what is left of it in elimination is rounding.
+# Pivots below this fraction of their diagonal entry are rounding noise.
 _MIN_PIVOT = 1e-13
 
 
 @jit
 def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
-    """From gradients with respect to plans to those of similarities, in place.
+    """Vector-Jacobian products of plans with respect to similarities, in place.
 
-    A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where its marginals
-    decide on alpha and beta. By implicit differentiation, a gradient W becomes
-    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. What is taken off makes its columns sum to
-    0, and rows too (balanced transport), or none of them (attention), or in between. It
-    solves a linear system of as many unknowns as there are supports.
+    A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where the marginal
+    constraints determine alpha and beta. By implicit differentiation, a gradient W becomes
+    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. Its columns sum to 0, and so do its rows in
+    balanced transport, but not in attention; relaxed transport lies in between. mu solves a
+    linear system with one unknown per support.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
     longest = 1
     for s in range(len(offsets) - 1):
         longest = max(longest, offsets[s + 1] - offsets[s])
-    # Sums are in float64: where supports share next to nothing, mu is large and cancels.
+    # Sums are in float64: if supports share hardly any mass, mu is large and cancels.
     scratch = _Scratch(
         scaled=np.empty((n_supports, longest), plan.dtype),
         rows=np.empty(longest),
@@ -50,20 +50,20 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
         for r in range(n_references):
-            slopes = gradients[r, :, start:stop]
-            if stop - start == 1:  # there is no other plan
+            set_gradients = gradients[r, :, start:stop]
+            if stop - start == 1:  # its plan is constant
                 for j in range(n_supports):
-                    slopes[j, 0] = 0
+                    set_gradients[j, 0] = 0
                 continue
-            _subtract_means(plan[r, :, start:stop], slopes, power, scratch)
+            _subtract_means(plan[r, :, start:stop], set_gradients, power, scratch)
             for j in range(n_supports):
-                row = slopes[j]
+                row = set_gradients[j]
                 for i in range(stop - start):
                     row[i] *= inverse_epsilon
 
 
 class _Scratch(NamedTuple):
-    """Arrays used for one set after the other."""
+    """Work arrays, reused from set to set."""
 
     scaled: np.ndarray  # (n_supports, n_elements): the plan, its rows scaled
     rows: np.ndarray  # (n_elements,): row sums of the plan
@@ -82,19 +82,19 @@ def _subtract_means(plan, gradients, power, scratch):
     fill(rows, 0)
     fill(row_means, 0)
     for j in range(n_supports):
-        shares, slopes = plan[j], gradients[j]
+        plan_j, gradients_j = plan[j], gradients[j]
         for i in range(size):
-            rows[i] += shares[i]
-            row_means[i] += shares[i] * slopes[i]
+            rows[i] += plan_j[i]
+            row_means[i] += plan_j[i] * gradients_j[i]
     for i in range(size):
         row_means[i] = power * row_means[i] / rows[i] if rows[i] > 0 else 0.0
-    # What is left of the columns' sums once row means are taken off.
+    # Column sums of the gradient after subtracting the row means.
     for j in range(n_supports):
-        shares, slopes = plan[j], gradients[j]
+        plan_j, gradients_j = plan[j], gradients[j]
         mass, total = 0.0, 0.0
         for i in range(size):
-            mass += shares[i]
-            total += shares[i] * (slopes[i] - row_means[i])
+            mass += plan_j[i]
+            total += plan_j[i] * (gradients_j[i] - row_means[i])
         columns[j], mu[j] = mass, total
     if power > 0.0:
         for i in range(size):
@@ -108,17 +108,17 @@ def _subtract_means(plan, gradients, power, scratch):
         for j in range(n_supports):
             mu[j] = mu[j] / columns[j] if columns[j] > 0 else 0.0
     for j in range(n_supports):
-        shares, slopes, mu_j = plan[j], gradients[j], mu[j]
+        plan_j, gradients_j, mu_j = plan[j], gradients[j], mu[j]
         for i in range(size):
-            slopes[i] = shares[i] * (slopes[i] - (row_means[i] + mu_j))
+            gradients_j[i] = plan_j[i] * (gradients_j[i] - (row_means[i] + mu_j))
 
 
 @jit
 def _scale_rows(plan, factors, scaled):
     for j in range(len(scaled)):
-        shares, row = plan[j], scaled[j]
+        plan_j, row = plan[j], scaled[j]
         for i in range(len(row)):
-            row[i] = shares[i] * factors[i]
+            row[i] = plan_j[i] * factors[i]
 
 
 @jit
@@ -130,20 +130,20 @@ def _gram(rows):
 
 @jit
 def _subtract_row_means(plan, factors, mu, row_means):
-    """Write `lambda`: row means less those of mu."""
+    """Subtract the row means of mu from those of the gradient, which gives lambda."""
     for j in range(len(mu)):
-        shares, mu_j = plan[j], mu[j]
+        plan_j, mu_j = plan[j], mu[j]
         for i in range(len(factors)):
-            row_means[i] -= factors[i] * factors[i] * shares[i] * mu_j
+            row_means[i] -= factors[i] * factors[i] * plan_j[i] * mu_j
 
 
 @jit
 def _solve_columns(products, columns, power, system, x):
     """Solve `(diag(columns) - products) mu = x` in place, by Cholesky.
 
-    `products` is `power P^T diag(1 / P 1) P`: its rows sum to `power columns`. Diagonals
-    are what is left of these, rather than differences of what is nearly equal. Without
-    relaxation, a constant is free, and one is added to the system to fix it.
+    `products` is `power P^T diag(1 / P 1) P`: its rows sum to `power columns`. Diagonal
+    entries are computed from off-diagonal sums, without cancellation. In balanced
+    transport, mu is determined up to a constant, which a rank-one term fixes.
     """
     n = len(x)
     for j in range(n):
@@ -155,21 +155,21 @@ def _solve_columns(products, columns, power, system, x):
         for k in range(j):
             system[j, k] = -products[j, k]
     if power == 1.0:
-        free = 1.0 / n / n
+        rank_one = 1.0 / n / n
         for j in range(n):
             for k in range(j + 1):
-                system[j, k] += free
+                system[j, k] += rank_one
     for j in range(n):
         row = system[j]
         for k in range(j + 1):
             other, total = system[k], 0.0
             for m in range(k):
                 total += row[m] * other[m]
-            left = row[k] - total
+            reduced = row[k] - total
             if k < j:
-                row[k] = left * other[k]
-            else:  # the diagonal is kept inverted
-                row[k] = 1.0 / np.sqrt(left) if left > _MIN_PIVOT * row[k] else 0.0
+                row[k] = reduced * other[k]
+            else:  # the diagonal stores reciprocals
+                row[k] = 1.0 / np.sqrt(reduced) if reduced > _MIN_PIVOT * row[k] else 0.0
         total = 0.0
         for m in range(j):
             total += row[m] * x[m]

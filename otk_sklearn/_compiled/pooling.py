@@ -1,13 +1,13 @@
 """Compiled functions that pool elements, and their gradients.
 
-They keep to the rules of `features.py`.
+Conventions are those of `features.py`.
 """
 
 import numpy as np
 
 from otk_sklearn._compiled.primitives import copy, fill, jit
 
-# Multiplications of a matrix product from which BLAS is worth its call.
+# Number of multiplications from which calling BLAS for a matrix product pays off.
 _BLAS_PRODUCTS = 50_000
 
 
@@ -21,17 +21,17 @@ def pool(plan, features, offsets, adding, pooled):
     features : ndarray of shape (n_elements, n_components)
     offsets : ndarray of shape (n_sets + 1,)
     adding : bool
-        Add to what is there.
+        Whether to add to the values of `pooled`, rather than overwrite them.
     pooled : ndarray of shape (n_sets, n_supports, n_components)
     """
     _, n_supports, n_components = pooled.shape
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
         if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
-            shares = np.empty((n_supports, stop - start), plan.dtype)
+            set_plan = np.empty((n_supports, stop - start), plan.dtype)
             for j in range(n_supports):
-                copy(plan[j, start:stop], shares[j])
-            product = np.dot(shares, features[start:stop])
+                copy(plan[j, start:stop], set_plan[j])
+            product = np.dot(set_plan, features[start:stop])
             for j in range(n_supports):
                 total = pooled[s, j]
                 if not adding:
@@ -44,14 +44,14 @@ def pool(plan, features, offsets, adding, pooled):
             if not adding:
                 fill(total, 0)
             for i in range(start, stop):
-                share, row = plan[j, i], features[i]
+                weight, row = plan[j, i], features[i]
                 for c in range(n_components):
-                    total[c] += share * row[c]
+                    total[c] += weight * row[c]
 
 
 @jit
 def pooling_to_plans(features, pooled_gradients, offsets, gradients):
-    """From gradients with respect to each set's `P^T features` to those of its plan.
+    """Pull gradients of each set's `P^T features` back to its plan.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def pooling_to_plans(features, pooled_gradients, offsets, gradients):
 
 @jit
 def pooling_to_features(plan, pooled_gradients, offsets, gradients):
-    """Add, to the gradients of features, what they are to each set's `P^T features`.
+    """Pull gradients of each set's `P^T features` back to features, and add them.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ def pooling_to_features(plan, pooled_gradients, offsets, gradients):
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
         if (stop - start) * n_supports * n_components >= _BLAS_PRODUCTS:
-            shares = np.empty((n_supports, stop - start), plan.dtype)
+            set_plan = np.empty((n_supports, stop - start), plan.dtype)
             for j in range(n_supports):
-                copy(plan[j, start:stop], shares[j])
-            product = np.dot(shares.T, pooled_gradients[s])
+                copy(plan[j, start:stop], set_plan[j])
+            product = np.dot(set_plan.T, pooled_gradients[s])
             for i in range(start, stop):
                 row = gradients[i]
                 for c in range(n_components):
@@ -105,9 +105,9 @@ def pooling_to_features(plan, pooled_gradients, offsets, gradients):
         for i in range(start, stop):
             row = gradients[i]
             for j in range(n_supports):
-                share, pooled = plan[j, i], pooled_gradients[s, j]
+                weight, pooled = plan[j, i], pooled_gradients[s, j]
                 for c in range(n_components):
-                    row[c] += share * pooled[c]
+                    row[c] += weight * pooled[c]
 
 
 @jit
@@ -117,7 +117,7 @@ def quantile_means(projected, masses, offsets, quantiles):
     Parameters
     ----------
     projected : ndarray of shape (n_projections, n_elements)
-        Elements, by one coordinate after the other.
+        The projections of elements.
     masses : ndarray of shape (n_elements,)
         Sum to 1 in each set.
     offsets : ndarray of int of shape (n_sets + 1,)
@@ -126,25 +126,25 @@ def quantile_means(projected, masses, offsets, quantiles):
     n_bins = quantiles.shape[2]
     for s in range(len(offsets) - 1):
         start, stop = offsets[s], offsets[s + 1]
-        of_set = masses[start:stop]
+        set_masses = masses[start:stop]
         for p in range(len(projected)):
             values, bins = projected[p, start:stop], quantiles[p, s]
             order = np.argsort(values)
-            done, i = 0.0, 0  # mass of the elements that are used up, and the next one
-            left = of_set[order[0]]
+            assigned, i = 0.0, 0  # mass assigned to bins, and the current element
+            remaining = set_masses[order[0]]
             for b in range(n_bins):
-                # What is left open of the bin takes of one element after the other.
-                total, taken, end = 0.0, 0.0, (b + 1) / n_bins
-                while i < len(order) - 1 and done + left <= end:
-                    total += left * values[order[i]]
-                    taken += left
-                    done += left
+                # Fill the bin with the remaining mass of the elements in order.
+                total, bin_mass, end = 0.0, 0.0, (b + 1) / n_bins
+                while i < len(order) - 1 and assigned + remaining <= end:
+                    total += remaining * values[order[i]]
+                    bin_mass += remaining
+                    assigned += remaining
                     i += 1
-                    left = of_set[order[i]]
-                share = min(left, max(end - done, 0.0))
-                if taken == 0.0 and share == 0.0:  # by rounding, at the very end
-                    share = 1.0
-                total += share * values[order[i]]
-                bins[b] = total / (taken + share)
-                done += share
-                left -= share
+                    remaining = set_masses[order[i]]
+                mass = min(remaining, max(end - assigned, 0.0))
+                if bin_mass == 0.0 and mass == 0.0:  # by rounding, at the very end
+                    mass = 1.0
+                total += mass * values[order[i]]
+                bins[b] = total / (bin_mass + mass)
+                assigned += mass
+                remaining -= mass

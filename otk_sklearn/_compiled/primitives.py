@@ -1,7 +1,7 @@
-"""What compiled functions are made of: options, and loops' innermost operations.
+"""Compiler options, and elementary functions that compiled functions inline.
 
-Compiled callers contain these: after a change here, delete numba's cached files (those in
-`__pycache__` that end in .nbi and .nbc), which don't notice.
+numba doesn't invalidate the cache of callers: after a change here, delete its cached files
+(`*.nbi` and `*.nbc` in `__pycache__`).
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from numba.core.caching import FunctionCache
 from numba.core.sigutils import normalize_signature
 from numba.extending import overload
 
-# Reordering sums lets them vectorise. A loop that sums must not write to arrays: which way
-# it sums would depend on where they lie, and results on the thread. The rest of
-# "fast math" would delete the very checks for infinities and NaN that the solver relies on.
+# Reassociation lets sums vectorize. A loop that sums must not write to arrays: the order of
+# summation would depend on their alignment, and results on the thread. Other "fast math"
+# flags would remove the checks for infinities and NaN that the solver relies on.
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
@@ -31,14 +31,14 @@ _SQRT_2 = math.sqrt(2)
 
 
 class _Cache(FunctionCache):
-    """numba's cache on disk, from which no error comes: at worst, compile again.
+    """numba's cache on disk, where an error leads to recompilation.
 
-    A disk is full, a folder is gone or no longer writeable, a file was cut short; and of
-    two processes that begin a cache for different types, each may come to the other's file.
+    The disk may be full, the folder missing or read-only, or a file truncated; and two
+    processes that create a cache for different types may read each other's file.
     """
 
     def load_overload(self, sig, target_context):
-        """Return what was compiled for these types, or None."""
+        """Return the function compiled for these types, or None."""
         types, _ = normalize_signature(sig)
         try:
             found = super().load_overload(sig, target_context)
@@ -47,31 +47,31 @@ class _Cache(FunctionCache):
         return found if found is not None and found.signature.args == types else None
 
     def save_overload(self, sig, data):
-        """Keep what was compiled, if that is possible."""
+        """Save a compiled function, if possible."""
         try:
             super().save_overload(sig, data)
         except Exception:
             with contextlib.suppress(Exception):
-                self.flush()  # an index that can't be read is begun anew
+                self.flush()  # replace an unreadable index
 
 
 def jit(function):
-    """Compile at the first call; cache on disk where a folder can be written."""
+    """Compile at the first call, and cache on disk if a folder is writable."""
     compiled = numba.njit(**_OPTIONS)(function)
-    with contextlib.suppress(RuntimeError):  # numba finds no folder for its cache
+    with contextlib.suppress(RuntimeError):  # no writable cache folder
         compiled._cache = _Cache(function)  # as `cache=True` does with its own
     return compiled
 
 
 def inlined(function):
-    """Compile into the callers: calls with many arguments take longer than some work."""
+    """Inline into compiled callers: calls with many arguments are slow."""
     return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
 def exp(x):
-    """`exp(x)` for an x without overflow, and 0 where that would be denormal.
+    """`exp(x)` for an x without overflow, and 0 where that would be subnormal.
 
-    Unlike calls of the mathematical library, loops over this vectorise.
+    Unlike calls of the math library, it vectorizes in loops.
     """
     return np.exp(x)
 
@@ -110,7 +110,7 @@ def _compiled_exp(x):
 
 @inlined
 def log(x):
-    """`log(x)` of a normal float64, in loops that vectorise, as those over `exp`."""
+    """`log(x)` of a normal float64, which vectorizes in loops."""
     bits = np.float64(x).view(np.int64)
     exponent = (bits >> np.int64(52)) - np.int64(1023)
     mantissa = bits & np.int64((1 << 52) - 1) | np.int64(1023 << 52)

@@ -1,4 +1,4 @@
-"""Generated problems, which some ways of pooling can't solve."""
+"""Generated problems that simple pooling methods can't solve."""
 
 from numbers import Integral, Real
 
@@ -24,7 +24,7 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
 
     The polygons have 3, 4, 5 or 6 corners on the unit circle. All four have the same mean,
     0, and the same covariance, half the identity: pooling by means and deviations, or by
-    means and covariances, can't tell them. It takes the shape of the distribution.
+    means and covariances, can't distinguish them. The shape of the distribution can.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
 
 @validate_params(GENERATED, prefer_skip_nested_validation=True)
 def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
-    """Generate sets of two of four kinds of elements, where it matters which go together.
+    """Generate sets of two of four kinds of elements, where the combination matters.
 
     In class 0, sets have elements of the kinds A and B, or C and D; in class 1, of A and C,
     or B and D. All kinds are as frequent in both classes. So is the mean over the elements
     of any features of elements, however rich: the means of both classes are equal, and a
     linear model can't do better than to cut off one of the four combinations, which is
-    right three times out of four. What pools a set has to look at elements together.
+    right three times out of four. Pooling has to consider elements jointly.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
     """Generate sets of points on a circle, of which one may have a point in the middle.
 
     The first point of each set of class 1 lies at the centre of the unit circle, all other
-    points around it. What one point in 20 to 60 adds to means and deviations is lost in
-    what the other points make them vary.
+    points around it. The effect of one point in 20 to 60 on means and deviations is small
+    compared with the variation of the other points.
 
     Parameters
     ----------

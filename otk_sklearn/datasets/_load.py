@@ -18,8 +18,8 @@ def load_digit_points():
     """Load scikit-learn's handwritten digits as sets of lit pixels.
 
     Each of the 1,797 images of 8 x 8 pixels becomes a set of 16 to 42 points: row, column
-    and intensity (1 to 16) of the pixels that are not 0. That the points form a grid is
-    lost, as it is in a cloud of measured points.
+    and intensity (1 to 16) of the pixels that are not 0. The grid structure of the
+    points is lost, as in a measured point cloud.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def load_peptides(name="AMPvsUniProt"):
     Parameters
     ----------
     name : {"AMPvsUniProt", "AMPvsTM"}, default="AMPvsUniProt"
-        What antimicrobial peptides are to be told from:
+        Which other peptides antimicrobial ones are to be distinguished from:
 
         - "AMPvsUniProt": 2,600 of them, and as many sequences of 10 to 50 residues drawn
           from UniProt. Of the 5,200 sequences, 4,642 are distinct: some are there several
@@ -247,7 +247,7 @@ def load_mnist_points():
 
 @contextlib.contextmanager
 def _needed_for(loader, package):
-    """Say what to install where the package that ships the data is missing."""
+    """Raise an error that says what to install if the package with the data is missing."""
     try:
         yield
     except ImportError as error:

@@ -27,9 +27,9 @@ class ConvergenceDisplay:
     n_iter : ndarray of int of shape (n_sets, n_references), default=None
         Sinkhorn's iterations for each set, drawn with the residual.
     residual : ndarray of shape (n_sets, n_references), default=None
-        The errors of plans that these iterations have left.
+        Marginal errors of the plans after these iterations.
     tol : float, default=None
-        The tolerance of these errors.
+        The tolerance of the residual.
 
     Attributes
     ----------
@@ -110,20 +110,20 @@ class ConvergenceDisplay:
             If there was nothing to iterate.
         """
         pyplot(cls.__name__)
-        parts = model_steps(estimator)
-        embedding = parts.embedding
+        steps = model_steps(estimator)
+        embedding = steps.embedding
         if X is not None:
             if embedding.solver != "sinkhorn":
                 raise ValueError(
                     f"solver is {embedding.solver!r}, which doesn't iterate; expected "
                     "'sinkhorn', or X=None."
                 )
-            for _, step in parts.before:
+            for _, step in steps.before:
                 X = step.transform(X)
             found = embedding.sinkhorn_diagnostics(X)
             display = cls(n_iter=found.n_iter, residual=found.residual, tol=embedding.tol)
-        elif hasattr(parts.owner, "loss_curve_"):
-            owner = parts.owner
+        elif hasattr(steps.owner, "loss_curve_"):
+            owner = steps.owner
             display = cls(
                 loss_curve=owner.loss_curve_, validation_scores=owner.validation_scores_
             )
@@ -132,8 +132,8 @@ class ConvergenceDisplay:
         if len(display._iterates()) == 0:
             raise ValueError(
                 "Nothing was iterated in this fit: references learned from elements have "
-                "no history, nor has a model of which nothing but the linear head was "
-                "trained; hand over X to see Sinkhorn's iterations."
+                "no history, nor have models of which only the linear head was "
+                "trained; pass X to see Sinkhorn's iterations."
             )
         return display.plot(ax)
 

@@ -1,4 +1,4 @@
-"""What pictures have in common: one set of many, places of elements, colours, and ticks."""
+"""Shared by displays: selection of a set, layout of elements, colours, and ticks."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _MAX_CHARACTERS = 60
 
 
 def pyplot(display):
-    """Return matplotlib.pyplot, or say what to install for this display."""
+    """Return matplotlib.pyplot, or raise an error that says what to install."""
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
@@ -63,7 +63,7 @@ def check_names(names, n_elements, of_set=""):
 
 
 def check_reference(reference, references):
-    """Raise an error where there is no reference of this number."""
+    """Raise an error if there is no reference of this index."""
     if not 0 <= reference < len(references):
         raise ValueError(
             f"reference is {reference}; expected 0 to {len(references) - 1}, as the model "
@@ -71,19 +71,19 @@ def check_reference(reference, references):
         )
 
 
-def feature_names_of(parts, n_features):
-    """Names of the features of elements as they are handed over to a model."""
-    names = getattr(parts.first, "feature_names_in_", None)
+def feature_names_of(steps, n_features):
+    """Names of the input features of a model."""
+    names = getattr(steps.first, "feature_names_in_", None)
     return [f"feature {i}" for i in range(n_features)] if names is None else list(names)
 
 
 def place_elements(rows, kind, columns, names, are_named, otherwise):
-    """Decide on the kind of picture, and where elements are in it.
+    """Choose the kind of picture, and the coordinates of elements in it.
 
     Parameters
     ----------
     rows : SetCollection
-        As handed over.
+        The input sets.
     kind : str
         "auto", `otherwise`, "points", and "grid" where that is a kind.
     columns : pair of int or str, or None
@@ -93,7 +93,7 @@ def place_elements(rows, kind, columns, names, are_named, otherwise):
     are_named : bool
         Whether elements have names.
     otherwise : str
-        Kind without places.
+        The kind without coordinates.
 
     Returns
     -------
@@ -170,12 +170,12 @@ def grid_image(coordinates, values):
 
 
 def point_area(n_points):
-    """Area of a point among so many, in square points."""
+    """Area of each of this many points, in square points."""
     return float(np.clip(9000 / n_points, 4, 90))
 
 
 def number_ticks(axis):
-    """Number the ticks of an axis that there is room for."""
+    """Number as many ticks of an axis as there is room for."""
     from matplotlib.ticker import MaxNLocator
 
     most = _MAX_NUMBERS[axis.axis_name]
@@ -183,7 +183,7 @@ def number_ticks(axis):
 
 
 def name_ticks(axis, names):
-    """Name the ticks of a horizontal axis at 0, 1, ..: all that there is room for."""
+    """Name as many ticks of a horizontal axis, at 0, 1, .., as there is room for."""
     letters = all(len(name) == 1 for name in names)
     step = -(-len(names) // (_MAX_LETTERS if letters else _MAX_NAMES))
     axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
@@ -196,7 +196,7 @@ def name_ticks(axis, names):
 
 
 def order_by_similarity(supports):
-    """Place of each support on the line that they spread along most.
+    """Rank of each support along the first principal component of the supports.
 
     Parameters
     ----------
@@ -209,7 +209,8 @@ def order_by_similarity(supports):
     centered = supports - supports.mean(axis=0)
     _, _, axes = np.linalg.svd(centered, full_matrices=False)
     along = centered @ axes[0]
-    along *= np.sign(along[np.abs(along).argmax()]) or 1.0  # svd leaves the sign open
+    # The sign of singular vectors is arbitrary.
+    along *= np.sign(along[np.abs(along).argmax()]) or 1.0
     return along.argsort(kind="stable").argsort()
 
 

@@ -1,4 +1,4 @@
-"""What the displays of one set share: layout, names and images of its elements."""
+"""Shared by displays of one set: layout, names and images of its elements."""
 
 from otk_sklearn.display._drawing import (
     check_names,
@@ -11,11 +11,11 @@ from otk_sklearn.display._drawing import (
 from otk_sklearn.sets._input import as_sets
 
 
-def element_layout(parts, X, kind, columns, element_names, otherwise):
+def element_layout(steps, X, kind, columns, element_names, otherwise):
     """Return kind, coordinates and their names, and those of the elements."""
     rows = as_sets(X, explain_rows=False)
     element_names = check_names(element_names, len(rows.values))
-    names = feature_names_of(parts, rows.n_features)
+    names = feature_names_of(steps, rows.n_features)
     kind, coordinates, names = place_elements(
         rows, kind, columns, names, element_names is not None, otherwise
     )

@@ -40,7 +40,7 @@ class ImportanceDisplay:
     element_names : sequence of str of length n_elements, default=None
         Labels of the bars. None numbers them.
     target_name : str, default=None
-        What the elements speak for or against.
+        The target that elements contribute to.
 
     Attributes
     ----------
@@ -117,7 +117,8 @@ class ImportanceDisplay:
             :func:`~otk_sklearn.inspection.element_contributions`.
         X : sets
             As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding; windows share what they add among their rows.
+            them in front of the embedding; windows distribute their contributions over
+            their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         target : class label or int, default=None
@@ -152,9 +153,9 @@ class ImportanceDisplay:
             target don't fit; or if the model is not linear.
         """
         pyplot(cls.__name__)
-        parts = model_steps(estimator, by_plan=False)
+        steps = model_steps(estimator, requires_plan=False)
         X = one_set(X, index)
-        layout, names = element_layout(parts, X, kind, columns, element_names, "bars")
+        layout, names = element_layout(steps, X, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)
         contributions = of_outputs.contributions[0]
         scores = contributions.sum(axis=0) + of_outputs.constant

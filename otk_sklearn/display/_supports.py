@@ -35,7 +35,7 @@ class SupportsDisplay:
     similarity : ndarray of shape (n_supports, n_elements)
         That between supports and their nearest elements, the most similar ones first.
     set_index, start, stop : ndarray of int of shape (n_supports, n_elements)
-        The elements are rows `start` to before `stop` of set `set_index`.
+        The elements are rows `start` (included) to `stop` (excluded) of set `set_index`.
     kind : {"text", "features", "points"}, default="text"
         What is drawn:
 
@@ -171,13 +171,13 @@ class SupportsDisplay:
             If names or columns don't fit the elements.
         """
         pyplot(cls.__name__)
-        parts = model_steps(estimator)
-        references = parts.embedding.references_
+        steps = model_steps(estimator)
+        references = steps.embedding.references_
         check_reference(reference, references)
         rows = as_sets(X, explain_rows=False)
         kind = _kind(kind, columns, element_names, rows.n_features)
         element_names = _check_names_of_sets(kind, element_names, rows)
-        names = feature_names_of(parts, rows.n_features)
+        names = feature_names_of(steps, rows.n_features)
         if kind == "points":
             columns = check_columns(columns, names)
         nearest = nearest_elements(estimator, X, n_elements)
@@ -314,7 +314,7 @@ def _kind(kind, columns, element_names, n_features):
 
 
 def _check_names_of_sets(kind, element_names, rows):
-    """Return the names of the elements of each set, or None where they play no part."""
+    """Return the names of the elements of each set, or None if they are not drawn."""
     if kind != "text":
         return None
     if element_names is None:

@@ -127,7 +127,7 @@ class TransportPlanDisplay:
             search with one.
         X : sets
             As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding; windows share their mass among their rows.
+            them in front of the embedding; windows distribute their mass over their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         kind : {"auto", "heatmap", "points", "grid"}, default="auto"
@@ -160,11 +160,11 @@ class TransportPlanDisplay:
             don't fit the elements.
         """
         pyplot(cls.__name__)
-        parts = model_steps(estimator)
-        references = parts.embedding.references_
+        steps = model_steps(estimator)
+        references = steps.embedding.references_
         check_reference(reference, references)
         X = one_set(X, index)
-        layout, names = element_layout(parts, X, kind, columns, element_names, "heatmap")
+        layout, names = element_layout(steps, X, kind, columns, element_names, "heatmap")
         display = cls(
             element_plans(estimator, X)[0][reference],
             **layout,

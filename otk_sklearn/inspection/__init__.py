@@ -1,4 +1,4 @@
-"""Plans, contributions and nearest elements: what fitted models say of single elements."""
+"""Inspection of fitted models: plans, contributions and nearest elements."""
 
 from otk_sklearn.inspection._contributions import element_contributions
 from otk_sklearn.inspection._nearest_elements import nearest_elements

@@ -14,15 +14,15 @@ from sklearn.preprocessing import (
 )
 
 
-def pulled_back_linear_model(parts):
-    """Return coefficients for embeddings, and the constant.
+def pulled_back_linear_model(steps):
+    """Return the coefficients with respect to embeddings, and the constant.
 
     Returns
     -------
     coef : ndarray of shape (n_outputs, n_references * n_supports * n_components)
     constant : ndarray of shape (n_outputs,)
     """
-    name, model = parts.after[-1]
+    name, model = steps.after[-1]
     if not (hasattr(model, "coef_") and hasattr(model, "intercept_")):
         raise ValueError(
             f"step {name!r} ({type(model).__name__}) has no coef_ and intercept_; expected "
@@ -30,12 +30,12 @@ def pulled_back_linear_model(parts):
         )
     coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
     constant = np.zeros(len(coef)) + model.intercept_
-    for name, step in parts.after[-2:0:-1]:
-        before = _carry_back(step, coef)
+    for name, step in steps.after[-2:0:-1]:
+        before = _pull_back(step, coef)
         if before is None:
             raise ValueError(
                 f"step {name!r} ({type(step).__name__}) is not known to be affine, so that "
-                "coefficients can't be carried back through it; expected scalers, PCA or "
+                "coefficients can't be pulled back through it; expected scalers, PCA or "
                 "feature selection between the embedding and the model."
             )
         coef, added = before
@@ -43,13 +43,13 @@ def pulled_back_linear_model(parts):
     return coef, constant
 
 
-def subtracted_center(parts):
-    """Return what is taken off embeddings first, if each element bears a part of it."""
-    if getattr(parts.embedding, "position", None) is not None:
+def subtracted_center(steps):
+    """Return the centre subtracted from embeddings, if it can be attributed to elements."""
+    if getattr(steps.embedding, "position", None) is not None:
         return 0.0
     before = []
-    for _, step in parts.after[1:-1]:
-        if isinstance(step, TruncatedSVD):  # the centre of embeddings is lost in it
+    for _, step in steps.after[1:-1]:
+        if isinstance(step, TruncatedSVD):  # its projection loses the centre
             break
         only_scales = isinstance(step, StandardScaler) and not step.with_mean
         center = getattr(step, "mean_", getattr(step, "center_", None))
@@ -62,54 +62,54 @@ def subtracted_center(parts):
 
 
 @functools.singledispatch
-def _carry_back(step, coef):
-    """Return the coefficients before an affine step, and what it adds to the constant.
+def _pull_back(step, coef):
+    """Pull coefficients back through an affine step, and return its constant term too.
 
-    None where the step is not known to be affine.
+    Returns None if the step is not known to be affine.
     """
     return None
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: StandardScaler, coef):
     if step.with_std:
         coef = coef / step.scale_
     return coef, -coef @ step.mean_ if step.with_mean else 0.0
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: RobustScaler, coef):
     if step.with_scaling:
         coef = coef / step.scale_
     return coef, -coef @ step.center_ if step.with_centering else 0.0
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: MaxAbsScaler, coef):
     return None if getattr(step, "clip", False) else (coef / step.scale_, 0.0)
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: MinMaxScaler, coef):
     return None if step.clip else (coef * step.scale_, coef @ step.min_)
 
 
-@_carry_back.register(PCA)
-@_carry_back.register(IncrementalPCA)
+@_pull_back.register(PCA)
+@_pull_back.register(IncrementalPCA)
 def _(step, coef):
-    if step.whiten:  # as scikit-learn divides by it
+    if step.whiten:  # clipped as in scikit-learn
         scale = np.sqrt(step.explained_variance_)
         coef = coef / np.maximum(scale, np.finfo(scale.dtype).eps)
     coef = coef @ step.components_
     return coef, -coef @ step.mean_
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: TruncatedSVD, coef):
     return coef @ step.components_, 0.0
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: SelectorMixin, coef):
     support = step.get_support()
     before = np.zeros((len(coef), len(support)))
@@ -117,6 +117,6 @@ def _(step: SelectorMixin, coef):
     return before, 0.0
 
 
-@_carry_back.register
+@_pull_back.register
 def _(step: FunctionTransformer, coef):
     return (coef, 0.0) if step.func is None else None

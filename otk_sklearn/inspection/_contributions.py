@@ -11,16 +11,16 @@ from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtr
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._windows import windows_of
 
-# Sums of contributions that differ by more than this part of them from what the model says
-# are not those of this model. Rounding, of float32 even, stays below.
+# Largest relative difference between sums of contributions and the model's decisions. Even
+# float32 rounding errors are smaller.
 _MAX_DIFFERENCE = 1e-3
 
 
 def element_contributions(estimator, X):
-    """What each element of each set adds to the decision of a linear model.
+    """Contributions of the elements of each set to the decision of a linear model.
 
-    The coefficients are carried back through what comes between the embedding and the
-    model, and through the transport plan.
+    The coefficients are pulled back through the steps between the embedding and the model,
+    and through the transport plan.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def element_contributions(estimator, X):
         With the attributes
 
         - contributions, list of ndarray of shape (n_elements_i, n_outputs): those of the
-          elements of each set as they were handed over;
+          elements of each input set;
         - constant, ndarray of shape (n_outputs,): the rest, which is the same for all
           sets.
 
         `contributions[i].sum(axis=0) + constant` is `estimator.decision_function` (of a
         regressor, `predict`) of set i, up to rounding. For two classes there is one output,
-        positive where it speaks for the second.
+        positive in favour of the second.
 
     Raises
     ------
@@ -63,17 +63,18 @@ def element_contributions(estimator, X):
     Notes
     -----
     The decision is `sum_ij n_supports P_ij <coef_j, psi(x_i)> + constant` (and summed over
-    references): linear in the elements once the plan is given. Contributions are its parts
-    for each i. They explain the decision for this plan; what an element does to the plan of
-    the others is not in them. If embeddings are centred (by `StandardScaler`,
+    references): linear in the elements once the plan is given. Contributions are its terms
+    for each i. They explain the decision for this plan, and ignore the effect of an element
+    on the plan of the others. If embeddings are centred (by `StandardScaler`,
     `RobustScaler` or PCA), contributions are those of `psi(x_i) - m_j`, where the centre is
-    made of the m_j: what an element adds against the average element of the same support.
-    (Not with `position`: parts of the plan that are filtered out would have none.) Of a
+    made of the m_j: the contribution relative to the average element of the same support.
+    (Not with `position`: entries of the plan that are filtered out would have none.) Of a
     kernel mean, they are the `a_i <coef, psi(x_i)>` of elements with the masses a_i: of a
     plain mean with `kernel="linear"`.
 
     With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
-    window is shared evenly among its rows (with subsampling, by the weights of its filter).
+    window is distributed evenly over its rows (with subsampling, by the weights of its
+    filter).
 
     Examples
     --------
@@ -86,26 +87,26 @@ def element_contributions(estimator, X):
     >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50, 15)]
     >>> model = make_pipeline(OTKEmbedding(4, n_components=8), LogisticRegression())
     >>> model = model.fit(X, [0, 1, 1, 0])
-    >>> parts = element_contributions(model, X)
-    >>> parts.contributions[0].shape
+    >>> found = element_contributions(model, X)
+    >>> found.contributions[0].shape
     (20, 1)
-    >>> decision = [c.sum() + parts.constant[0] for c in parts.contributions]
+    >>> decision = [c.sum() + found.constant[0] for c in found.contributions]
     >>> np.allclose(decision, model.decision_function(X))
     True
     """
-    parts = model_steps(estimator, by_plan=False)
-    coef, constant = pulled_back_linear_model(parts)
-    of_center = coef * subtracted_center(parts)
+    steps = model_steps(estimator, requires_plan=False)
+    coef, constant = pulled_back_linear_model(steps)
+    of_center = coef * subtracted_center(steps)
     constant = constant + of_center.sum(axis=1)
-    route = ElementMapping(parts, X)
-    contributions = _contributions(parts.embedding, route.sets, coef, of_center)
-    contributions = route.distribute_to_rows(contributions)
+    mapping = ElementMapping(steps, X)
+    contributions = _contributions(steps.embedding, mapping.sets, coef, of_center)
+    contributions = mapping.distribute(contributions)
     _check_sums(estimator, X, contributions, constant)
     return Bunch(contributions=contributions, constant=constant)
 
 
 def _contributions(embedding, sets, coef, of_center):
-    """`sum_j w_ji <coef_j, psi(x_i) - m_j>` of all elements, pooled by weights w.
+    """`sum_j w_ji <coef_j, psi(x_i) - m_j>` of all elements, with pooling weights w.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def _contributions(embedding, sets, coef, of_center):
     sets : SetCollection
     coef : ndarray of shape (n_outputs, n_vectors * n_components)
     of_center : ndarray of the same shape
-        Products of coefficients and the centre m, whose sums are those of weights 1.
+        Products of the coefficients and the centre m.
 
     Returns
     -------
@@ -143,17 +144,17 @@ def _contributions(embedding, sets, coef, of_center):
 
 
 def _pooling(embedding, sets):
-    """How an embedding pools.
+    """Return the windows, chunking and weights by which an embedding pools.
 
     Returns
     -------
     windows : SetCollection or WindowedSets
-        What it pools.
+        The pooled elements.
     map_to_chunks : callable
         Calls a function with slices that together cover the sets.
     weights_of : callable
-        Returns the weights of the elements of some of the windows, of shape (n_vectors,
-        n_elements), if the embedding is so many vectors.
+        Returns the pooling weights of the elements of some of the windows, of shape
+        (n_vectors, n_elements), one row for each vector of the embedding.
     """
     if isinstance(embedding, KernelMeanEmbedding):
         windows = windows_of(sets, **embedding._windows)
@@ -173,7 +174,7 @@ def _pooling(embedding, sets):
 
 
 def _check_sums(estimator, X, contributions, constant):
-    """Raise an error where contributions are not those of the decisions."""
+    """Raise an error if contributions don't sum to the decisions."""
     decide = estimator.predict if is_regressor(estimator) else estimator.decision_function
     decisions = np.asarray(decide(X)).reshape(len(contributions), -1)
     sums = np.array([part.sum(axis=0) for part in contributions]) + constant

@@ -15,8 +15,7 @@ from otk_sklearn.sets._windows import windows_of
 def nearest_elements(estimator, X, n_elements=5):
     """The elements of a collection that are most similar to each support.
 
-    Supports lie in feature space, where there is nothing to look at; these elements show
-    what they stand for.
+    Supports lie in feature space, and can't be displayed; these elements represent them.
 
     Parameters
     ----------
@@ -26,7 +25,7 @@ def nearest_elements(estimator, X, n_elements=5):
     X : sets
         As for the estimator.
     n_elements : int, default=5
-        How many distinct ones. Where there are fewer, all of them.
+        Number of distinct elements. If there are fewer, all of them.
 
     Returns
     -------
@@ -36,8 +35,8 @@ def nearest_elements(estimator, X, n_elements=5):
 
         - similarity: `<psi(x), z_j>`;
         - set_index: the set that the element is in (the first one, if it is in several);
-        - start, stop: rows `start` to before `stop` of that set, as it was handed over, are
-          the element: several for a window, otherwise the one at `start`.
+        - start, stop: the element is `X[set_index][start:stop]`: several rows for a window,
+          otherwise one.
 
     See Also
     --------
@@ -45,7 +44,7 @@ def nearest_elements(estimator, X, n_elements=5):
 
     Notes
     -----
-    With `position`, where elements and supports lie plays no part.
+    With `position`, the positions of elements and supports are ignored.
 
     Examples
     --------
@@ -62,13 +61,13 @@ def nearest_elements(estimator, X, n_elements=5):
     """
     if not isinstance(n_elements, Integral) or n_elements < 1:
         raise ValueError(f"n_elements is {n_elements!r}; expected an integer, 1 or more.")
-    parts = model_steps(estimator)
-    route = ElementMapping(parts, X)
-    elements, similarity = _nearest(parts.embedding, route.sets, n_elements)
-    start, stop = route.span(elements.ravel())
-    set_index = np.searchsorted(route.rows.offsets, start, side="right") - 1
-    first = route.rows.offsets[set_index]
-    shape = (*parts.embedding.references_.shape[:2], -1)
+    steps = model_steps(estimator)
+    mapping = ElementMapping(steps, X)
+    elements, similarity = _nearest(steps.embedding, mapping.sets, n_elements)
+    start, stop = mapping.span(elements.ravel())
+    set_index = np.searchsorted(mapping.rows.offsets, start, side="right") - 1
+    first = mapping.rows.offsets[set_index]
+    shape = (*steps.embedding.references_.shape[:2], -1)
     return Bunch(
         similarity=similarity.reshape(shape),
         set_index=set_index.reshape(shape),
@@ -78,7 +77,7 @@ def nearest_elements(estimator, X, n_elements=5):
 
 
 def _nearest(embedding, sets, n_elements):
-    """Return the distinct elements most similar to each support, and similarities.
+    """Return the distinct elements most similar to each support, and the similarities.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def _nearest(embedding, sets, n_elements):
 
 
 def _first_distinct(values, similarity, n_elements):
-    """Return which of the rows are most similar, equal ones counted once."""
+    """Return the indices of the most similar rows, without duplicates."""
     order = np.argsort(-similarity, kind="stable")
     _, kind = group_equal_rows(values[order])
     _, first = np.unique(kind, return_index=True)

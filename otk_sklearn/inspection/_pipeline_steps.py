@@ -1,5 +1,6 @@
 """The steps of a fitted model: those before its embedding, and those after."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +16,16 @@ from otk_sklearn.supervised._base import SupervisedEmbedding
 
 
 class ModelSteps(NamedTuple):
-    """What a fitted model consists of.
+    """The steps of a fitted model, split at its embedding.
 
     Parameters
     ----------
     before : list of (name, estimator)
-        Steps from sets to sets.
+        Steps that transform sets into sets.
     embedding : OTKEmbedding or KernelMeanEmbedding
     after : list of (name, estimator)
-        The step that the embedding is, or is of (an `OTKClassifier` or `OTKRegressor`), and
-        those that come after it. The last one may predict.
+        The embedding, or the `OTKClassifier` or `OTKRegressor` that contains it, and the
+        steps after it. The last one may predict.
     """
 
     before: list
@@ -33,23 +34,23 @@ class ModelSteps(NamedTuple):
 
     @property
     def owner(self):
-        """The step that the embedding is, or is of."""
+        """The embedding, or the classifier or regressor that contains it."""
         return self.after[0][1]
 
     @property
     def first(self):
-        """The step that sets are handed over to."""
+        """The step that receives the input sets."""
         return (self.before + self.after)[0][1]
 
 
-def model_steps(estimator, by_plan=True):
-    """Return the steps of a fitted embedding, Pipeline with one, or search over these.
+def model_steps(estimator, requires_plan=True):
+    """Return the `ModelSteps` of a fitted embedding, Pipeline or search.
 
-    Unless it has to be `by_plan`, the embedding may also be a kernel mean.
+    Unless `requires_plan`, the embedding may also be a `KernelMeanEmbedding`.
     """
     check_is_fitted(estimator)
     kinds = (OTKEmbedding, SupervisedEmbedding)
-    kinds += () if by_plan else (KernelMeanEmbedding,)
+    kinds += () if requires_plan else (KernelMeanEmbedding,)
     steps = _flat_steps(type(estimator).__name__, estimator)
     for i, (_, step) in enumerate(steps):
         if isinstance(step, kinds):
@@ -59,52 +60,52 @@ def model_steps(estimator, by_plan=True):
     raise ValueError(
         f"estimator is {type(estimator).__name__}, with the steps "
         f"{[name for name, _ in steps]}; expected an OTKEmbedding, "
-        f"{'' if by_plan else 'KernelMeanEmbedding, '}OTKClassifier or OTKRegressor, or a "
-        "Pipeline or fitted search (with refit=True) that has one among its steps."
+        f"{'' if requires_plan else 'KernelMeanEmbedding, '}OTKClassifier or OTKRegressor, "
+        "or a Pipeline or fitted search (with refit=True) that has one among its steps."
     )
 
 
 def _flat_steps(name, estimator):
-    """Steps of Pipelines within Pipelines one after the other, searches by their best."""
+    """Flatten nested Pipelines, and replace searches by their best estimator."""
     if hasattr(estimator, "best_estimator_"):
         return _flat_steps(name, estimator.best_estimator_)
     if isinstance(estimator, Pipeline):
         steps = [_flat_steps(*step) for step in estimator.steps]
-        return [step for part in steps for step in part]
+        return list(itertools.chain.from_iterable(steps))
     return [] if estimator in (None, "passthrough") else [(name, estimator)]
 
 
 class ElementMapping:
-    """The way of sets to the embedding, and back from its elements to their rows.
+    """Maps elements of the embedding to the input rows that they are made of.
 
     Parameters
     ----------
-    parts : ModelSteps
+    steps : ModelSteps
     X : sets
-        As handed over to the model.
+        Input of the model.
 
     Attributes
     ----------
     rows : SetCollection
-        The sets as handed over.
+        The input sets.
     X : sets
-        What comes to the embedding, with the names of its features.
+        The input of the embedding, with feature names.
     sets : SetCollection
         The same, packed.
     """
 
-    def __init__(self, parts, X):
+    def __init__(self, steps, X):
         self.rows = self.sets = as_sets(X, explain_rows=False)
-        self._back = []  # from windows to rows, with weights of the rows of a window
-        for name, step in parts.before:
+        self._windows = []  # of each step, with the weights of the rows of a window
+        for name, step in steps.before:
             X = step.transform(X)
             before, self.sets = self.sets, as_sets(X, explain_rows=False)
-            self._back += _windows_of_step(name, step, before, self.sets)
-        self.X, self.sets = X, as_fitted_sets(parts.embedding, X)
-        self._back += _windows_of(self.sets.offsets, **parts.embedding._windows)
+            self._windows += _windows_of_step(name, step, before, self.sets)
+        self.X, self.sets = X, as_fitted_sets(steps.embedding, X)
+        self._windows += _windows_of(self.sets.offsets, **steps.embedding._windows)
 
-    def distribute_to_rows(self, columns):
-        """Share values of the embedding's elements out to the rows they are made of.
+    def distribute(self, columns):
+        """Distribute values of the embedding's elements over the rows they are made of.
 
         Parameters
         ----------
@@ -115,14 +116,14 @@ class ElementMapping:
         list of ndarray of shape (n_rows_i, n_columns)
             Set by set.
         """
-        for windows, taps in reversed(self._back):
-            columns = windows.distribute_to_rows(columns, taps)
+        for windows, taps in reversed(self._windows):
+            columns = windows.share_out(columns, taps)
         return np.split(columns, self.rows.offsets[1:-1])
 
     def span(self, elements):
-        """First and one past the last row that elements of the embedding are made of."""
+        """First row, and one past the last, that elements of the embedding are made of."""
         first, stop = elements, elements + 1
-        for windows, _ in reversed(self._back):
+        for windows, _ in reversed(self._windows):
             lowest, start_of_set, _ = windows.bounds(first)
             highest, _, stop_of_set = windows.bounds(stop - 1)
             first = np.maximum(lowest, start_of_set)
@@ -137,7 +138,7 @@ def _windows_of(offsets, filter_size, padding):
 
 
 def _windows_of_step(name, step, before, after):
-    """Return the windows that a step makes elements of; none where it keeps them."""
+    """Return the windows that a step pools into elements; none if it is one to one."""
     if isinstance(step, ConvolutionalKernelLayer):
         windows = _windows_of(before.offsets, **step._windows)
         offsets = windows[-1][0].offsets if windows else before.offsets

@@ -1,4 +1,4 @@
-"""Transport plans of the elements of sets as they were given."""
+"""Transport plans of the elements of input sets."""
 
 import numpy as np
 
@@ -6,9 +6,10 @@ from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 
 
 def element_plans(estimator, X):
-    """Transport plans of the elements of sets as they were handed over.
+    """Transport plans of the elements of input sets.
 
-    Whatever steps do to elements in front of the embedding, and whether it pools windows.
+    Plans refer to the input rows even if earlier steps transform them or the embedding
+    pools windows.
 
     Parameters
     ----------
@@ -21,8 +22,8 @@ def element_plans(estimator, X):
     Returns
     -------
     list of ndarray of shape (n_references, n_elements_i, n_supports)
-        As `OTKEmbedding.transport_plan` has them, but for windows: what a window sends to a
-        support is shared evenly among its rows.
+        As from `OTKEmbedding.transport_plan`, but with the mass of each window distributed
+        evenly over its rows.
 
     See Also
     --------
@@ -39,10 +40,10 @@ def element_plans(estimator, X):
     >>> [plan.shape for plan in element_plans(embedding, X)]
     [(1, 20, 4), (1, 35, 4)]
     """
-    parts = model_steps(estimator)
-    route = ElementMapping(parts, X)
-    shape = parts.embedding.references_.shape[:2]
-    plans = parts.embedding.transport_plan(route.X)
+    steps = model_steps(estimator)
+    mapping = ElementMapping(steps, X)
+    shape = steps.embedding.references_.shape[:2]
+    plans = steps.embedding.transport_plan(mapping.X)
     by_element = [plan.transpose(1, 0, 2).reshape(plan.shape[1], -1) for plan in plans]
-    by_row = route.distribute_to_rows(np.concatenate(by_element))
+    by_row = mapping.distribute(np.concatenate(by_element))
     return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]

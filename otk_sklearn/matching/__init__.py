@@ -1,1 +1,1 @@
-"""Sets matched to references, chunk by chunk, and the same backwards."""
+"""Matching of sets to references, chunk by chunk, and its gradients."""

@@ -1,9 +1,8 @@
-"""Gradients of what is computed from embeddings, back through the plan to what is learned.
+"""Gradients of functions of embeddings, through the plan, to references and anchors.
 
-A plan depends on similarities through its marginals: implicit differentiation, which takes
-a linear system of as many unknowns as there are supports for each set and reference, makes
-the memory and time of gradients independent of Sinkhorn's iterations. They are exact for
-plans that have converged. An exact plan (`solver="emd"`) counts as constant.
+Plans are differentiated implicitly, by a linear system with one unknown per support for
+each set and reference: memory and time don't depend on the number of Sinkhorn iterations.
+Gradients are exact for converged plans. Those of `solver="emd"` are treated as constant.
 """
 
 import dataclasses
@@ -17,16 +16,16 @@ from otk_sklearn.features._feature_map import FeatureMap, inverse_root
 from otk_sklearn.matching._matching import Matching
 
 
-class Summable:
-    """A dataclass whose objects are added field by field."""
+class FieldwiseAddable:
+    """A dataclass with field-wise addition."""
 
     def __add__(self, other):
         pairs = zip(vars(self).values(), vars(other).values())
-        return type(self)(*(mine + theirs for mine, theirs in pairs))
+        return type(self)(*(a + b for a, b in pairs))
 
 
 @dataclass
-class Gradients(Summable):
+class Gradients(FieldwiseAddable):
     """Sums over sets of gradients, in float64.
 
     Parameters
@@ -34,9 +33,9 @@ class Gradients(Summable):
     supports : ndarray of shape (n_references, n_supports, n_components)
         With respect to whitened supports `D z_j`.
     normalization : ndarray of shape (n_components, n_components) or float
-        With respect to D, where it meets the sets; 0.0 where nothing depends on it.
+        With respect to D, as applied to sets; 0.0 where nothing depends on it.
     anchors : ndarray of shape (n_components, n_features) or float
-        With respect to anchors, where they meet the sets.
+        With respect to anchors, as compared with elements.
     log_gamma : float
     """
 
@@ -47,7 +46,7 @@ class Gradients(Summable):
 
 
 class DifferentiableMatching(Matching):
-    """Matches sets to references, and takes gradients back to these and to anchors.
+    """Matches sets to references, and computes gradients of these and of anchors.
 
     Parameters are those of `Matching`, and
 
@@ -61,15 +60,15 @@ class DifferentiableMatching(Matching):
         super().__init__(*args, **kwargs)
         self._trains_kernel = trains_kernel and self.feature_map.kernel != "linear"
 
-    def gradients(self, sets, slope_of, element_gradients=None):
-        """Embed sets, and take the gradient of a function of their embeddings back.
+    def gradients(self, sets, gradient_of, element_gradients=None):
+        """Embed sets, and pull the gradient of a function of their embeddings back.
 
         Parameters
         ----------
         sets : SetCollection or WindowedSets
-        slope_of : callable
-            Turns embeddings, of shape (n_sets, n_references * n_supports * n_components),
-            into the gradient with respect to them.
+        gradient_of : callable
+            Returns the gradient at embeddings, both of shape (n_sets, n_references *
+            n_supports * n_components).
         element_gradients : ndarray of shape (n_elements, n_features), default=None
             Filled with the gradient with respect to elements.
 
@@ -77,28 +76,31 @@ class DifferentiableMatching(Matching):
         -------
         Gradients
         """
-        blocks, held = self._feature_blocks(sets), self._filter(sets)
-        plan = self._unfiltered_plans(sets, blocks, held).plan
-        filtered = plan if held is None else plan * held
+        blocks, position_weights = self._feature_blocks(sets), self._position_weights(sets)
+        plan = self._unfiltered_plans(sets, blocks, position_weights).plan
+        filtered = plan if position_weights is None else plan * position_weights
         pooled = self._pooled(sets, blocks, filtered)
         embeddings = np.empty_like(pooled)
         self._pooled_to_means(pooled, embeddings)
-        slopes = slope_of(embeddings.reshape(len(sets), -1)).reshape(pooled.shape)
-        slopes = slopes.astype(self.dtype, copy=False)
-        pooled_gradients = embeddings  # which are of no more use
-        self._pooled_to_means(slopes, pooled_gradients)
+        embedding_gradients = gradient_of(embeddings.reshape(len(sets), -1))
+        embedding_gradients = embedding_gradients.reshape(pooled.shape)
+        embedding_gradients = embedding_gradients.astype(self.dtype, copy=False)
+        pooled_gradients = embeddings  # reuse the memory
+        self._pooled_to_means(embedding_gradients, pooled_gradients)
 
         gradients = self._buffers.empty("gradients", plan.shape, self.dtype)
         flat = gradients.reshape(-1, plan.shape[2])
         for rows, kappa, _ in blocks:
             offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
             pooling_to_plans(kappa, pooled_gradients, offsets, flat[:, rows])
-        norm_gradients = self._plans_to_similarities(sets, plan, held, gradients)
+        norm_gradients = self._plans_to_similarities(
+            sets, plan, position_weights, gradients
+        )
 
         summed = Gradients(np.zeros(self.supports.shape))
         if self._trains_kernel:
             rows = pooled.reshape(-1, pooled.shape[2])
-            product = rows.T @ slopes.reshape(rows.shape)
+            product = rows.T @ embedding_gradients.reshape(rows.shape)
             summed.normalization = plan.shape[1] * product.astype(np.float64)
         for block in blocks:
             norms = None if norm_gradients is None else norm_gradients[block[0]]
@@ -107,8 +109,8 @@ class DifferentiableMatching(Matching):
             )
         return summed
 
-    def _plans_to_similarities(self, sets, plan, held, gradients):
-        """Turn gradients of plans into those of similarities, in place.
+    def _plans_to_similarities(self, sets, plan, position_weights, gradients):
+        """Pull gradients of plans back to similarities, in place.
 
         Returns the gradients with respect to `||psi(x_i)||^2`, or None.
         """
@@ -116,8 +118,8 @@ class DifferentiableMatching(Matching):
         if transport.solver == "emd":
             gradients[:] = 0
             return None
-        if held is not None:
-            gradients *= held
+        if position_weights is not None:
+            gradients *= position_weights
         power = 1.0 if transport.solver == "sinkhorn" else 0.0
         if transport.relaxation is not None:
             power = 1.0 / (1.0 + transport.epsilon / transport.relaxation)
@@ -126,12 +128,12 @@ class DifferentiableMatching(Matching):
         norm_gradients = None
         if transport.relaxation is not None:
             norm_gradients = gradients.sum(axis=(0, 1)) / -2
-        if held is not None:
-            gradients *= held
+        if position_weights is not None:
+            gradients *= position_weights
         return norm_gradients
 
     def _block_gradients(self, sets, block, flat, norms, filtered, pooled, out):
-        """Sums over a block of elements, from the gradients of their similarities."""
+        """Gradients summed over a block of elements, from those of their similarities."""
         rows, kappa, _ = block
         similarity_gradients = flat[:, rows]
         product = similarity_gradients @ kappa
@@ -159,7 +161,7 @@ class DifferentiableMatching(Matching):
 
 
 class DifferentiableMap:
-    """A feature map made of its anchors and bandwidth, and the gradients' way back to them.
+    """A feature map as a differentiable function of its anchors and bandwidth.
 
     Parameters
     ----------
@@ -201,7 +203,7 @@ class DifferentiableMap:
             return of_references, None, None
         of_root = np.einsum("rjc,rjd->cd", references, gradients.supports)
         of_gram = self._root_pull_back(of_root + gradients.normalization)
-        # Anchors stand on both sides of their own kernel, which is symmetric.
+        # Anchors are both arguments of their Gram matrix, which is symmetric.
         anchors, log_gamma = self._kappa_of.pull_back(of_gram * self._gram)
         return (
             of_references,

@@ -27,7 +27,7 @@ class Matching:
     position_filter : PositionFilter or None
     n_jobs : int or None
     objective : {"similarity", "regularized"}, default=None
-        What `Plans.value` is to hold: `<P, S>`, or what the plan maximises.
+        Definition of `Plans.value`: `<P, S>`, or the objective that the plan maximizes.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Matching:
         n_jobs=None,
         objective=None,
     ):
-        # They may come out of a file, or have been assigned by users.
+        # They may have been unpickled, or assigned by users.
         shape = (None, None, feature_map.n_components)
         references = as_fitted(references, "references_", shape)
         self.dtype = np.dtype(dtype)
-        self._given = feature_map, references
+        self._parameters = feature_map, references
         self.feature_map = feature_map
         self.transport = transport
         self.position_filter = position_filter
@@ -57,13 +57,13 @@ class Matching:
         supports = feature_map.whiten(references.astype(np.float64))
         self.supports = supports.astype(self.dtype)
         n_references, n_supports, n_components = self.supports.shape
-        # Each support receives a mass of 1 / n_supports: the factor makes sums into means.
+        # Each support receives a mass of 1 / n_supports: the factor turns sums into means.
         self._means = None
         if feature_map.normalization is not None:
             means = n_supports * feature_map.normalization.astype(np.float64)
             self._means = means.astype(self.dtype)
         # Per element: its values, features, similarities and plan, in float64 at most. A
-        # set with more rows has its features computed twice, rather than kept.
+        # set with more rows has its features computed twice, rather than stored.
         n_features = feature_map.n_features or n_components
         row_bytes = 8 * (n_features + 2 * n_components + 2 * n_references * n_supports)
         self.max_rows = rows_in_memory(row_bytes)
@@ -114,7 +114,7 @@ class Matching:
         return pooled
 
     def _pooled_to_means(self, pooled, out):
-        """Write the embeddings; and as it is linear and symmetric, gradients go back so."""
+        """Write the embeddings. The map is linear and symmetric, hence its own adjoint."""
         if self._means is None:
             np.multiply(pooled, self.supports.shape[1], out=out)
         else:
@@ -123,32 +123,32 @@ class Matching:
 
     def _plans(self, sets, blocks):
         """Solve for the plans, and apply the position filter to them."""
-        held = self._filter(sets)
-        plans = self._unfiltered_plans(sets, blocks, held)
-        if held is not None:
-            np.multiply(plans.plan, held, out=plans.plan)
+        position_weights = self._position_weights(sets)
+        plans = self._unfiltered_plans(sets, blocks, position_weights)
+        if position_weights is not None:
+            np.multiply(plans.plan, position_weights, out=plans.plan)
         return plans
 
-    def _filter(self, sets):
+    def _position_weights(self, sets):
         return None if self.position_filter is None else self.position_filter(sets).T
 
-    def _unfiltered_plans(self, sets, blocks, held):
-        """Solve for the plans of similarities that `held` is the filter of."""
+    def _unfiltered_plans(self, sets, blocks, position_weights):
+        """Solve for the plans of similarities multiplied by the position weights."""
         if self.dtype == np.float32 and self.transport.needs_float64:
             plans = self._plans_in_float64(sets)
             return plans._replace(plan=plans.plan.astype(np.float32))
         masses = sets.masses
         similarities, rounding = self._similarities(sets, blocks)
-        if held is not None:
-            similarities *= held
+        if position_weights is not None:
+            similarities *= position_weights
         if self.transport.relaxation is not None:
             norms = self._half_squared_norms(sets, blocks)
             similarities -= norms
-        kept = None if self.objective is None else similarities.copy()
+        solver_input = None if self.objective is None else similarities.copy()
         plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
         if self.objective is not None:
             transport = self.transport if self.objective == "regularized" else None
-            value = plan_values(kept, plans.plan, sets.offsets, masses, transport)
+            value = plan_values(solver_input, plans.plan, sets.offsets, masses, transport)
             plans = plans._replace(value=value)
         if not plans.solved.all():
             self._solve_in_float64(sets, plans)
@@ -166,21 +166,21 @@ class Matching:
         norms = np.empty(len(sets.values), self.dtype)
         for rows, kappa, norms[rows] in blocks:
             np.matmul(supports, kappa.T, out=similarities[:, rows])
-        # Rounding is that of the terms of the products, which whitening makes cancel.
+        # The rounding error is that of the terms, which may cancel due to whitening.
         largest = np.maximum.reduceat(norms, sets.offsets[:-1])
         rounding = np.finfo(self.dtype).eps * row_norms(supports).max() * largest
         return similarities.reshape(n_references, n_supports, -1), rounding
 
     def _half_squared_norms(self, sets, blocks):
-        """`||psi(x_i)||^2 / 2`: taken off similarities, it makes them transport costs."""
+        """`||psi(x_i)||^2 / 2`: subtracting it turns similarities into transport costs."""
         norms = np.empty(len(sets.values), sets.dtype)
         for rows, kappa, _ in blocks:
             norms[rows] = row_norms(self.feature_map.whiten(kappa), squared=True)
-        # Infinite ones would leave differences undefined.
+        # Differences of infinite ones would be undefined.
         return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
 
     def _solve_in_float64(self, sets, plans):
-        """Replace the plans that float32 could not solve, features and all."""
+        """Replace plans that float32 could not solve, recomputing features too."""
         unsolved = ~plans.solved
         again = self._plans_in_float64(sets[unsolved])
         plans.plan[:, :, np.repeat(unsolved, sets.lengths)] = again.plan
@@ -192,12 +192,12 @@ class Matching:
     def _plans_in_float64(self, sets):
         sets, matching = sets.astype(np.float64), self._in_float64
         blocks = matching._feature_blocks(sets)
-        return matching._unfiltered_plans(sets, blocks, matching._filter(sets))
+        return matching._unfiltered_plans(sets, blocks, matching._position_weights(sets))
 
     @functools.cached_property
     def _in_float64(self):
         return Matching(
-            *self._given,
+            *self._parameters,
             self.transport,
             np.float64,
             self.position_filter,
@@ -205,11 +205,11 @@ class Matching:
         )
 
     def _feature_blocks(self, sets):
-        """Return an iterable of (rows, kappa, norms of kappa), to be run through twice."""
+        """Return an iterable of (rows, kappa, norms of kappa), iterated over twice."""
 
         def features_of(rows):
             values = sets.values
-            if not isinstance(values, np.ndarray):  # windows, which don't exist yet
+            if not isinstance(values, np.ndarray):  # windows, not yet materialized
                 windows = np.arange(rows.start, rows.stop)
                 shape = len(windows), values.shape[1]
                 out = self._buffers.empty("windows", shape, self.dtype)
@@ -233,7 +233,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class _FeatureBlocks:
-    """Features of a set too long to keep them, computed anew in each iteration."""
+    """Features of a set too long to store them, recomputed in each iteration."""
 
     features_of: Callable
     n_rows: int

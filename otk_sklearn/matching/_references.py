@@ -1,4 +1,4 @@
-"""Learning of references: one of all elements, or several by Wasserstein K-means."""
+"""Learning of references: one from all elements, or several by Wasserstein K-means."""
 
 import itertools
 import math
@@ -17,34 +17,34 @@ from otk_sklearn.sets._input import check_finite_output
 from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
 
-# Iterations of Wasserstein K-means: at most, and at most without a better state. Swaps of
-# one reference that are tried: at most, and at most in a row without a better state.
+# Iterations of Wasserstein K-means, and those without improvement before it stops. Swaps of
+# single references, and those without improvement in a row before it stops.
 MAX_ITER = 50
 
 _PATIENCE = 5
 
 _MAX_SWAPS = 30
 
-_MAX_MISSES = 2
+_MAX_FAILED_SWAPS = 2
 
-# Iterations of K-means within one of Wasserstein K-means: more take time and gain nothing.
+# Iterations of K-means within one of Wasserstein K-means: more don't improve it.
 _MAX_KMEANS_ITER = 10
 
-# Even a set at no cost may be drawn, next to one at the highest cost. Sets of less than
-# such a part of the largest weight count like those that have it.
-_MIN_CHANCE = 1e-9
+# Probability of drawing a set of cost 0, relative to one of the highest cost; and smallest
+# weight of a set, relative to the largest.
+_MIN_PROBABILITY = 1e-9
 
 _MIN_WEIGHT = 1e-20
 
-# Barycentres have settled once an iteration changes no more than this part of all gains.
+# Barycentres have converged once an iteration changes at most this part of the total gain.
 _MIN_GAIN = 1e-3
 
-# Plans that have not converged are worth too much, to Sinkhorn's mistake: sets would go to
-# the wrong reference, and objectives fall as plans get better. Plans have to come to such a
-# part of the tolerance; for barycentres, with so many times the iterations.
-_MORE_SINKHORN_ITER = 10
+# Values of plans that have not converged are overestimated: sets would be assigned to the
+# wrong reference, and objectives decrease as plans improve. Barycentres multiply `max_iter`
+# by the first factor; all multiply `tol` by the second.
+_MAX_ITER_FACTOR = 10
 
-_PART_OF_TOL = 0.1
+_TOL_FACTOR = 0.1
 
 
 def learn_reference(elements, n_supports, method, random_state, max_iter=100):
@@ -53,7 +53,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
     Parameters
     ----------
     elements : Elements
-        Features: distinct, and unit-norm, but for 0 where no anchor knows an element.
+        Features: distinct, and unit-norm, or 0 where an element is far from all anchors.
     n_supports : int
     method : {"kmeans", "random"}
     random_state : int
@@ -66,9 +66,9 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
         Unit-norm; in order, if elements have positions. With fewer elements than
         `n_supports`, supports repeat.
     """
-    known = elements.rows.any(axis=1)
-    if known.any() and not known.all():  # otherwise, it would be a copy
-        elements = elements[known]
+    nonzero = elements.rows.any(axis=1)
+    if nonzero.any() and not nonzero.all():  # copy only if needed
+        elements = elements[nonzero]
     rows, masses = elements.rows, elements.masses
     if method == "random":
         drawn = elements[draw_rows(len(rows), masses, n_supports, random_state)]
@@ -77,7 +77,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
         centers, label = kmeans_centers(rows, masses, n_supports, random_state, max_iter)
         supports, _ = unit_rows(centers)
         masses, positions = sum_groups(label, len(supports), masses, elements.positions)
-        positions[masses == 0] = 0.5  # of centres that others have taken all elements from
+        positions[masses == 0] = 0.5  # centres without elements
     cyclic = np.arange(n_supports) % len(supports)
     return supports[cyclic[order_supports(positions[cyclic])]]
 
@@ -126,13 +126,14 @@ def wasserstein_kmeans(
 ):
     """Learn references such that each set resembles one of them.
 
-    A set belongs to the reference whose plan has the largest value. In turns with that,
-    each reference is learned from its sets by K-means of their elements. With
-    "barycenter", its supports then move to the mean embedding of its sets, made unit-norm,
-    in turns with the same: these are best for the plans at hand, so values only grow.
+    A set is assigned to the reference whose plan has the largest value. Alternating with
+    that, each reference is learned from its sets by K-means of their elements. With
+    "barycenter", its supports then move to the L2-normalized mean embedding of its sets,
+    alternating with the assignment: these are optimal for the current plans, so values only
+    increase.
 
-    K-means starts from references of single sets, as k-means++ does, and starts again with
-    one reference swapped for another as long as that leads to a better state.
+    K-means starts from references of single sets, as k-means++ does, and restarts with one
+    reference swapped for another as long as that improves the objective.
 
     Parameters
     ----------
@@ -158,14 +159,14 @@ def wasserstein_kmeans(
         iteration (with "barycenter", without the K-means that it starts from). The
         references are those of its maximum.
     residual : ndarray of shape (n_sets, n_references)
-        What Sinkhorn left of errors in the plans of these references.
+        Marginal errors of the plans to these references, as in `Plans`.
 
     Raises
     ------
     LearningStopped
-        If a callback stops the iterations. It holds the best state so far.
+        If a callback stops the iterations. It carries the best state so far.
     """
-    sets = _SetsOfFeatures(
+    sets = _FeatureSets(
         feature_map, sets, transport, position_filter, n_jobs, sample_weight
     )
     random = np.random.RandomState(random_state)
@@ -173,16 +174,16 @@ def wasserstein_kmeans(
     if n_references == 1:
         references = sets.reference_of(np.arange(len(sets)), n_supports, seed)[np.newaxis]
     else:
-        references = _spread_references(sets, n_references, n_supports, random)
+        references = _initial_references(sets, n_references, n_supports, random)
         best = _alternate(sets, references, "kmeans", seed, progress)
-        history, misses = best.history, 0
+        history, failed_swaps = best.history, 0
         for _ in range(0 if progress.stops else _MAX_SWAPS):
             references = _swap_reference(sets, best, random)
             run = _alternate(sets, references, "kmeans", seed, progress)
             history = history + run.history
-            misses = 0 if run.objective > best.objective else misses + 1
+            failed_swaps = 0 if run.objective > best.objective else failed_swaps + 1
             best = max(best, run, key=lambda run: run.objective)
-            if misses == _MAX_MISSES or progress.stops:
+            if failed_swaps == _MAX_FAILED_SWAPS or progress.stops:
                 break
         references = best.references
     if method == "barycenter" and not progress.stops:
@@ -195,7 +196,7 @@ def wasserstein_kmeans(
 
 
 class LearningStopped(Exception):
-    """A callback has stopped the learning: what there is now is not to be cached.
+    """A callback has stopped the learning, so that its result must not be cached.
 
     Parameters
     ----------
@@ -208,8 +209,8 @@ class LearningStopped(Exception):
         self.learned = learned
 
 
-class _SetsOfFeatures:
-    """Sets that several references are learned from, and how they are matched.
+class _FeatureSets:
+    """Features of the sets that references are learned from, and how to match them.
 
     Parameters
     ----------
@@ -231,7 +232,7 @@ class _SetsOfFeatures:
         check_finite_output(
             self.sets.values, "feature", sets.offsets, "those to learn references from"
         )
-        # In the precision of values, and not so small that it would become 0.
+        # In the precision of values, without underflow to 0.
         weights = np.maximum(sample_weight / sample_weight.max(), _MIN_WEIGHT)
         self.weights = weights.astype(sets.dtype)
         self._masses = sets.masses
@@ -247,13 +248,13 @@ class _SetsOfFeatures:
     def reference_of(self, chosen, n_supports, random_state):
         """Learn a reference by K-means of the elements of the sets with these indices."""
         rows = np.concatenate([np.arange(*self.sets.offsets[s : s + 2]) for s in chosen])
-        kinds, label = np.unique(self._label[rows], return_inverse=True)
+        distinct, label = np.unique(self._label[rows], return_inverse=True)
         masses = self._masses[rows] * np.repeat(
             self.weights[chosen], self.sets.lengths[chosen]
         )
-        merged = sum_groups(label, len(kinds), masses, self._positions[rows])
-        # Made anew each time: K-means takes much longer, and kept, they would take memory.
-        unit, _ = unit_rows(self.sets.values[self._first[kinds]])
+        merged = sum_groups(label, len(distinct), masses, self._positions[rows])
+        # Recomputed each time to save memory: K-means takes much longer.
+        unit, _ = unit_rows(self.sets.values[self._first[distinct]])
         elements = Elements(unit, *merged)
         return learn_reference(
             elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
@@ -262,11 +263,11 @@ class _SetsOfFeatures:
     def match(self, references, method="kmeans"):
         """Match all sets to all references, for K-means or for barycentres."""
         transport, objective = self._transport, "similarity"
-        transport = replace(transport, tol=_PART_OF_TOL * transport.tol)
+        transport = replace(transport, tol=_TOL_FACTOR * transport.tol)
         if method == "barycenter":
             objective = "regularized"
             if transport.tol > 0:
-                max_iter = _MORE_SINKHORN_ITER * transport.max_iter
+                max_iter = _MAX_ITER_FACTOR * transport.max_iter
                 transport = replace(transport, max_iter=max_iter)
         matching = Matching(
             FeatureMap("linear"),
@@ -295,7 +296,7 @@ class _SetsOfFeatures:
 
     def costs(self, values):
         """Transport costs `||psi(x_i) - z_j||^2` of plans of these values."""
-        if self._transport.relaxation is not None:  # the norms are in the values already
+        if self._transport.relaxation is not None:  # values include the norms
             return np.maximum(1 - 2 * values, 0)
         norms = self._masses * row_norms(self.sets.values, squared=True)
         means = np.add.reduceat(norms, self.sets.offsets[:-1])
@@ -320,7 +321,7 @@ class _Matched(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """The best state that alternating came to, and the objective on the way."""
+    """The best state of alternating optimization, and its history of objectives."""
 
     references: np.ndarray
     matched: _Matched
@@ -332,7 +333,7 @@ class _Run(NamedTuple):
 
 
 def _alternate(sets, references, method, seed, progress):
-    """Assign sets to references and learn references from their sets, in turns."""
+    """Alternately assign sets to references and learn references from their sets."""
     history, labels, matched = [], [], None
     while True:
         progress.begin_iteration()
@@ -346,12 +347,12 @@ def _alternate(sets, references, method, seed, progress):
         if np.argmax(history) == len(history) - 1:
             best = references, matched
         progress.end_iteration(history[-1])
-        settled = len(history) == MAX_ITER or _has_settled(history, labels, method)
-        if settled or progress.stops:
+        finished = len(history) == MAX_ITER or _has_converged(history, labels, method)
+        if finished or progress.stops:
             return _Run(*best, history)
 
 
-def _has_settled(history, labels, method):
+def _has_converged(history, labels, method):
     if len(history) < 2:
         return False
     if np.argmax(history) < len(history) - _PATIENCE:
@@ -364,29 +365,29 @@ def _has_settled(history, labels, method):
 
 
 def _move_supports(references, sums):
-    """Move supports to where their sets' embeddings point; without any, they stay."""
+    """Normalize the summed embeddings of each reference's sets; keep supports if 0."""
     moved, norms = unit_rows(sums.reshape(-1, sums.shape[2]))
     moved = np.where(norms[:, np.newaxis] > 0, moved, references.reshape(moved.shape))
     return moved.reshape(references.shape).astype(references.dtype)
 
 
 def _learn_from_own(sets, references, values, labels, seed):
-    """Learn each reference from its own sets by K-means, if they are others than before."""
+    """Learn each reference by K-means from its assigned sets, if these have changed."""
     worst_first = np.argsort(-sets.costs(values.max(axis=1)), kind="stable")
     worst_first = itertools.cycle(worst_first)  # there may be fewer distinct sets
     n_references, n_supports, _ = references.shape
     learned = references.copy()
     for r in range(n_references):
         own, *before = (np.flatnonzero(label == r) for label in reversed(labels[-2:]))
-        if not len(own):  # nobody's: from the set that is matched worst
+        if not len(own):  # no set is assigned: use the worst-matched one
             learned[r] = sets.reference_of([next(worst_first)], n_supports, seed)
         elif not before or not np.array_equal(own, before[0]):
             learned[r] = sets.reference_of(own, n_supports, seed)
     return learned
 
 
-def _spread_references(sets, n_references, n_supports, random):
-    """References of single sets, drawn as greedy k-means++ draws centres."""
+def _initial_references(sets, n_references, n_supports, random):
+    """Initialize references from single sets by greedy k-means++."""
     costs = np.full(len(sets), np.inf)  # of each set, to the nearest reference
     references = []
     for _ in range(n_references):
@@ -396,26 +397,30 @@ def _spread_references(sets, n_references, n_supports, random):
 
 
 def _draw_reference(sets, costs, n_references, n_supports, random):
-    """Return the reference of a set that lowers the costs most, and what they become."""
+    """Draw sets; return the reference of the best one, and the costs with it."""
     highest = costs.max()
-    chances = costs / highest + _MIN_CHANCE if 0 < highest < np.inf else np.ones(len(sets))
-    chances = chances * sets.weights
+    probabilities = (
+        costs / highest + _MIN_PROBABILITY if 0 < highest < np.inf else np.ones(len(sets))
+    )
+    probabilities = probabilities * sets.weights
     n_trials = min(2 + int(math.log(n_references)), len(sets))  # as in scikit-learn
-    drawn = random.choice(len(sets), n_trials, replace=False, p=chances / chances.sum())
+    drawn = random.choice(
+        len(sets), n_trials, replace=False, p=probabilities / probabilities.sum()
+    )
     seed = random.randint(2**31 - 1)
     references = np.stack([sets.reference_of([s], n_supports, seed) for s in drawn])
-    lowered = np.minimum(sets.costs(sets.match(references).values), costs[:, np.newaxis])
-    best = (lowered * sets.weights[:, np.newaxis]).sum(axis=0).argmin()
-    return references[best], lowered[:, best]
+    new_costs = np.minimum(sets.costs(sets.match(references).values), costs[:, np.newaxis])
+    best = (new_costs * sets.weights[:, np.newaxis]).sum(axis=0).argmin()
+    return references[best], new_costs[:, best]
 
 
 def _swap_reference(sets, run, random):
-    """Move the reference that would be missed least to where one is needed most."""
+    """Replace the reference whose removal costs least by a newly drawn one."""
     values, references = run.matched.values, run.references.copy()
     second, first = np.sort(values, axis=1)[:, -2:].T
     losses = (first - second) * sets.weights
-    missed = np.bincount(values.argmax(axis=1), losses, len(references))
-    r = missed.argmin()
+    removal_costs = np.bincount(values.argmax(axis=1), losses, len(references))
+    r = removal_costs.argmin()
     costs = sets.costs(np.delete(values, r, axis=1).max(axis=1))
     references[r], _ = _draw_reference(sets, costs, *references.shape[:2], random)
     return references

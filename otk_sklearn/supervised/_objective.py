@@ -14,8 +14,8 @@ from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._gradients import (
     DifferentiableMap,
     DifferentiableMatching,
+    FieldwiseAddable,
     Gradients,
-    Summable,
 )
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._windows import windows_of
@@ -282,7 +282,7 @@ def _slices_of_elements(lengths):
 
 
 @dataclass
-class _Sums(Summable):
+class _Sums(FieldwiseAddable):
     """Sums over sets of losses and gradients."""
 
     gradients: Gradients

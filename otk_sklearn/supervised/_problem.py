@@ -11,7 +11,7 @@ from otk_sklearn.sets._sampling import group_equal_sets
 from otk_sklearn.supervised._linear_model import fit_linear_model
 from otk_sklearn.supervised._losses import logistic_loss, score_of, softmax_loss
 
-# ModelSteps that cross-validation cuts the sets into.
+# Number of folds of cross-validation.
 _N_FOLDS = 3
 
 

@@ -1,1 +1,1 @@
-"""Entropic optimal transport on packed arrays alone."""
+"""Optimal transport plans of packed sets."""

@@ -1,4 +1,4 @@
-"""Transport plans of several sets: choice of solver, values, and a plain version."""
+"""Transport plans of several sets: solvers, values, and a reference implementation."""
 
 import itertools
 from dataclasses import replace
@@ -9,8 +9,8 @@ from scipy.special import rel_entr
 from otk_sklearn.transport._problem import converged_plans
 from otk_sklearn.transport._sinkhorn import sinkhorn_plans
 
-# float32 is trusted with similarities rounded by no more than this, relative to epsilon,
-# and with no smaller tolerance than this.
+# Largest rounding error of similarities, relative to epsilon, at which float32 is accurate
+# enough.
 _MAX_ROUNDING = 5e-5
 
 
@@ -22,7 +22,7 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     similarities : ndarray of shape (n_references, n_supports, n_elements)
         Overwritten.
     rounding : ndarray of shape (n_sets,)
-        Error of each set's similarities, looked at in float32 only.
+        Rounding error of each set's similarities. Ignored in float64.
     offsets : ndarray of int of shape (n_sets + 1,)
     masses : ndarray of float64 of shape (n_elements,)
     transport : Transport
@@ -51,9 +51,9 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
 
 
 def plan_values(similarities, plan, offsets, masses, transport=None):
-    """Value of each plan: `<P, S>`, or what the plan maximises if `transport` is given.
+    """Value of each plan: `<P, S>`, or the maximized objective if `transport` is given.
 
-    That is `<P, S> - epsilon KL(P | a b^T) - relaxation KL(P 1 | a)`.
+    The objective is `<P, S> - epsilon KL(P | a b^T) - relaxation KL(P 1 | a)`.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
 
 
 def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
-    """Solve for one set's plan to one reference, in NumPy, as the formulas are written.
+    """Solve for one set's plan to one reference by a direct NumPy implementation.
 
-    This is the definition that the compiled kernels are tested against.
+    The compiled kernels are tested against it.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
     solver : {"sinkhorn", "softmax"}
     epsilon : float
     max_iter : int
-        Sinkhorn's iterations: the element side first, the support side last.
+        Sinkhorn iterations: each updates element potentials, then support potentials.
     relaxation : float or None
 
     Returns
@@ -114,7 +114,7 @@ def _log_sum_exp(x, axis):
 
 
 def _softmax(similarities, offsets, masses, epsilon):
-    """Solve in place, one support after the other: no temporary is as large as a plan."""
+    """Solve in place, support by support, to avoid temporaries as large as a plan."""
     starts, lengths = offsets[:-1], np.diff(offsets)
     n_references, n_supports, n_elements = similarities.shape
     for row in similarities.reshape(-1, n_elements):
@@ -128,19 +128,19 @@ def _softmax(similarities, offsets, masses, epsilon):
 
 
 def _exact(similarities, offsets, masses):
-    import ot  # POT imports every array library it finds: not before it is asked for
+    import ot  # lazily, as POT imports every array library it finds
 
     n_supports = similarities.shape[1]
     supports = np.full(n_supports, 1.0 / n_supports)
     plan = np.empty_like(similarities)
     for start, stop in itertools.pairwise(offsets):
         for r in range(len(similarities)):
-            # Neither shifts of elements nor the scale change the plan, but POT's rounding.
+            # Shifting by row and scaling don't change the plan, but reduce POT's rounding.
             cost = -similarities[r, :, start:stop].T
             cost -= cost.min(axis=1, keepdims=True)
             cost[masses[start:stop] == 0] = 0.0
             cost /= cost.max() or 1.0
-            if not np.isfinite(cost).all():  # nothing for POT: it would not come to an end
+            if not np.isfinite(cost).all():  # POT would not terminate
                 plan[r, :, start:stop] = np.nan
                 continue
             plan[r, :, start:stop] = ot.emd(

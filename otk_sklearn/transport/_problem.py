@@ -1,8 +1,8 @@
-"""The transport problem that plans solve, and the plans.
+"""The transport problem, and its solutions.
 
-Arrays have the axes (reference, support, element), with the elements of all sets one set
-after the other: elements are many, and loops over what lies side by side are fast. What a
-plan sends to each support sums to `1 / n_supports`.
+Arrays have the axes (reference, support, element), with the elements of all sets
+concatenated: elements are many, and loops over contiguous memory are fast. Plans have the
+marginal `1 / n_supports` at each support.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MIN_TOL = 1e-6
 
 @dataclass(frozen=True)
 class Transport:
-    """The problem that plans solve, and how far it is solved.
+    """The transport problem, and the stopping criteria of its solver.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ class Transport:
 
     @property
     def needs_float64(self):
-        """Whether float32 is out of the question."""
-        # An exact plan may change altogether with the last digit, and so may a relaxed one
-        # with the norms of features, in which whitening cancels.
+        """Whether float32 is never accurate enough."""
+        # Exact plans are discontinuous, and relaxed ones depend on norms of features, which
+        # suffer from cancellation in whitening.
         if self.solver == "emd" or self.relaxation is not None:
             return True
         return self.solver == "sinkhorn" and 0 < self.tol < _MIN_TOL
@@ -50,15 +50,16 @@ class Plans(NamedTuple):
     ----------
     plan : ndarray of shape (n_references, n_supports, n_elements)
     n_iter : ndarray of int of shape (n_sets, n_references)
-        Sinkhorn's iterations; 0 with the other solvers.
+        Number of Sinkhorn iterations; 0 with the other solvers.
     residual : ndarray of float64 of shape (n_sets, n_references)
-        L1 distance between the masses and those that the plan would be exact for. Balanced,
-        that is `sum_i |sum_j P_ij - a_i|`; 0 with the other solvers.
+        Marginal error: the L1 distance between the masses and the implied masses, for which
+        the plan would be optimal. In balanced transport, that is
+        `sum_i |sum_j P_ij - a_i|`; 0 with the other solvers.
     solved : ndarray of bool of shape (n_sets,)
-        False where float32 is not enough. Such plans mean nothing until they are solved
+        False where float32 is not accurate enough. Such plans are invalid until solved
         again in float64, where all are solved.
     value : ndarray of float64 of shape (n_sets, n_references) or None
-        Where it was asked for, as `plan_values` gives it.
+        As from `plan_values`, if requested.
     """
 
     plan: np.ndarray
@@ -69,6 +70,6 @@ class Plans(NamedTuple):
 
 
 def converged_plans(plan, n_sets):
-    """Plans that no iteration was needed for."""
+    """`Plans` without iterations or residuals."""
     shape = (n_sets, len(plan))
     return Plans(plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool))

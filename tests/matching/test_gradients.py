@@ -41,7 +41,7 @@ class Problem:
     transport: Transport
     sets: SetCollection
     masses: np.ndarray
-    held: np.ndarray
+    position_weights: np.ndarray
     position_filter: PositionFilter | None
     linear: np.ndarray
     quadratic: np.ndarray
@@ -85,10 +85,10 @@ def make_problem(
     sets = SetCollection.from_sets(rows, weights=weights if weighted else None)
     elements, masses, lines = plain_elements(rows, weights, filter_size, padding)
     variables = make_variables(kernel, n_supports, n_components, elements, rng)
-    held, position_filter = np.ones((1, n_supports)), None
+    position_weights, position_filter = np.ones((1, n_supports)), None
     if position is not None:
         supports = [[j / n_supports] for j in range(n_supports)]
-        held = plain_filter(position, sigma, lines, supports)
+        position_weights = plain_filter(position, sigma, lines, supports)
         position_filter = PositionFilter(position, sigma, n_supports)
     shape = len(sets), *variables["references"].shape
     return Problem(
@@ -96,7 +96,7 @@ def make_problem(
         Transport(solver, epsilon, relaxation, max_iter, tol=0.0),
         windows_of(sets, filter_size, padding),
         masses,
-        held,
+        position_weights,
         position_filter,
         rng.normal(size=shape),
         rng.normal(size=shape),
@@ -186,11 +186,11 @@ def embeddings_of(problem, variables, xp=np, plan=None):
     """
     psi, references = features_of(problem.kernel, variables, xp), variables["references"]
     if plan is None:
-        held = xp.asarray(problem.held)
-        similarities = held * xp.einsum("...ic,...qjc->...qij", psi, references)
+        position_weights = xp.asarray(problem.position_weights)
+        similarities = position_weights * xp.einsum("...ic,...qjc->...qij", psi, references)
         if problem.transport.relaxation is not None:
             similarities = similarities - (psi**2).sum(-1)[..., None, :, None] / 2
-        plan = held * plans_of(problem, similarities, xp)
+        plan = position_weights * plans_of(problem, similarities, xp)
     else:
         plan = xp.asarray(plan)
     members = xp.asarray(problem.members)
@@ -231,13 +231,13 @@ def gradients_of(problem, dtype=np.float64, n_jobs=None, in_chunks=True):
     elements = np.full(problem.variables["elements"].shape, np.nan, dtype)
 
     def take(part):
-        def slope_of(embeddings):
+        def gradient_of(embeddings):
             shaped = embeddings.reshape(problem.linear[part].shape)
             slopes = problem.linear[part] + problem.quadratic[part] * shaped
             return slopes.reshape(embeddings.shape)
 
         rows = slice(sets.offsets[part.start], sets.offsets[part.stop])
-        return matching.gradients(sets[part], slope_of, elements[rows])
+        return matching.gradients(sets[part], gradient_of, elements[rows])
 
     sums = matching.map(take, sets) if in_chunks else [take(slice(0, len(sets)))]
     summed = functools.reduce(operator.add, sums)
@@ -322,9 +322,9 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
     psi = plain_features(kernel, gamma, anchors, DAMPING, variables["elements"])
     embeddings = embeddings_of(problem, variables)
     for s, member in enumerate(problem.members.astype(bool)):
-        held = problem.held[member]
+        position_weights = problem.position_weights[member]
         for r, reference in enumerate(variables["references"]):
-            similarities = held * (psi[member] @ reference.T)
+            similarities = position_weights * (psi[member] @ reference.T)
             if relaxation is not None:
                 similarities -= np.sum(psi[member] ** 2, axis=1, keepdims=True) / 2
             plan = plain_plan(
@@ -335,7 +335,7 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
                 max_iter=transport.max_iter,
                 relaxation=relaxation,
             )
-            expected = len(reference) * (held * plan).T @ psi[member]
+            expected = len(reference) * (position_weights * plan).T @ psi[member]
             assert_allclose(embeddings[s, r], expected, rtol=1e-9, atol=1e-12)
 
 

@@ -125,9 +125,7 @@ def make_features(X, **params):
     transport |= {"max_iter": 10_000, "tol": 1e-9, **params}
     sets, transport = SetCollection.from_sets(X), Transport(**transport)
     weights = np.ones(len(X))
-    return _references._SetsOfFeatures(
-        FeatureMap("linear"), sets, transport, None, 1, weights
-    )
+    return _references._FeatureSets(FeatureMap("linear"), sets, transport, None, 1, weights)
 
 
 def test_a_reference_of_no_set_starts_again_from_the_worst_matched():
