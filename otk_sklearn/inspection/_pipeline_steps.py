@@ -117,7 +117,7 @@ class ElementMapping:
             Set by set.
         """
         for windows, taps in reversed(self._windows):
-            columns = windows.share_out(columns, taps)
+            columns = windows.distribute_to_rows(columns, taps)
         return np.split(columns, self.rows.offsets[1:-1])
 
     def span(self, elements):
