@@ -50,20 +50,15 @@ def targets_for(estimator, data):
 
 def make(estimator, **params):
     """A small estimator. Iterations are plenty: no warning is expected."""
-    return estimator(
-        **{
-            "n_supports": 3,
-            "n_components": 8,
-            "epsilon": 0.1,
-            "max_iter": 2000,
-            "max_epochs": 4,
-            "learning_rate_init": 0.1,
-            "batch_size": 16,
-            "alpha": 1.0,
-            "random_state": 0,
-            **params,
-        }
+    small = estimator(
+        OTKEmbedding(3, n_components=8, epsilon=0.1, max_iter=2000),
+        max_epochs=4,
+        learning_rate_init=0.1,
+        batch_size=16,
+        alpha=1.0,
+        random_state=0,
     )
+    return small.set_params(**params)
 
 
 def fitted_arrays(model):
@@ -153,8 +148,10 @@ def test_embedding_can_be_used_alone(estimator):
     assert_array_equal(embedding.transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(embedding)).transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
-    for name, value in clone(embedding).get_params().items():
-        assert value == getattr(model, name)
+    of_both = ["n_jobs", "random_state", "verbose"]  # what it has not, it is given
+    expected = model.embedding.get_params()
+    expected |= {name: getattr(model, name) for name in of_both}
+    assert clone(embedding).get_params() == expected
     params = {
         "anchors": embedding.anchors_,
         "gamma": embedding.gamma_,
@@ -172,8 +169,7 @@ def test_what_is_not_trained_is_what_is_learned_without_labels(estimator, optimi
     X, y = data[0], targets_for(estimator, data)
     # Training sees the sets in an order of its own, and so do the random numbers.
     model = make(estimator, trainable=[], optimizer=optimizer).fit(X, y)
-    names = OTKEmbedding._get_param_names()
-    expected = OTKEmbedding(**{name: getattr(model, name) for name in names}).fit(X)
+    expected = clone(model.embedding).set_params(random_state=model.random_state).fit(X)
     for name in ["references_", "anchors_", "gamma_", "normalization_"]:
         assert_allclose(
             getattr(model.embedding_, name), getattr(expected, name), rtol=1e-9, atol=1e-9
@@ -203,15 +199,15 @@ def test_training_changes_what_is_trainable_only(trainable, refit_head, optimize
 @pytest.mark.parametrize(
     "params",
     [
-        {"kernel": "homogeneous"},
-        {"kernel": "linear"},
-        {"kernel": "linear", "trainable": ["anchors"]},
-        {"solver": "softmax"},
-        {"solver": "emd"},
-        {"relaxation": 1.0},
-        {"n_references": 2},
-        {"filter_size": 2, "padding": "same"},
-        {"position": "gaussian", "position_sigma": 0.4},
+        {"embedding__kernel": "homogeneous"},
+        {"embedding__kernel": "linear"},
+        {"embedding__kernel": "linear", "trainable": ["anchors"]},
+        {"embedding__solver": "softmax"},
+        {"embedding__solver": "emd"},
+        {"embedding__relaxation": 1.0},
+        {"embedding__n_references": 2},
+        {"embedding__filter_size": 2, "embedding__padding": "same"},
+        {"embedding__position": "gaussian", "embedding__position_sigma": 0.4},
     ],
     ids=str,
 )
@@ -225,7 +221,7 @@ def test_every_kind_of_embedding_can_be_trained(params, optimizer, refit_head):
     assert mean_loss(model, X, y) <= mean_loss(start, X, y) + 1e-2
     norms = [np.linalg.norm(m.embedding_.references_, axis=2) for m in (start, model)]
     assert_allclose(*norms, rtol=1e-9)
-    if model.kernel == "homogeneous":
+    if model.embedding.kernel == "homogeneous":
         assert_allclose(np.linalg.norm(model.embedding_.anchors_, axis=1), 1, rtol=1e-9)
 
 
@@ -400,7 +396,12 @@ def test_a_weight_is_a_repetition_and_order_plays_no_part(estimator, optimizer):
 
 
 @pytest.mark.parametrize(
-    "params", [{"refit_head": True}, {"n_references": 2, "references": "random"}], ids=str
+    "params",
+    [
+        {"refit_head": True},
+        {"embedding__n_references": 2, "embedding__references": "random"},
+    ],
+    ids=str,
 )
 @every_estimator
 @every_optimiser
@@ -454,9 +455,9 @@ def test_class_weights_are_the_sample_weights_that_they_stand_for():
 def test_fit_leaves_its_input_alone():
     X, y, _ = make_data()
     X_before, y_before, weights = copy.deepcopy(X), y.copy(), np.ones(len(X))
-    params = make(OTKClassifier).get_params()
-    model = make(OTKClassifier).fit(X, y, weights)
-    assert model.get_params() == params
+    model = make(OTKClassifier)
+    params = model.get_params()
+    assert model.fit(X, y, weights).get_params() == params
     assert_array_equal(y, y_before)
     assert_array_equal(weights, 1)
     for x, before in zip(X, X_before):
@@ -547,10 +548,10 @@ def test_training_never_leaves_the_finite_range(estimator, optimizer, rate, dtyp
         model = make(
             estimator,
             optimizer=optimizer,
-            epsilon=epsilon,
+            embedding__epsilon=epsilon,
             learning_rate_init=rate,
             refit_head=refit_head,
-            max_iter=200,
+            embedding__max_iter=200,
             batch_size=8,
         ).fit(X, y)
         for name, array in fitted_arrays(model).items():
@@ -597,7 +598,7 @@ def test_equal_and_empty_looking_sets(estimator, optimizer, kernel):
     """Elements that are all the same, all 0, or one a set: there is nothing to learn."""
     data = make_data()
     X, y = data[0], targets_for(estimator, data)
-    params = {"optimizer": optimizer, "kernel": kernel, "early_stopping": True}
+    params = {"optimizer": optimizer, "early_stopping": True, "embedding__kernel": kernel}
     for same in [[np.ones((3, 2))] * 60, [np.zeros((2, 2))] * 60, [x[:1] for x in X]]:
         model = make(estimator, **params).fit(same, y)
         scores = model.predict(same)
@@ -821,11 +822,17 @@ X_GOOD, Y_GOOD, NUMBERS_GOOD = make_data(n_sets=12)
         ({"refit_head": "yes"}, "The 'refit_head' parameter of OTK"),
         ({"warm_start": None}, "The 'warm_start' parameter of OTK"),
         ({"verbose": -1}, "The 'verbose' parameter of OTK"),
-        ({"epsilon": 0}, "The 'epsilon' parameter of OTK"),
-        ({"n_supports": 0}, "The 'n_supports' parameter of OTK"),
-        ({"solver": "emd", "relaxation": 1.0}, "relaxation=1.0 is given with solver='emd'"),
-        ({"references": np.ones((1, 2, 5))}, r"references has shape \(1, 2, 5\)"),
-        ({"anchors": np.ones((5, 3))}, r"anchors has shape \(5, 3\)"),
+        ({"embedding__epsilon": 0}, "The 'epsilon' parameter of OTK"),
+        ({"embedding__n_supports": 0}, "The 'n_supports' parameter of OTK"),
+        (
+            {"embedding__solver": "emd", "embedding__relaxation": 1.0},
+            "relaxation=1.0 is given with solver='emd'",
+        ),
+        (
+            {"embedding__references": np.ones((1, 2, 5))},
+            r"references has shape \(1, 2, 5\)",
+        ),
+        ({"embedding__anchors": np.ones((5, 3))}, r"anchors has shape \(5, 3\)"),
     ],
     ids=str,
 )
@@ -833,7 +840,7 @@ def test_parameters_out_of_range(estimator, params, message):
     y = Y_GOOD if estimator is OTKClassifier else NUMBERS_GOOD
     model = make(estimator).fit(X_GOOD, y)
     before = pickle.dumps(vars(model))
-    old = {name: getattr(model, name) for name in params}
+    old = {name: model.get_params()[name] for name in params}
     model.set_params(**params)
     for method in [model.fit, make(estimator, **params).partial_fit]:
         with pytest.raises(ValueError, match=message):
@@ -1025,7 +1032,7 @@ def test_a_callback_may_stop_training(callbacks, optimizer, stop_after):
 def test_each_task_that_begins_ends_however_training_ends(callbacks, params):
     X, y, _ = make_data()
     recorder = Recorder()
-    model = make(OTKClassifier, **{"max_epochs": 20, "max_iter": 100, **params})
+    model = make(OTKClassifier, **{"max_epochs": 20, "embedding__max_iter": 100, **params})
     model.set_callbacks(recorder).fit(X, y)
     assert model.n_iter_ < model.max_epochs
     for task in ["fit", "epochs", "epoch"]:
@@ -1072,7 +1079,7 @@ def test_callbacks_reach_a_step_of_a_pipeline(callbacks, searches):
     recorder = Propagated()
     model = make_pipeline(ElementTransformer(StandardScaler()), make(OTKClassifier))
     if searches:
-        model = GridSearchCV(model, {"otkclassifier__epsilon": [0.1, 1.0]}, cv=2)
+        model = GridSearchCV(model, {"otkclassifier__embedding__epsilon": [0.1, 1.0]}, cv=2)
     model.set_callbacks(recorder).fit(X, y)
     n_fits = 2 * 2 + 1 if searches else 1
     assert recorder.events.count("begin epoch") == n_fits * 4
@@ -1127,7 +1134,8 @@ def test_labels_help_where_the_mean_says_nothing():
     pooled = LogisticRegression().fit(means(X), y).score(means(X_test), y_test)
     embedding = OTKEmbedding(3, n_components=16, random_state=0)
     unsupervised = make_pipeline(embedding, LogisticRegression(max_iter=1000)).fit(X, y)
-    trained = OTKClassifier(3, n_components=16, max_epochs=20, random_state=0).fit(X, y)
+    embedding = OTKEmbedding(3, n_components=16)
+    trained = OTKClassifier(embedding, max_epochs=20, random_state=0).fit(X, y)
     assert pooled < 0.6
     assert trained.score(X_test, y_test) > unsupervised.score(X_test, y_test) + 0.1
 
@@ -1160,7 +1168,8 @@ def test_regression_of_what_distributions_are_like(draw):
     X, y = zip(*[draw(rng) for _ in range(600)])
     X, y, X_test, y_test = X[:400], np.array(y[:400]), X[400:], np.array(y[400:])
     assert RidgeCV().fit(means(X), y).score(means(X_test), y_test) < 0.3
-    model = OTKRegressor(5, n_components=16, max_epochs=10, random_state=0).fit(X, y)
+    embedding = OTKEmbedding(5, n_components=16)
+    model = OTKRegressor(embedding, max_epochs=10, random_state=0).fit(X, y)
     assert model.score(X_test, y_test) > 0.9
 
 
@@ -1171,7 +1180,7 @@ def test_grid_search_in_a_pipeline():
     X, y, _ = make_data()
     scale = ElementTransformer(StandardScaler())
     pipeline = Pipeline([("scale", scale), ("clf", make(OTKClassifier, max_epochs=2))])
-    grid = {"clf__epsilon": [0.1, 1.0], "clf__alpha": [0.1, "cv"]}
+    grid = {"clf__embedding__epsilon": [0.1, 1.0], "clf__alpha": [0.1, "cv"]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(SetCollection.from_sets(X), y)
     assert len(search.cv_results_["params"]) == 4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -1190,8 +1199,8 @@ def test_weights_of_elements_go_through_cross_validation(estimator):
         scores, cross_val_score(make(estimator, max_epochs=2), repeated, y, cv=3), atol=0.11
     )
     first = weighted[:40], y[:40]
-    model = make(estimator, max_epochs=2, tol=1e-9).fit(*first)
-    same = make(estimator, max_epochs=2, tol=1e-9).fit(repeated[:40], y[:40])
+    model = make(estimator, max_epochs=2, embedding__tol=1e-9).fit(*first)
+    same = make(estimator, max_epochs=2, embedding__tol=1e-9).fit(repeated[:40], y[:40])
     assert_allclose(same.transform(repeated), model.transform(weighted), atol=1e-4)
 
 
