@@ -58,8 +58,8 @@ def test_scikit_learn_checks(estimator, check):
     [
         *ESTIMATORS[:5],
         *ESTIMATORS[-4:],
-        OTKClassifier(2, alpha=1.0, max_epochs=2),
-        OTKRegressor(2, alpha=1.0, max_epochs=2),
+        OTKClassifier(OTKEmbedding(2), alpha=1.0, max_epochs=2),
+        OTKRegressor(OTKEmbedding(2), alpha=1.0, max_epochs=2),
     ],
 )
 def test_every_check_runs_and_none_is_excused(estimator):

@@ -126,8 +126,8 @@ def test_transformers_of_sets_are_one_task(callbacks, estimator):
 def test_labels_come_after_what_is_learned_without(callbacks):
     X, y = make_data()
     recorder = Recorder()
-    params = {"n_components": 8, "references": "barycenter", "random_state": 0}
-    model = OTKClassifier(4, max_epochs=2, warm_start=True, **params)
+    embedding = OTKEmbedding(4, n_components=8, references="barycenter")
+    model = OTKClassifier(embedding, max_epochs=2, warm_start=True, random_state=0)
     model.set_callbacks(recorder).fit(X, y)
     embedding = make(references="barycenter").fit(X)
     unsupervised = expected_events(embedding.n_iter_, 50)[2:-2]
@@ -186,7 +186,8 @@ def test_caches_know_nothing_of_progress(callbacks, tmp_path):
 @pytest.mark.parametrize("params", [{}, BARYCENTER], ids=str)
 def test_a_fit_leaves_nothing_of_callbacks_behind(callbacks, params):
     X, y = make_data()
-    for model, args in [(make(**params), [X]), (OTKClassifier(4, max_epochs=1), [X, y])]:
+    classifier = OTKClassifier(OTKEmbedding(4), max_epochs=1)
+    for model, args in [(make(**params), [X]), (classifier, [X, y])]:
         names = set(vars(model.fit(*args)))
         model.set_callbacks(Recorder()).fit(*args)
         assert set(vars(model)) == names | {"_skl_callbacks"}
@@ -289,7 +290,7 @@ def test_bars_and_tasks_of_a_grid_search(callbacks, n_jobs, tmp_path, capfd):
     ("estimator", "stage"),
     [
         (make(**KMEANS), "OTKEmbedding - references #1"),
-        (OTKClassifier(4, max_epochs=2), "OTKClassifier - epochs #2"),
+        (OTKClassifier(OTKEmbedding(4), max_epochs=2), "OTKClassifier - epochs #2"),
         (make_pipeline(make(**BARYCENTER), LogisticRegression()), "| OTKEmbedding - fit"),
     ],
 )
@@ -326,7 +327,8 @@ def test_verbose_tells_stages_and_iterations(params, capsys):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
-    "model", [make(), OTKClassifier(4, max_epochs=1, alpha=1.0, random_state=0)]
+    "model",
+    [make(), OTKClassifier(OTKEmbedding(4), max_epochs=1, alpha=1.0, random_state=0)],
 )
 def test_verbose_tells_how_far_transform_is(model, n_jobs, monkeypatch, capsys):
     X, y = make_data()

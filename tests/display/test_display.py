@@ -200,9 +200,10 @@ def test_a_grid_with_gaps_is_drawn_where_it_is_asked_for():
 def test_elements_are_drawn_as_handed_over_whatever_model_they_go_to(sets):
     """Through a search, Pipelines and a classifier; scaled features never show."""
     scaler = ElementTransformer(PCA(2))
-    model = OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2, random_state=0)
+    of_sets = OTKEmbedding(3, n_components=5)
+    model = OTKClassifier(of_sets, alpha=1.0, max_epochs=2, random_state=0)
     nested = make_pipeline(make_pipeline(scaler), model)
-    search = GridSearchCV(nested, {"otkclassifier__epsilon": [0.1]}, cv=2)
+    search = GridSearchCV(nested, {"otkclassifier__embedding__epsilon": [0.1]}, cv=2)
     search.fit(sets, LABELS)
     best = search.best_estimator_
     display = TransportPlanDisplay.from_estimator(search, [sets[4]], columns=(3, 0))
@@ -400,7 +401,7 @@ def test_background_is_thinned_out():
 
 def test_losses_and_scores_are_drawn_by_epoch(sets):
     model = OTKClassifier(
-        3, n_components=5, alpha=1.0, max_epochs=4, early_stopping=True,
+        OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=4, early_stopping=True,
         optimizer="adam", validation_fraction=0.3, random_state=0,
     )  # fmt: skip
     model.fit(sets, LABELS)
@@ -412,7 +413,7 @@ def test_losses_and_scores_are_drawn_by_epoch(sets):
     np.testing.assert_array_equal(display.score_line_.get_ydata(), model.validation_scores_)
     assert display.score_ax_.get_ylabel() == "validation score"
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "loss")
-    regressor = OTKRegressor(3, n_components=5, alpha=1.0, max_epochs=2)
+    regressor = OTKRegressor(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2)
     regressor.fit(sets, np.arange(12.0))
     assert ConvergenceDisplay.from_estimator(regressor).score_line_ is None
 

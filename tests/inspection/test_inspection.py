@@ -141,23 +141,26 @@ def test_contributions_are_what_decisions_lose_without_an_element(sets, first, r
 @pytest.mark.parametrize(
     ("model", "y"),
     [
-        (OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2), LABELS),
-        (OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2), LABELS > 0),
+        (OTKClassifier(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2), LABELS),
         (
-            OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2),
+            OTKClassifier(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2),
+            LABELS > 0,
+        ),
+        (
+            OTKClassifier(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2),
             np.column_stack([LABELS > 0, LABELS < 2]).astype(int),
         ),
-        (OTKRegressor(3, n_components=5, alpha=1.0, max_epochs=2), NUMBERS),
+        (OTKRegressor(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2), NUMBERS),
         (
             make_pipeline(
                 ElementTransformer(PCA(2)),
-                OTKRegressor(3, n_components=5, alpha=1.0, max_epochs=2),
+                OTKRegressor(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2),
             ),
             np.column_stack([NUMBERS, -NUMBERS]),
         ),
         (
             make_pipeline(
-                OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2),
+                OTKClassifier(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2),
                 StandardScaler(),
                 LogisticRegression(),
             ),
@@ -247,7 +250,7 @@ def test_plans_of_windows_are_shared_evenly_among_their_rows(sets):
 
 def test_plans_of_elements_are_those_of_the_embedding_whatever_is_in_front(sets):
     scaler = ElementTransformer(StandardScaler()).fit(sets)
-    model = OTKClassifier(3, n_components=5, alpha=1.0, max_epochs=2)
+    model = OTKClassifier(OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2)
     model.fit(scaler.transform(sets), LABELS)
     plans = element_plans(make_pipeline(scaler, model), sets)
     expected = model.embedding_.transport_plan(scaler.transform(sets))
