@@ -26,9 +26,8 @@ from otk_sklearn import (
 FOLDER = Path(__file__).parent / "models"
 
 # With a tolerance, a faster solver would stop elsewhere.
-PLAIN = {"tol": 0.0, "max_iter": 20, "random_state": 0}
-SMALL = {"n_supports": 4, "n_components": 5, **PLAIN}
-TRAINED = {"n_supports": 2, "n_components": 4, "max_epochs": 2, **PLAIN}
+PLAIN = {"tol": 0.0, "max_iter": 20}
+SMALL = {"n_supports": 4, "n_components": 5, "random_state": 0, **PLAIN}
 
 
 def data(n_sets=24):
@@ -39,6 +38,11 @@ def data(n_sets=24):
     X = SetCollection(sets.values, sets.offsets, weights=weights, positions=positions)
     targets = np.array([[x.mean(), x.std()] for x in X])
     return X, np.arange(n_sets) % 3, targets
+
+
+def supervised(estimator, **params):
+    embedding = OTKEmbedding(2, n_components=4, **PLAIN)
+    return estimator(embedding, max_epochs=2, random_state=0, **params)
 
 
 def fitted_models():
@@ -60,12 +64,10 @@ def fitted_models():
             4, filter_size=2, subsampling=2, random_state=0
         ).fit(X),
         "elements": ElementTransformer(StandardScaler()).fit(X),
-        "classifier": make_supervised(OTKClassifier, **TRAINED).fit(X, classes),
-        "regressor": make_supervised(OTKRegressor, **TRAINED, optimizer="adam").fit(
-            X, numbers
-        ),
-        "classifier_partial": make_supervised(OTKClassifier, **TRAINED),
-        "regressor_partial": make_supervised(OTKRegressor, **TRAINED),
+        "classifier": supervised(OTKClassifier).fit(X, classes),
+        "regressor": supervised(OTKRegressor, optimizer="adam").fit(X, numbers),
+        "classifier_partial": supervised(OTKClassifier),
+        "regressor_partial": supervised(OTKRegressor),
     }
     for _ in range(2):
         models["classifier_partial"].partial_fit(X, classes)

@@ -44,6 +44,7 @@ N_SETS = 30
 TARGETS = np.arange(N_SETS) % 2
 DATA = make_sets(N_SETS, 3, 20), [3 * x + 1 for x in make_sets(N_SETS, 3, 20, seed=1)]
 SMALL = {"n_components": 8, "random_state": 0}
+TWO = OTKEmbedding(2, n_components=8)
 
 # By name: the estimator, and what is called of it once it is fitted.
 ESTIMATORS = {
@@ -52,11 +53,11 @@ ESTIMATORS = {
         ["transform", "kernel_matrix", "transport_plan", "sinkhorn_diagnostics"],
     ),
     "classifier": (
-        make_supervised(OTKClassifier, n_supports=2, alpha=1.0, max_epochs=2, **SMALL),
+        OTKClassifier(TWO, alpha=1.0, max_epochs=2, random_state=0),
         ["transform", "predict", "predict_proba", "decision_function"],
     ),
     "regressor": (
-        make_supervised(OTKRegressor, n_supports=2, alpha=1.0, max_epochs=2, **SMALL),
+        OTKRegressor(TWO, alpha=1.0, max_epochs=2, random_state=0),
         ["transform", "predict"],
     ),
     "elements": (ElementTransformer(StandardScaler()), ["transform"]),

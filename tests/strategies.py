@@ -249,7 +249,7 @@ def layer_params(draw):
 
 @st.composite
 def supervised_params(draw):
-    """Parameters that `OTKClassifier` and `OTKRegressor` share."""
+    """Parameters that `OTKClassifier` and `OTKRegressor` share, and of their embedding."""
     trainable = st.sets(st.sampled_from(["references", "anchors", "gamma"]))
     return {
         "n_supports": draw(st.integers(1, 4)),

@@ -273,7 +273,8 @@ def test_fit(model, shape, times, elsewhere):
 )
 def test_training_with_labels(estimator, optimizer, elsewhere):
     """A few times the embeddings of all sets, and copies of the sets in other orders."""
-    model = estimator(OTKEmbedding(4, n_components=16, max_elements=10_000), random_state=0)
+    of_sets = OTKEmbedding(4, n_components=16, max_elements=10_000)
+    model = estimator(of_sets, random_state=0)
     model.set_params(max_epochs=1, optimizer=optimizer, alpha=1.0)
     shape = (20_000, 5, "float64")
     fit, predict = elsewhere(peaks_of_training, model, 16, shape)

@@ -282,9 +282,8 @@ def test_weights_are_routed_through_a_pipeline(routing):
 def test_weights_are_routed_through_a_search(routing):
     X, y, weights = make_data()
     scaler = StandardScaler().set_fit_request(sample_weight=True)
-    classifier = OTKClassifier(
-        OTKEmbedding(3, n_components=6), max_epochs=2, random_state=0
-    )
+    small = OTKEmbedding(3, n_components=6)
+    classifier = OTKClassifier(small, max_epochs=2, random_state=0)
     classifier.set_fit_request(sample_weight=True)
     accuracy = make_scorer(accuracy_score).set_score_request(sample_weight=True)
     model = make_pipeline(ElementTransformer(scaler), classifier)
@@ -297,10 +296,8 @@ def test_weights_are_routed_through_a_search(routing):
     with sklearn.config_context(enable_metadata_routing=False):
         for rows, scored in [(slice(None), None), (train, test)]:
             scale = ElementTransformer(StandardScaler()).fit(X[rows], None, weights[rows])
-            by_hand = OTKClassifier(
-                OTKEmbedding(3, n_components=6), max_epochs=2, random_state=0
-            )
-            by_hand.set_params(embedding__epsilon=epsilon)
+            small = OTKEmbedding(3, n_components=6, epsilon=epsilon)
+            by_hand = OTKClassifier(small, max_epochs=2, random_state=0)
             by_hand.fit(scale.transform(X[rows]), y[rows], weights[rows])
             if scored is None:
                 assert_array_equal(by_hand.coef_, search.best_estimator_[-1].coef_)

@@ -38,12 +38,11 @@ EMBEDDINGS = {
     "exact plans": {"solver": "emd", "kernel": "linear"},
     "in logarithms": {"epsilon": 1e-4, "anchors": "random", "references": "random"},
 }
+SMALL = OTKEmbedding(4, n_components=12)
 TRAINING = {
-    "Adam": OTKClassifier(OTKEmbedding(4, n_components=12), max_epochs=2, optimizer="adam"),
-    "L-BFGS": OTKClassifier(
-        OTKEmbedding(4, n_components=12), max_epochs=3, optimizer="lbfgs"
-    ),
-    "regression": OTKRegressor(OTKEmbedding(4, n_components=12), max_epochs=2),
+    "Adam": OTKClassifier(SMALL, max_epochs=2, optimizer="adam"),
+    "L-BFGS": OTKClassifier(SMALL, max_epochs=3, optimizer="lbfgs"),
+    "regression": OTKRegressor(SMALL, max_epochs=2),
 }
 
 
@@ -188,11 +187,10 @@ def test_predictions_for_other_chunks_are_almost_the_same():
 def test_training_for_other_chunks_comes_as_far():
     """It amplifies rounding, but losses at the end are close; and linear models, closer."""
     X, trained, linear = data()[:150], [], []
+    small = OTKEmbedding(3, n_components=8)
     for working_memory in [0.05, 1024]:
         with sklearn.config_context(working_memory=working_memory):
-            model = OTKClassifier(
-                OTKEmbedding(3, n_components=8), alpha=1.0, random_state=0
-            )
+            model = OTKClassifier(small, alpha=1.0, random_state=0)
             trained.append(model.fit(X, labels(X)).loss_curve_[-1])
             model.set_params(trainable=[])
             linear.append(model.fit(X, labels(X)).predict_proba(X))

@@ -70,11 +70,11 @@ ESTIMATORS = {
     "kernel mean": lambda: KernelMeanEmbedding(**SMALL),
     "sliced": lambda: SlicedWassersteinEmbedding(3, n_quantiles=4, random_state=0),
     "fisher": lambda: FisherVectorEmbedding(2, random_state=0),
-    "classifier": lambda: make_supervised(
-        OTKClassifier, n_supports=2, max_epochs=1, **SMALL
+    "classifier": lambda: OTKClassifier(
+        OTKEmbedding(2, n_components=3), max_epochs=1, random_state=0
     ),
-    "regressor": lambda: make_supervised(
-        OTKRegressor, n_supports=2, max_epochs=1, optimizer="adam", **SMALL
+    "regressor": lambda: OTKRegressor(
+        OTKEmbedding(2, n_components=3), max_epochs=1, optimizer="adam", random_state=0
     ),
 }
 
@@ -662,6 +662,7 @@ def use_values_that_change(n_rounds=25):
     X = SetCollection(values, np.cumsum([0, *lengths]))
     labels = np.arange(len(lengths)) % 2
     small = {"n_supports": 5, "n_components": 8, "random_state": 0, "max_iter": 30}
+    unseeded = OTKEmbedding(5, n_components=8, max_iter=30)
     models = [
         OTKEmbedding(**small, n_jobs=2),
         OTKEmbedding(**small, kernel="homogeneous", filter_size=3, position="gaussian"),
@@ -670,7 +671,7 @@ def use_values_that_change(n_rounds=25):
         OTKEmbedding(**small, solver="emd"),
         OTKEmbedding(**small, epsilon=1e-4),
         ConvolutionalKernelLayer(8, filter_size=3, subsampling=2, random_state=0),
-        make_supervised(OTKClassifier, **small, max_epochs=2, optimizer="adam"),
+        OTKClassifier(unseeded, max_epochs=2, optimizer="adam", random_state=0),
     ]
     models = [model.fit(X, labels) for model in models]
     expected = [output_of(model, X) for model in models]

@@ -127,10 +127,8 @@ def test_transformers_of_sets_are_one_task(callbacks, estimator):
 def test_labels_come_after_what_is_learned_without(callbacks):
     X, y = make_data()
     recorder = Recorder()
-    params = {"n_components": 8, "references": "barycenter", "random_state": 0}
-    model = make_supervised(
-        OTKClassifier, n_supports=4, max_epochs=2, warm_start=True, **params
-    )
+    embedding = OTKEmbedding(4, n_components=8, references="barycenter")
+    model = OTKClassifier(embedding, max_epochs=2, warm_start=True, random_state=0)
     model.set_callbacks(recorder).fit(X, y)
     embedding = make(references="barycenter").fit(X)
     unsupervised = expected_events(embedding.n_iter_, 50)[2:-2]
@@ -189,10 +187,8 @@ def test_caches_know_nothing_of_progress(callbacks, tmp_path):
 @pytest.mark.parametrize("params", [{}, BARYCENTER], ids=str)
 def test_a_fit_leaves_nothing_of_callbacks_behind(callbacks, params):
     X, y = make_data()
-    for model, args in [
-        (make(**params), [X]),
-        (OTKClassifier(OTKEmbedding(4), max_epochs=1), [X, y]),
-    ]:
+    classifier = OTKClassifier(OTKEmbedding(4), max_epochs=1)
+    for model, args in [(make(**params), [X]), (classifier, [X, y])]:
         names = set(vars(model.fit(*args)))
         model.set_callbacks(Recorder()).fit(*args)
         assert set(vars(model)) == names | {"_skl_callbacks"}

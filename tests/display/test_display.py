@@ -200,9 +200,8 @@ def test_a_grid_with_gaps_is_drawn_where_it_is_asked_for():
 def test_elements_are_drawn_as_handed_over_whatever_model_they_go_to(sets):
     """Through a search, Pipelines and a classifier; scaled features never show."""
     scaler = ElementTransformer(PCA(2))
-    model = OTKClassifier(
-        OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=2, random_state=0
-    )
+    of_sets = OTKEmbedding(3, n_components=5)
+    model = OTKClassifier(of_sets, alpha=1.0, max_epochs=2, random_state=0)
     nested = make_pipeline(make_pipeline(scaler), model)
     search = GridSearchCV(nested, {"otkclassifier__embedding__epsilon": [0.1]}, cv=2)
     search.fit(sets, LABELS)
@@ -402,14 +401,9 @@ def test_background_is_thinned_out():
 
 def test_losses_and_scores_are_drawn_by_epoch(sets):
     model = OTKClassifier(
-        OTKEmbedding(3, n_components=5),
-        alpha=1.0,
-        max_epochs=4,
-        early_stopping=True,
-        optimizer="adam",
-        validation_fraction=0.3,
-        random_state=0,
-    )
+        OTKEmbedding(3, n_components=5), alpha=1.0, max_epochs=4, early_stopping=True,
+        optimizer="adam", validation_fraction=0.3, random_state=0,
+    )  # fmt: skip
     model.fit(sets, LABELS)
     display = ConvergenceDisplay.from_estimator(model)
     epochs = np.arange(1, len(model.loss_curve_) + 1)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -734,14 +735,19 @@ def test_estimators_name_the_constructor(X, expected):
         OTKEmbedding().fit(X)
 
 
-@pytest.mark.parametrize("estimator", [OTKEmbedding, OTKClassifier])
+@pytest.mark.parametrize(
+    "model",
+    [
+        OTKEmbedding(2, n_components=2, random_state=0),
+        OTKClassifier(OTKEmbedding(2, n_components=2), random_state=0),
+    ],
+)
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("how", ["set_output", "config"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_tables_out_of_a_pipeline(estimator, library, how):
+def test_tables_out_of_a_pipeline(model, library, how):
     sets, y = make_sets(n_features=2), np.arange(12) % 2
-    model = estimator(OTKEmbedding(2, n_components=2), random_state=0)
-    pipe = make_pipeline(ElementTransformer(StandardScaler()), model)
+    pipe = make_pipeline(ElementTransformer(StandardScaler()), clone(model))
     expected = pipe.fit(sets, y).transform(sets)
     if how == "set_output":
         table = pipe.set_output(transform=library).transform(sets)

@@ -51,21 +51,15 @@ def targets_for(estimator, data):
 
 def make(estimator, **params):
     """A small estimator. Iterations are plenty: no warning is expected."""
-    return make_supervised(
-        estimator,
-        **{
-            "n_supports": 3,
-            "n_components": 8,
-            "epsilon": 0.1,
-            "max_iter": 2000,
-            "max_epochs": 4,
-            "learning_rate_init": 0.1,
-            "batch_size": 16,
-            "alpha": 1.0,
-            "random_state": 0,
-            **params,
-        },
+    small = estimator(
+        OTKEmbedding(3, n_components=8, epsilon=0.1, max_iter=2000),
+        max_epochs=4,
+        learning_rate_init=0.1,
+        batch_size=16,
+        alpha=1.0,
+        random_state=0,
     )
+    return small.set_params(**params)
 
 
 def fitted_arrays(model):
@@ -155,7 +149,9 @@ def test_embedding_can_be_used_alone(estimator):
     assert_array_equal(embedding.transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(embedding)).transform(X), Xt)
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
-    expected = {**model.embedding.get_params(), "random_state": model.random_state}
+    of_both = ["n_jobs", "random_state", "verbose"]  # what it has not, it is given
+    expected = model.embedding.get_params()
+    expected |= {name: getattr(model, name) for name in of_both}
     assert clone(embedding).get_params() == expected
     params = {
         "anchors": embedding.anchors_,
@@ -204,15 +200,15 @@ def test_training_changes_what_is_trainable_only(trainable, refit_head, optimize
 @pytest.mark.parametrize(
     "params",
     [
-        {"kernel": "homogeneous"},
-        {"kernel": "linear"},
-        {"kernel": "linear", "trainable": ["anchors"]},
-        {"solver": "softmax"},
-        {"solver": "emd"},
-        {"relaxation": 1.0},
-        {"n_references": 2},
-        {"filter_size": 2, "padding": "same"},
-        {"position": "gaussian", "position_sigma": 0.4},
+        {"embedding__kernel": "homogeneous"},
+        {"embedding__kernel": "linear"},
+        {"embedding__kernel": "linear", "trainable": ["anchors"]},
+        {"embedding__solver": "softmax"},
+        {"embedding__solver": "emd"},
+        {"embedding__relaxation": 1.0},
+        {"embedding__n_references": 2},
+        {"embedding__filter_size": 2, "embedding__padding": "same"},
+        {"embedding__position": "gaussian", "embedding__position_sigma": 0.4},
     ],
     ids=str,
 )
@@ -401,7 +397,12 @@ def test_a_weight_is_a_repetition_and_order_plays_no_part(estimator, optimizer):
 
 
 @pytest.mark.parametrize(
-    "params", [{"refit_head": True}, {"n_references": 2, "references": "random"}], ids=str
+    "params",
+    [
+        {"refit_head": True},
+        {"embedding__n_references": 2, "embedding__references": "random"},
+    ],
+    ids=str,
 )
 @every_estimator
 @every_optimiser
@@ -548,10 +549,10 @@ def test_training_never_leaves_the_finite_range(estimator, optimizer, rate, dtyp
         model = make(
             estimator,
             optimizer=optimizer,
-            epsilon=epsilon,
+            embedding__epsilon=epsilon,
             learning_rate_init=rate,
             refit_head=refit_head,
-            max_iter=200,
+            embedding__max_iter=200,
             batch_size=8,
         ).fit(X, y)
         for name, array in fitted_arrays(model).items():
@@ -598,7 +599,7 @@ def test_equal_and_empty_looking_sets(estimator, optimizer, kernel):
     """Elements that are all the same, all 0, or one a set: there is nothing to learn."""
     data = make_data()
     X, y = data[0], targets_for(estimator, data)
-    params = {"optimizer": optimizer, "kernel": kernel, "early_stopping": True}
+    params = {"optimizer": optimizer, "early_stopping": True, "embedding__kernel": kernel}
     for same in [[np.ones((3, 2))] * 60, [np.zeros((2, 2))] * 60, [x[:1] for x in X]]:
         model = make(estimator, **params).fit(same, y)
         scores = model.predict(same)
@@ -1032,7 +1033,7 @@ def test_a_callback_may_stop_training(callbacks, optimizer, stop_after):
 def test_each_task_that_begins_ends_however_training_ends(callbacks, params):
     X, y, _ = make_data()
     recorder = Recorder()
-    model = make(OTKClassifier, **{"max_epochs": 20, "max_iter": 100, **params})
+    model = make(OTKClassifier, **{"max_epochs": 20, "embedding__max_iter": 100, **params})
     model.set_callbacks(recorder).fit(X, y)
     assert model.n_iter_ < model.max_epochs
     for task in ["fit", "epochs", "epoch"]:
@@ -1134,9 +1135,8 @@ def test_labels_help_where_the_mean_says_nothing():
     pooled = LogisticRegression().fit(means(X), y).score(means(X_test), y_test)
     embedding = OTKEmbedding(3, n_components=16, random_state=0)
     unsupervised = make_pipeline(embedding, LogisticRegression(max_iter=1000)).fit(X, y)
-    trained = OTKClassifier(
-        OTKEmbedding(3, n_components=16), max_epochs=20, random_state=0
-    ).fit(X, y)
+    embedding = OTKEmbedding(3, n_components=16)
+    trained = OTKClassifier(embedding, max_epochs=20, random_state=0).fit(X, y)
     assert pooled < 0.6
     assert trained.score(X_test, y_test) > unsupervised.score(X_test, y_test) + 0.1
 
@@ -1169,9 +1169,8 @@ def test_regression_of_what_distributions_are_like(draw):
     X, y = zip(*[draw(rng) for _ in range(600)])
     X, y, X_test, y_test = X[:400], np.array(y[:400]), X[400:], np.array(y[400:])
     assert RidgeCV().fit(means(X), y).score(means(X_test), y_test) < 0.3
-    model = OTKRegressor(
-        OTKEmbedding(5, n_components=16), max_epochs=10, random_state=0
-    ).fit(X, y)
+    embedding = OTKEmbedding(5, n_components=16)
+    model = OTKRegressor(embedding, max_epochs=10, random_state=0).fit(X, y)
     assert model.score(X_test, y_test) > 0.9
 
 
@@ -1201,8 +1200,8 @@ def test_weights_of_elements_go_through_cross_validation(estimator):
         scores, cross_val_score(make(estimator, max_epochs=2), repeated, y, cv=3), atol=0.11
     )
     first = weighted[:40], y[:40]
-    model = make(estimator, max_epochs=2, tol=1e-9).fit(*first)
-    same = make(estimator, max_epochs=2, tol=1e-9).fit(repeated[:40], y[:40])
+    model = make(estimator, max_epochs=2, embedding__tol=1e-9).fit(*first)
+    same = make(estimator, max_epochs=2, embedding__tol=1e-9).fit(repeated[:40], y[:40])
     assert_allclose(same.transform(repeated), model.transform(weighted), atol=1e-4)
 
 
