@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.linalg import eigh
 
-from otk_sklearn import OTKEmbedding
 from otk_sklearn.transport._plans import plain_plan
 
 
@@ -136,10 +135,3 @@ def plain_match(model, elements, masses=None, positions=None, supports=None):
         )
         plans.append(position_weights * plan)
     return psi, np.array(plans)
-
-
-def make_supervised(estimator, **params):
-    """A classifier or regressor, from parameters of its own and of its embedding."""
-    names = OTKEmbedding._parameter_constraints.keys() - estimator._parameter_constraints
-    of_embedding = {name: params.pop(name) for name in names & params.keys()}
-    return estimator(OTKEmbedding(**{"n_supports": 10, **of_embedding}), **params)

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from helpers import make_sets, make_supervised
+from helpers import make_sets
 from sklearn.preprocessing import StandardScaler
 
 import otk_sklearn

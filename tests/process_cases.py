@@ -23,7 +23,7 @@ import joblib
 import numba
 import numpy as np
 import sklearn
-from helpers import make_sets, make_supervised
+from helpers import make_sets
 from numpy.testing import assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV

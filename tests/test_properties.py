@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import ot
 import pytest
-from helpers import gaussian_taps, make_supervised, subsampled
+from helpers import gaussian_taps, subsampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal

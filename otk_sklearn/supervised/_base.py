@@ -369,20 +369,20 @@ class SupervisedEmbedding(
             embedding = clone(self.embedding)
         if embedding.n_jobs is None:
             embedding.n_jobs = self.n_jobs
+        embedding.verbose = embedding.verbose or self.verbose
         embedding._validate_params()
         return embedding
 
     def _fit_unsupervised(self, embedding, X, problem, random, progress):
         """Fit the embedding without labels."""
-        own_random_state = embedding.random_state
-        if own_random_state is None:
+        uses_own_random_state = embedding.random_state is not None
+        if not uses_own_random_state:
             embedding.random_state = random
         attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
         set_fitted(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
-        if own_random_state is None:
+        if not uses_own_random_state:
             embedding.random_state = self.random_state
-        return embedding
 
     @property
     def _head(self):

@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import make_supervised
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression

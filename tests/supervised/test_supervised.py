@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
-from helpers import make_supervised
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from scipy.special import expit, softmax

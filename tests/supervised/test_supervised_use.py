@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
-from helpers import make_supervised
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
