@@ -10,10 +10,10 @@ from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.matching._references import (
     MAX_ITER,
     LearningStopped,
-    check_references,
     learn_from_elements,
     wasserstein_kmeans,
 )
+from otk_sklearn.sets._arrays import check_parameter_array
 from otk_sklearn.sets._input import check_finite, fit_input_of
 from otk_sklearn.sets._positions import check_positions, n_axes_of, positions_of
 from otk_sklearn.sets._sampling import merge_equal_sets, sample_elements, sample_sets
@@ -80,7 +80,7 @@ class _Learning:
         given = model.references
         self._given_references = None
         if not isinstance(given, str):
-            self._given_references = given = check_references(given)
+            self._given_references = given = _check_references(given)
         check_finite(sets)
         if model.position is not None:
             n_supports = model.n_supports if isinstance(given, str) else given.shape[1]
@@ -192,3 +192,14 @@ class _Learning:
     def _windows_of(self, sets):
         windows = windows_of(sets, **self.of_windows)
         return windows, positions_of(windows, self._model.position)
+
+
+def _check_references(references):
+    """Return a copy of the references that were given as a parameter."""
+    references = check_parameter_array(references, "references")
+    if references.ndim != 3 or not references.size:
+        raise ValueError(
+            f"references has shape {references.shape}; expected (n_references, "
+            "n_supports, n_components), none of them 0."
+        )
+    return references

@@ -5,15 +5,13 @@ each set and reference: memory and time don't depend on the number of Sinkhorn i
 Gradients are exact for converged plans. Those of `solver="emd"` are treated as constant.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from otk_sklearn._compiled.implicit import plans_to_similarities
 from otk_sklearn._compiled.pooling import pooling_to_features, pooling_to_plans
-from otk_sklearn.features._feature_map import FeatureMap, inverse_root
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.transport._gradient import pull_back_plans
 
 
 class FieldwiseAddable:
@@ -114,19 +112,11 @@ class DifferentiableMatching(Matching):
 
         Returns the gradients with respect to `||psi(x_i)||^2`, or None.
         """
-        transport = self.transport
-        if transport.solver == "emd":
-            gradients[:] = 0
-            return None
         if position_weights is not None:
             gradients *= position_weights
-        power = 1.0 if transport.solver == "sinkhorn" else 0.0
-        if transport.relaxation is not None:
-            power = 1.0 / (1.0 + transport.epsilon / transport.relaxation)
-        inverse_epsilon = self.dtype.type(1 / transport.epsilon)
-        plans_to_similarities(plan, sets.offsets, power, inverse_epsilon, gradients)
+        pull_back_plans(plan, sets.offsets, self.transport, gradients)
         norm_gradients = None
-        if transport.relaxation is not None:
+        if self.transport.relaxation is not None:
             norm_gradients = gradients.sum(axis=(0, 1)) / -2
         if position_weights is not None:
             gradients *= position_weights
@@ -158,55 +148,3 @@ class DifferentiableMatching(Matching):
         part = None if out is None else out[rows]
         summed.anchors, summed.log_gamma = self._kappa_of.pull_back(kappa_gradients, part)
         return summed
-
-
-class DifferentiableMap:
-    """A feature map as a differentiable function of its anchors and bandwidth.
-
-    Parameters
-    ----------
-    kernel : {"rbf", "homogeneous", "linear"}
-    gamma : float or None
-    anchors : ndarray of float64 of shape (n_components, n_features) or None
-        Unit-norm for the homogeneous kernel.
-    damping : float
-
-    Attributes
-    ----------
-    feature_map : FeatureMap
-    """
-
-    def __init__(self, kernel, gamma, anchors, damping):
-        self.feature_map = FeatureMap(kernel, gamma, anchors)
-        if kernel != "linear":
-            self._kappa_of = self.feature_map.kappa_in(np.float64)
-            self._gram, _ = self._kappa_of(anchors)
-            normalization, self._root_pull_back = inverse_root(self._gram, damping)
-            self.feature_map = dataclasses.replace(
-                self.feature_map, normalization=normalization
-            )
-
-    def pull_back(self, gradients, references, trains_kernel):
-        """Return the gradients with respect to references, anchors and log gamma.
-
-        The last two are None unless the kernel is trained.
-
-        Parameters
-        ----------
-        gradients : Gradients
-            Summed over sets.
-        references : ndarray of float64 of shape (n_references, n_supports, n_components)
-        trains_kernel : bool
-        """
-        of_references = self.feature_map.whiten(gradients.supports)
-        if not trains_kernel or self.feature_map.kernel == "linear":
-            return of_references, None, None
-        of_root = np.einsum("rjc,rjd->cd", references, gradients.supports)
-        of_gram = self._root_pull_back(of_root + gradients.normalization)
-        # Anchors are both arguments of their Gram matrix, which is symmetric.
-        anchors, log_gamma = self._kappa_of.pull_back(of_gram * self._gram)
-        return (
-            of_references,
-            gradients.anchors + 2 * anchors,
-            gradients.log_gamma + log_gamma,
-        )

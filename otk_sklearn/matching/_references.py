@@ -12,7 +12,6 @@ from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._matching import Matching
-from otk_sklearn.sets._arrays import check_parameter_array
 from otk_sklearn.sets._input import check_finite_output
 from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
@@ -423,15 +422,4 @@ def _swap_reference(sets, run, random):
     r = removal_costs.argmin()
     costs = sets.costs(np.delete(values, r, axis=1).max(axis=1))
     references[r], _ = _draw_reference(sets, costs, *references.shape[:2], random)
-    return references
-
-
-def check_references(references):
-    """Return a copy of the references that were given as a parameter."""
-    references = check_parameter_array(references, "references")
-    if references.ndim != 3 or not references.size:
-        raise ValueError(
-            f"references has shape {references.shape}; expected (n_references, "
-            "n_supports, n_components), none of them 0."
-        )
     return references

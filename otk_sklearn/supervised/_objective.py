@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from otk_sklearn.features._feature_map import fitted_map, make_feature_map
+from otk_sklearn.features._gradient import DifferentiableFeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._gradients import (
-    DifferentiableMap,
     DifferentiableMatching,
     FieldwiseAddable,
     Gradients,
@@ -188,7 +188,7 @@ class Objective:
         gamma = None
         if parameters.log_gamma is not None:
             gamma = float(np.exp(parameters.log_gamma))
-        differentiable = DifferentiableMap(
+        differentiable = DifferentiableFeatureMap(
             embedding.kernel, gamma, parameters.anchors, embedding.damping
         )
         matching = DifferentiableMatching(

@@ -15,7 +15,8 @@ from scipy.linalg import inv, sqrtm
 from otk_sklearn import SetCollection
 from otk_sklearn._compiled import implicit, pooling
 from otk_sklearn.features._feature_map import inverse_root
-from otk_sklearn.matching._gradients import DifferentiableMap, DifferentiableMatching
+from otk_sklearn.features._gradient import DifferentiableFeatureMap
+from otk_sklearn.matching._gradients import DifferentiableMatching
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._plans import plain_plan
@@ -211,7 +212,7 @@ def make_matching(problem, dtype=np.float64, n_jobs=None):
     if anchors is not None:
         gamma = float(np.exp(problem.variables["log_gamma"]))
         anchors = unit(anchors) if problem.kernel == "homogeneous" else anchors
-    feature_map = DifferentiableMap(problem.kernel, gamma, anchors, DAMPING)
+    feature_map = DifferentiableFeatureMap(problem.kernel, gamma, anchors, DAMPING)
     matching = DifferentiableMatching(
         feature_map.feature_map,
         problem.variables["references"],

@@ -1,0 +1,25 @@
+"""The gradient of plans: implicit differentiation of their marginals."""
+
+from otk_sklearn._compiled.implicit import plans_to_similarities
+
+
+def pull_back_plans(plan, offsets, transport, gradients):
+    """Pull gradients with respect to plans back to similarities, in place.
+
+    Exact for plans that have converged. Exact plans (`solver="emd"`) count as constant.
+
+    Parameters
+    ----------
+    plan, gradients : ndarray of shape (n_references, n_supports, n_elements)
+    offsets : ndarray of int of shape (n_sets + 1,)
+    transport : Transport
+    """
+    if transport.solver == "emd":
+        gradients[:] = 0
+        return
+    # The part of the row marginals that is held: all of it, a penalty's, or none.
+    power = 1.0 if transport.solver == "sinkhorn" else 0.0
+    if transport.relaxation is not None:
+        power = 1.0 / (1.0 + transport.epsilon / transport.relaxation)
+    inverse_epsilon = plan.dtype.type(1 / transport.epsilon)
+    plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients)
