@@ -28,7 +28,7 @@ FEATURE_CONSTRAINTS = {
 }
 
 # Sums of weights that can be squared.
-_WEIGHTS = 1e-100, 1e100
+_SUM_RANGE = 1e-100, 1e100
 
 
 def check_sample_weight(sample_weight, sets):
@@ -56,14 +56,14 @@ def check_sample_weight(sample_weight, sets):
 def check_sum_of_weights(weights, name):
     """Raise an error where sums and products of weights would leave the range of floats."""
     total = weights.sum()
-    if not _WEIGHTS[0] <= total <= _WEIGHTS[1]:
+    if not _SUM_RANGE[0] <= total <= _SUM_RANGE[1]:
         raise ValueError(
-            f"{name} adds up to {total:g}; expected a sum of {_WEIGHTS[0]:g} to "
-            f"{_WEIGHTS[1]:g}."
+            f"{name} adds up to {total:g}; expected a sum of {_SUM_RANGE[0]:g} to "
+            f"{_SUM_RANGE[1]:g}."
         )
 
 
-def publish(estimator, attributes):
+def set_fitted(estimator, attributes):
     """Give an estimator what a fit has learned, all of it at once.
 
     Whatever comes in between, an interrupt or a method in another thread, finds either the

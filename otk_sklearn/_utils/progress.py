@@ -15,7 +15,7 @@ except ImportError:  # pragma: no cover - scikit-learn before 1.9
 
 
 # Seconds from one line of a long computation to the next.
-_SECONDS = 5.0
+_PRINT_INTERVAL = 5.0
 
 
 class Progress:
@@ -150,7 +150,7 @@ class Percentage:
         with self._lock:
             self._n_done += n_done
             now = time.perf_counter()
-            if now < self._printed + _SECONDS:
+            if now < self._printed + _PRINT_INTERVAL:
                 return
             self._printed = now
             print(

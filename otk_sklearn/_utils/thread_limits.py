@@ -27,33 +27,33 @@ class _Blas:
             os.register_at_fork(
                 before=self._lock.acquire,
                 after_in_parent=self._lock.release,
-                after_in_child=self._keep_own_users,
+                after_in_child=self._reset_after_fork,
             )
 
-    def hold(self, user):
+    def limit(self, user):
         """Hold BLAS to one thread until this user lets go."""
         with self._lock:
             self._users[user] = threading.get_ident()
             if self._before is None:
                 self._before = _controller("blas").limit(limits=None)  # changes nothing
             _controller("blas").limit(limits=1)
-            _leave_limits_to_others()
+            _allow_other_threads()
 
-    def let_go(self, user):
+    def release(self, user):
         """Restore the limit, if nobody else holds it."""
         with self._lock:
             self._users.pop(user, None)
             if not self._users and self._before is not None:
                 self._before.restore_original_limits()
-                _leave_limits_to_others()
+                _allow_other_threads()
                 self._before = None
 
-    def _keep_own_users(self):
+    def _reset_after_fork(self):
         """In the child of a fork: other threads are not there, and will never let go."""
         own = threading.get_ident()
         self._users = {user: of for user, of in self._users.items() if of == own}
         self._lock.release()
-        self.let_go(None)
+        self.release(None)
 
 
 class _OpenMP(threading.local):
@@ -66,14 +66,14 @@ class _OpenMP(threading.local):
     def __init__(self):
         self._users, self._before = set(), None
 
-    def hold(self, user):
+    def limit(self, user):
         """Hold OpenMP to one thread, in this thread, until this user lets go."""
         self._users.add(user)
         if self._before is None:
             self._before = _controller("openmp").limit(limits=None)
         _controller("openmp").limit(limits=1)
 
-    def let_go(self, user):
+    def release(self, user):
         """Restore the limit, if nobody else holds it."""
         self._users.discard(user)
         if not self._users and self._before is not None:
@@ -81,7 +81,7 @@ class _OpenMP(threading.local):
             self._before = None
 
 
-def _leave_limits_to_others():
+def _allow_other_threads():
     """Let other threads change the limits of BLAS.
 
     From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
@@ -109,12 +109,12 @@ def single_threaded():
     user = object()
 
     def restore():
-        _openmp.let_go(user)
-        _blas.let_go(user)
+        _openmp.release(user)
+        _blas.release(user)
 
     try:
-        _blas.hold(user)
-        _openmp.hold(user)
+        _blas.limit(user)
+        _openmp.limit(user)
         yield
     finally:
         try:

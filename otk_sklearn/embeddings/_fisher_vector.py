@@ -17,7 +17,7 @@ from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
     VectorsOutMixin,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -28,7 +28,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._sampling import group_equal_rows
 
@@ -211,13 +211,13 @@ class FisherVectorEmbedding(
                 random_state=seed,
             ).fit(elements)
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "scaler_": scaler,
             "mixture_": mixture,
             "n_iter_": mixture.n_iter_,
         }
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def _sample(self, sets, seed):

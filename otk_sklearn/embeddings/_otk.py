@@ -16,11 +16,11 @@ from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
 from otk_sklearn.embeddings._learning import learn
-from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._input import (
     as_fitted_sets,
@@ -313,7 +313,7 @@ class OTKEmbedding(
         attributes, residual = learn(model, X, sets, weights, progress)
         self._warn_unconverged(residual, " that references were learned from")
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -338,11 +338,11 @@ class OTKEmbedding(
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)
         attributes, _ = learn(model, X, sets, weights, progress)
-        publish(model, attributes)
+        set_fitted(model, attributes)
         with progress.stage("transform"):
             out = model._transform(sets)
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return out
 
     def transform(self, X):
@@ -489,7 +489,7 @@ class OTKEmbedding(
         if self.position is not None:
             check_positions(sets, self.references_.shape[1], self._n_axes)
         matching = Matching(
-            fitted_map(self, self._kernel),
+            fitted_feature_map(self, self._kernel),
             self.references_,
             self._transport(),
             sets.dtype,

@@ -9,13 +9,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, publish
+from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, set_fitted
 from otk_sklearn.sets._input import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 
 _STATISTICS = ("mean", "std", "min", "max")
@@ -97,7 +97,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         self._statistics()
         sets = as_sets(X)
         check_finite(sets)
-        publish(self, fit_input_of(X, sets))
+        set_fitted(self, input_attributes(X, sets))
         return self
 
     def transform(self, X):

@@ -15,7 +15,7 @@ from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -26,7 +26,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements
@@ -179,12 +179,12 @@ class SlicedWassersteinEmbedding(
         with single_threaded(), np.errstate(all="ignore"):
             _write_quantiles(pooled, projections, reference)
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "projections_": projections,
             "reference_": reference[:, 0],
         }
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def transform(self, X):

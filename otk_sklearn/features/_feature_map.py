@@ -84,7 +84,7 @@ class FeatureMap:
         return features
 
 
-def fitted_map(model, kernel):
+def fitted_feature_map(model, kernel):
     """Return the `FeatureMap` of a fitted estimator, whose attributes are proved to fit."""
     if kernel == "linear":
         return FeatureMap("linear")

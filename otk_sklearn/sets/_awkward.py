@@ -3,10 +3,10 @@
 import numpy as np
 
 from otk_sklearn.sets._packing import (
-    offsets_of_sets,
-    refuse_missing,
-    refuse_ragged,
-    side_by_side,
+    check_equal_n_features,
+    check_not_missing,
+    hstack_columns,
+    nonempty_offsets,
 )
 
 try:
@@ -34,7 +34,7 @@ def read_awkward(data, name):
     for field in ak.fields(data):
         label = f"column {field!r} of {name}"
         columns[label] = _read_lists(data[field], label)
-    return side_by_side(columns, name)
+    return hstack_columns(columns, name)
 
 
 def write_awkward(sets):
@@ -50,8 +50,8 @@ def _read_lists(array, name):
         raise ValueError(
             f"{name} has the type {array.type}; expected a list of elements for each set."
         )
-    refuse_missing(_nones(array), name)
-    offsets = offsets_of_sets(ak.to_numpy(ak.num(array, axis=1)), name)
+    check_not_missing(_is_missing(array), name)
+    offsets = nonempty_offsets(ak.to_numpy(ak.num(array, axis=1)), name)
     return _read_elements(ak.flatten(array, axis=1), offsets, name), offsets
 
 
@@ -59,12 +59,12 @@ def _read_elements(elements, offsets, name):
     """The 2-D array of elements that are lists, records of numbers, or numbers."""
     fields = ak.fields(elements)
     if fields:
-        refuse_missing(_nones(elements), name, offsets)
+        check_not_missing(_is_missing(elements), name, offsets)
         return np.column_stack([_numbers(elements[field]) for field in fields])
     if elements.ndim == 1:
         return _numbers(elements)[:, np.newaxis]
-    refuse_missing(_nones(elements), name, offsets)
-    refuse_ragged(ak.to_numpy(ak.num(elements, axis=1)), offsets, name)
+    check_not_missing(_is_missing(elements), name, offsets)
+    check_equal_n_features(ak.to_numpy(ak.num(elements, axis=1)), offsets, name)
     return _numbers(ak.to_regular(elements, axis=1))
 
 
@@ -77,7 +77,7 @@ def _numbers(array):
     return np.asarray(numbers)
 
 
-def _nones(array):
+def _is_missing(array):
     """Where items are missing: not where fields of records are."""
     missing = ak.is_none(array)
     return np.zeros(len(array), bool) if ak.fields(missing) else ak.to_numpy(missing)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_rows, as_unmasked
-from otk_sklearn.sets._packing import locate
+from otk_sklearn.sets._packing import locate_element
 
 
 def read_only(array):
@@ -11,7 +11,7 @@ def read_only(array):
     return array
 
 
-def frozen(offsets):
+def immutable_copy(offsets):
     """Return a copy that can't be made writeable again: kernels' safety rests on it."""
     return np.frombuffer(offsets.tobytes(), np.int64)
 
@@ -36,7 +36,7 @@ def check_offsets(offsets, n_elements):
             f"set {i} is empty: offsets goes from {given[i]} to {given[i + 1]}; expected "
             "strictly increasing offsets, each set having at least one element."
         )
-    return frozen(offsets)
+    return immutable_copy(offsets)
 
 
 def check_weights(weights, offsets):
@@ -47,7 +47,7 @@ def check_weights(weights, offsets):
         )
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"weights has {weights[wrong[0]]} in set {i} (element {element}); expected "
             "finite, non-negative weights."
@@ -73,7 +73,7 @@ def check_positions(positions, offsets):
         )
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"positions has NaN or infinity in set {i} (element {element}); expected "
             "finite coordinates."

@@ -13,18 +13,18 @@ from otk_sklearn.sets._checks import (
     check_offsets,
     check_positions,
     check_weights,
-    frozen,
+    immutable_copy,
     read_only,
 )
 from otk_sklearn.sets._packing import (
-    group_rows,
+    check_no_group_column,
+    check_padded,
     join,
     masses_of,
     offsets_of,
     pack,
     read_lists,
-    refuse_groups_among,
-    rows_of_padded,
+    sort_by_group,
 )
 
 
@@ -95,10 +95,10 @@ class SetCollection:
             self._positions = check_positions(positions, self._offsets)
 
     @classmethod
-    def _of_proved(cls, values, offsets, weights, positions):
+    def _from_validated(cls, values, offsets, weights, positions):
         """A collection of parts of another one, which need no second proof."""
         sets = cls.__new__(cls)
-        sets._values, sets._offsets = read_only(values.view()), frozen(offsets)
+        sets._values, sets._offsets = read_only(values.view()), immutable_copy(offsets)
         sets._weights = None if weights is None else read_only(weights)
         sets._positions = None if positions is None else read_only(positions)
         return sets
@@ -195,7 +195,7 @@ weights)
         >>> SetCollection.from_padded(np.swapaxes(channels_first, 1, 2)).lengths
         array([1, 3])
         """
-        X, mask = rows_of_padded(X, lengths, mask)
+        X, mask = check_padded(X, lengths, mask)
         return cls(X[mask], offsets_of(mask.sum(axis=1)))
 
     @classmethod
@@ -248,9 +248,9 @@ weights)
         >>> y.index.tolist(), y.tolist()
         (['b', 'a'], [True, False])
         """
-        refuse_groups_among(values, groups)
+        check_no_group_column(values, groups)
         values = as_elements(values)
-        order, lengths = group_rows(groups, len(values))
+        order, lengths = sort_by_group(groups, len(values))
         if weights is not None:
             weights = as_rows(weights, len(values), "weights")[order]
         if positions is not None:
@@ -514,7 +514,7 @@ weights)
                 f"values has {len(values)} rows; expected one an element, "
                 f"{len(self._values)}."
             )
-        return self._of_proved(values, self._offsets, self._weights, self._positions)
+        return self._from_validated(values, self._offsets, self._weights, self._positions)
 
     def __len__(self):
         return len(self._offsets) - 1
@@ -549,7 +549,7 @@ weights)
         return self._rows(slice(offsets[0], offsets[-1]), offsets - offsets[0])
 
     def _rows(self, rows, offsets):
-        return self._of_proved(
+        return self._from_validated(
             self._values[rows],
             offsets,
             None if self._weights is None else self._weights[rows],

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from otk_sklearn.sets._arrays import as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._packing import locate, offsets_of, pack
+from otk_sklearn.sets._packing import locate_element, offsets_of, pack
 
 
 def as_sets(X, *, explain_rows=True):
@@ -30,7 +30,7 @@ def as_sets(X, *, explain_rows=True):
     -------
     SetCollection
     """
-    _refuse_containers(X)
+    _check_not_container(X)
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
         X = as_unmasked(X, "X")
     if isinstance(X, SetCollection):
@@ -53,7 +53,7 @@ def check_finite(sets):
             assert_all_finite(sets.values)
     except ValueError:
         row, column = np.argwhere(~np.isfinite(sets.values))[0]
-        i, element = locate(row, sets.offsets)
+        i, element = locate_element(row, sets.offsets)
         what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
         raise ValueError(
             f"X contains {what} in set {i} (element {element}, feature {column}); "
@@ -80,14 +80,14 @@ def check_finite_output(out, name, offsets=None, sets="X"):
     except ValueError:
         i = np.argmin(np.isfinite(out).all(axis=1))
         if offsets is not None:
-            i, _ = locate(i, offsets)
+            i, _ = locate_element(i, offsets)
         raise ValueError(
             f"The {name} of set {i} of {sets} leaves the range of {out.dtype}; expected "
             "elements on a smaller scale (see ElementTransformer)."
         ) from None
 
 
-def fit_input_of(X, sets):
+def input_attributes(X, sets):
     """Return what later input is compared with, as attributes of an estimator."""
     seen = BaseEstimator()
     validate_data(seen, _table(X, sets), reset=True, skip_check_array=True)
@@ -112,7 +112,7 @@ def as_fitted_sets(estimator, X):
     return sets
 
 
-def _refuse_containers(X):
+def _check_not_container(X):
     """Name the constructor for arrays of lists.
 
     Scikit-learn could not split them, and NumPy can only read some.

@@ -16,7 +16,7 @@ def offsets_of(lengths):
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def locate(row, offsets):
+def locate_element(row, offsets):
     """Return the set that a row of all elements belongs to, and its index there."""
     i = np.searchsorted(offsets, row, side="right") - 1
     return i, row - offsets[i]
@@ -76,7 +76,7 @@ def join(parts, offsets, name):
     return np.concatenate(rows)
 
 
-def rows_of_padded(X, lengths, mask):
+def check_padded(X, lengths, mask):
     """Return the padded array as floats, and a mask that is True where a row is real."""
     X = as_array(X, "X")
     if X.ndim != 3:
@@ -120,7 +120,7 @@ def _mask_from_lengths(lengths, shape):
     return np.arange(shape[1]) < lengths[:, np.newaxis]
 
 
-def refuse_groups_among(values, groups):
+def check_no_group_column(values, groups):
     """Raise an error where a table has the labels of its groups among the features."""
     name = getattr(groups, "name", None)
     if name is not None and hasattr(values, "dtypes") and name in list(values.columns):
@@ -130,7 +130,7 @@ def refuse_groups_among(values, groups):
         )
 
 
-def group_rows(groups, n_rows):
+def sort_by_group(groups, n_rows):
     """Return the index that brings groups together, and their sizes."""
     given, groups = groups, as_unmasked(groups, "groups")
     if groups.dtype.kind in "SU" and isinstance(given, (list, tuple)):
@@ -184,7 +184,7 @@ def read_lists(read, array, weights, positions):
     return values, offsets, weights, beside["positions"]
 
 
-def side_by_side(columns, name):
+def hstack_columns(columns, name):
     """Join columns, given by name as elements and offsets, into one table."""
     if not columns:
         raise ValueError(f"{name} has no columns; expected at least 1.")
@@ -195,7 +195,7 @@ def side_by_side(columns, name):
     return values[0] if len(values) == 1 else np.hstack(values), offsets[0]
 
 
-def offsets_of_sets(lengths, name):
+def nonempty_offsets(lengths, name):
     """Offsets of sets of these lengths, or an error that names the first empty one."""
     if not len(lengths):
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
@@ -207,24 +207,24 @@ def offsets_of_sets(lengths, name):
     return offsets_of(lengths)
 
 
-def refuse_missing(missing, name, offsets=None):
+def check_not_missing(missing, name, offsets=None):
     """Raise an error that names the first missing set or, with `offsets`, element."""
     wrong = np.flatnonzero(missing)
     if len(wrong) and offsets is None:
         raise ValueError(f"set {wrong[0]} of {name} is missing; expected a list.")
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} is missing; expected one that is "
             "there (a missing number would become NaN)."
         )
 
 
-def refuse_ragged(lengths, offsets, name):
+def check_equal_n_features(lengths, offsets, name):
     """Return the one length of all elements, or name the first that has another."""
     wrong = np.flatnonzero(lengths != lengths[0])
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} has {lengths[wrong[0]]} features, the "
             f"first has {lengths[0]}; expected the same number in every element."

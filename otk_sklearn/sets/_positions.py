@@ -9,13 +9,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
-from otk_sklearn.sets._packing import locate
+from otk_sklearn.sets._packing import locate_element
 
 # Elements whose filter is computed at a time.
 _MAX_FILTERED = 2**13
 
 # Beyond this, places differ in nothing.
-_FAR_OUT = 1e100
+_MAX_COORDINATE = 1e100
 
 
 def n_axes_of(sets):
@@ -44,7 +44,7 @@ def check_positions(sets, n_supports, n_axes):
     outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
     if outside.any():
         row = outside.argmax()
-        i, element = locate(row, sets.offsets)
+        i, element = locate_element(row, sets.offsets)
         warnings.warn(
             f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
             f"the first is {sets.positions[row]} in set {i} (element {element}).",
@@ -103,7 +103,8 @@ def order_supports(positions):
     if n_axes == 0:
         return np.arange(n_supports)
     places = support_positions(n_supports, n_axes)
-    positions = np.clip(positions, -_FAR_OUT, _FAR_OUT)  # so that squares are finite
+    # So that squares are finite.
+    positions = np.clip(positions, -_MAX_COORDINATE, _MAX_COORDINATE)
     _, order = linear_sum_assignment(cdist(places, positions, "sqeuclidean"))
     return order
 

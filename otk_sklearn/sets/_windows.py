@@ -10,7 +10,7 @@ from otk_sklearn._compiled.features import copy_windows
 from otk_sklearn.sets._packing import masses_of, offsets_of
 
 # Rows that are taken at a time to average weights and positions of windows.
-_MAX_TAKEN = 2**17
+_MAX_BATCH_ROWS = 2**17
 
 
 def windows_of(sets, filter_size, padding):
@@ -114,7 +114,7 @@ class Windows:
         ndarray of shape (n_windows, n_columns)
         """
         means = np.empty((self.offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(means), max(1, _MAX_TAKEN // self.size)):
+        for batch in gen_batches(len(means), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)
@@ -136,7 +136,7 @@ class Windows:
         ndarray of shape (n_rows, n_columns)
         """
         shares = np.zeros((self.row_offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(columns), max(1, _MAX_TAKEN // self.size)):
+        for batch in gen_batches(len(columns), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)

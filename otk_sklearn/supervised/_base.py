@@ -15,7 +15,7 @@ from otk_sklearn._utils.estimators import (
     VectorsOutMixin,
     check_sample_weight,
     check_sum_of_weights,
-    publish,
+    set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -176,7 +176,7 @@ class SupervisedEmbedding(
         with single_threaded(), np.errstate(all="ignore"):
             attributes = model._fit_attributes(X, sets, y, sample_weight, goes_on, progress)
         progress.end_fit(attributes)
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -192,7 +192,7 @@ class SupervisedEmbedding(
             attributes = model._partial_fit_attributes(
                 X, sets, y, sample_weight, classes, goes_on
             )
-        publish(self, attributes)
+        set_fitted(self, attributes)
         return self
 
     def transform(self, X):
@@ -388,7 +388,7 @@ class SupervisedEmbedding(
         embedding = OTKEmbedding(**{name: getattr(self, name) for name in names})
         embedding.random_state = random
         attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
-        publish(embedding, attributes)
+        set_fitted(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
         embedding.random_state = self.random_state
         return embedding
