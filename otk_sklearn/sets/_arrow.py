@@ -1,4 +1,4 @@
-"""Sets from Arrow's lists, and back. Imported where it is used, as it needs pyarrow."""
+"""Conversion from and to Arrow lists. Imported lazily, as it needs pyarrow."""
 
 import numpy as np
 
@@ -19,14 +19,14 @@ except ImportError as error:
 
 
 def read_arrow(data, name):
-    """Return the elements of all sets, as a view where memory allows, and the offsets.
+    """Return the elements of all sets, as a view if possible, and the offsets.
 
     Parameters
     ----------
     data : array of lists, or table of such columns, of pyarrow or any other library with \
             the Arrow PyCapsule interface
     name : str
-        What errors call it.
+        Name of the data in error messages.
     """
     array = _as_array(data, name)
     if not pa.types.is_struct(array.type):
@@ -46,7 +46,7 @@ def write_arrow(sets):
 
 
 def _as_array(data, name):
-    """One array: of lists, or of structs where `data` is a table."""
+    """Convert to one Arrow array: of lists, or of structs if `data` is a table."""
     if hasattr(data, "__arrow_c_stream__"):
         chunks = pa.chunked_array(data)
         one = chunks.num_chunks == 1  # no copy
@@ -57,7 +57,7 @@ def _as_array(data, name):
         raise TypeError(
             f"{name} is {type(data).__name__}; expected Arrow data (see pyarrow.array)."
         )
-    array.validate(full=True)  # offsets may come out of a file
+    array.validate(full=True)  # offsets may be read from a file
     return array
 
 
@@ -88,7 +88,7 @@ def _read_elements(elements, offsets, name):
 
 
 def _numbers(array, name):
-    """A NumPy array, NaN where a number is missing; no copy of floats."""
+    """Convert to NumPy, with NaN for missing numbers; no copy of floats."""
     array = _storage(array)
     if not _is_number(array.type):
         raise ValueError(f"{name} holds {array.type} in its elements; expected numbers.")
@@ -98,7 +98,7 @@ def _numbers(array, name):
 
 
 def _storage(array):
-    """What an extension type, such as awkward's, is stored as."""
+    """Return the storage array of an extension type, such as awkward's."""
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 

@@ -1,4 +1,4 @@
-"""Sets from awkward arrays, and back. Imported where it is used, as it needs awkward."""
+"""Conversion from and to awkward arrays. Imported lazily, as it needs awkward."""
 
 import numpy as np
 
@@ -18,13 +18,13 @@ except ImportError as error:
 
 
 def read_awkward(data, name):
-    """Return the elements of all sets, as a view where memory allows, and the offsets.
+    """Return the elements of all sets, as a view if possible, and the offsets.
 
     Parameters
     ----------
     data : awkward.Array of lists, or a record of such
     name : str
-        What errors call it.
+        Name of the data in error messages.
     """
     if not isinstance(data, ak.Array):  # a string would be read as JSON
         raise TypeError(f"{name} is {type(data).__name__}; expected an awkward.Array.")
@@ -69,7 +69,7 @@ def _read_elements(elements, offsets, name):
 
 
 def _numbers(array):
-    """A NumPy array, NaN where a number is missing; no copy of numbers side by side."""
+    """Convert to NumPy, with NaN for missing numbers; no copy of contiguous numbers."""
     numbers = ak.to_numpy(array)
     if np.ma.is_masked(numbers):
         dtype = np.float32 if numbers.dtype == np.float32 else np.float64
@@ -78,6 +78,6 @@ def _numbers(array):
 
 
 def _is_missing(array):
-    """Where items are missing: not where fields of records are."""
+    """Boolean mask of missing items; missing fields of records don't count."""
     missing = ak.is_none(array)
     return np.zeros(len(array), bool) if ak.fields(missing) else ak.to_numpy(missing)
