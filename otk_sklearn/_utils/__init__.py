@@ -1,1 +1,1 @@
-"""What all packages share: parts of estimators, chunks, threads, progress."""
+"""Utilities for all packages: estimators, chunks, thread limits, progress."""

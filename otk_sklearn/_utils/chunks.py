@@ -1,4 +1,4 @@
-"""Chunks of sets, worked on by threads within the memory limit."""
+"""Chunks of sets, processed in parallel by threads within `working_memory`."""
 
 import collections
 import math
@@ -12,26 +12,26 @@ from joblib import effective_n_jobs
 
 from otk_sklearn._utils.thread_limits import single_threaded
 
-# Numbers in the features of a chunk, and the fewest and most rows that this comes to.
+# Number of feature values in a chunk, and bounds on its number of rows.
 _CHUNK_SIZE = 2**20
 
 _MIN_WIDE_ROWS = 2048
 
 _MAX_NARROW_ROWS = 8192
 
-# What is cut into smaller pieces than this takes longer to hand out than to do.
+# Below this, the overhead of a chunk exceeds its computation.
 _MIN_CHUNK_ROWS = 512
 
 
 class Buffers(threading.local):
-    """Arrays that a thread uses again for chunk after chunk.
+    """Thread-local arrays that are reused from chunk to chunk.
 
-    Fresh memory of megabytes comes from the system page by page, which takes longer than
-    filling it, the more so with several threads.
+    Newly allocated memory is mapped page by page, which takes longer than filling it, the
+    more so with several threads.
     """
 
     def empty(self, name, shape, dtype):
-        """Return an array whose content is that of the array of this name before it."""
+        """Return an uninitialized array, in the memory of the last one of this name."""
         size = math.prod(shape)
         held = vars(self).get(name)
         if held is None or held.size < size or held.dtype != dtype:
@@ -40,24 +40,24 @@ class Buffers(threading.local):
         return last
 
     def last(self, name):
-        """Return the array of this name that was given out last."""
+        """Return the array that `empty` last returned for this name."""
         return vars(self)["last " + name]
 
 
 def chunk_rows(n_components):
-    """Rows of so many features to work on at a time.
+    """Number of rows of a chunk with `n_components` features.
 
-    Few enough that a core's cache holds what is gone through several times, and enough that
-    matrix products run at full rate, and longer than it takes to start on them.
+    Few enough that arrays read several times stay in a core's cache, and enough that matrix
+    products run at full speed and outweigh the overhead of a chunk.
     """
     return min(max(_CHUNK_SIZE // n_components, _MIN_WIDE_ROWS), _MAX_NARROW_ROWS)
 
 
 def rows_in_memory(row_bytes):
-    """Rows of so many bytes that each of as many workers as processors may hold.
+    """Number of rows of `row_bytes` bytes that fit into one worker's memory.
 
-    All together, they then keep to `working_memory`. However many there really are, chunks
-    are the same: one that is cut elsewhere may differ in the last digit.
+    It is `working_memory` divided by the number of processors, not of workers: chunks don't
+    depend on `n_jobs`, as other chunks may change the last digit of results.
     """
     budget = sklearn.get_config()["working_memory"] * 2**20
     return max(1, int(budget / (row_bytes * joblib.cpu_count())))
@@ -69,30 +69,30 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
     Parameters
     ----------
     function : callable
-        Called with one slice. Runs in threads: it should spend its time without the GIL.
+        Called with one slice, in several threads: it should release the GIL.
     lengths : ndarray of int of shape (n_sets,)
         Rows of each set.
     rows_per_set : int
-        Rows that each set needs besides, for what is pooled.
+        Additional rows of each set, for its pooled features.
     max_rows : int
-        Rows of a chunk, but for one of a single set: as `chunk_rows` gives it, or less.
+        Maximum number of rows of a chunk of more than one set, at most `chunk_rows`.
     n_jobs : int or None
     report : callable, default=None
-        Called with the number of sets of a slice once it is done, in whichever thread.
+        Called with the number of sets of each finished slice, in the worker's thread.
 
     Returns
     -------
     list
-        What `function` returned, in the order of the sets.
+        Return values of `function`, in the order of the sets.
     """
     chunks = _chunk_sets(lengths + rows_per_set, max_rows)
     results = [None] * len(chunks)
     waiting = iter(range(len(chunks)))
 
-    config = sklearn.get_config()  # which is each thread's own
+    config = sklearn.get_config()  # which is local to each thread
 
     def work():
-        # Overflow and underflow at extremes are looked after where they can occur.
+        # Overflow and underflow are handled where they can occur.
         with sklearn.config_context(**config), np.errstate(all="ignore"):
             for i in waiting:
                 results[i] = function(chunks[i])
@@ -104,22 +104,22 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
         if n_workers == 1:
             work()
             return results
-        # Each worker takes chunk after chunk. joblib would hand out each of them, and only
-        # look every hundredth of a second whether it is done.
+        # Each worker takes chunk after chunk. joblib would dispatch each of them, and poll
+        # for its result only every hundredth of a second.
         with ThreadPoolExecutor(n_workers) as pool:
             try:
                 for worker in [pool.submit(work) for _ in range(n_workers)]:
                     worker.result()
-            finally:  # after an error or interrupt, nothing is left to be taken
+            finally:  # after an error or interrupt, workers stop
                 collections.deque(waiting, maxlen=0)
     return results
 
 
 def _chunk_sets(rows, max_rows):
-    """Cut the sets, in order, into slices of at most `max_rows` rows, or of one set.
+    """Split the sets, in order, into slices of at most `max_rows` rows, or of one set.
 
-    Slices are of about as many rows each, and as many for each processor: none works on
-    the last one while the others wait.
+    Slices have about the same number of rows, and their number is a multiple of that of
+    processors: none is idle while another one processes the last slice.
     """
     ends = np.cumsum(rows)
     n_slices = -(-ends[-1] // max_rows)

@@ -1,4 +1,4 @@
-"""What estimators share: parameter constraints, weights of sets, tags, fitted state."""
+"""Shared by estimators: parameter constraints, sample weights, tags, fitted attributes."""
 
 import functools
 import importlib.metadata
@@ -9,7 +9,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-# Parameters of estimators that learn features of elements or windows.
+# Constraints on the parameters of estimators that learn features of elements or windows.
 FEATURE_CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "gamma": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
@@ -27,17 +27,17 @@ FEATURE_CONSTRAINTS = {
     "random_state": ["random_state"],
 }
 
-# Sums of weights that can be squared.
-_WEIGHTS = 1e-100, 1e100
+# Smallest and largest sum of weights: its square stays in the range of floats.
+_SUM_RANGE = 1e-100, 1e100
 
 
 def check_sample_weight(sample_weight, sets):
-    """Return the weights of sets as an array.
+    """Validate sample weights, one for each set.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_sets,) or None
-        None stays None.
+        None is returned as None.
     sets : SetCollection
 
     Returns
@@ -54,31 +54,31 @@ def check_sample_weight(sample_weight, sets):
 
 
 def check_sum_of_weights(weights, name):
-    """Raise an error where sums and products of weights would leave the range of floats."""
+    """Raise an error if sums or products of the weights could overflow or underflow."""
     total = weights.sum()
-    if not _WEIGHTS[0] <= total <= _WEIGHTS[1]:
+    if not _SUM_RANGE[0] <= total <= _SUM_RANGE[1]:
         raise ValueError(
-            f"{name} adds up to {total:g}; expected a sum of {_WEIGHTS[0]:g} to "
-            f"{_WEIGHTS[1]:g}."
+            f"{name} adds up to {total:g}; expected a sum of {_SUM_RANGE[0]:g} to "
+            f"{_SUM_RANGE[1]:g}."
         )
 
 
 def set_fitted(estimator, attributes):
-    """Give an estimator what a fit has learned, all of it at once.
+    """Set the fitted attributes of an estimator atomically.
 
-    Whatever comes in between, an interrupt or a method in another thread, finds either the
-    old fit or the new one. A method that reads several attributes takes them from one
-    `copy.copy` of the estimator.
+    After an interrupt, and in other threads, the estimator has the attributes of either the
+    previous fit or the new one, never a mixture. A method that reads several attributes
+    should read them from one `copy.copy` of the estimator.
     """
     state = vars(estimator).copy()
-    if "feature_names_in_" not in attributes:  # the one that not every fit learns
+    if "feature_names_in_" not in attributes:  # set only by some fits
         state.pop("feature_names_in_", None)
     state.update(attributes)
     estimator.__dict__ = state
 
 
 class DocumentedMixin:
-    """An estimator whose HTML representation links to its page of the documentation."""
+    """Mixin for estimators whose HTML representation links to their documentation."""
 
     _doc_link_module = "otk_sklearn"
 
@@ -90,7 +90,7 @@ class DocumentedMixin:
 
 @functools.cache
 def _documentation_url():
-    """Where the documentation is, by the installed package; else an empty string."""
+    """URL of the documentation from the package metadata, or an empty string."""
     try:
         urls = importlib.metadata.metadata("otk-sklearn").get_all("Project-URL", [])
     except importlib.metadata.PackageNotFoundError:
@@ -99,7 +99,7 @@ def _documentation_url():
 
 
 class VectorsOutMixin(TransformerMixin):
-    """A transformer of sets into vectors, in the precision of the sets."""
+    """Mixin for transformers of sets into vectors of the same dtype."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -109,20 +109,20 @@ class VectorsOutMixin(TransformerMixin):
 
 
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):
-    """A transformer of sets whose output is a `SetCollection`."""
+    """Mixin for transformers of sets whose output is a `SetCollection`."""
 
     def set_output(self, *, transform=None):
-        """Do nothing: sets have no table for an output container.
+        """Do nothing: sets are not tabular, and the output container is always the same.
 
         Parameters
         ----------
         transform : ignored
-            Sets are no tables: they come out as a `SetCollection` in any case.
+            The output is a `SetCollection` in any case.
 
         Returns
         -------
         self : object
-            The estimator, as it was.
+            The unchanged estimator.
         """
         return self
 

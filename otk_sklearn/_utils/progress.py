@@ -14,14 +14,14 @@ except ImportError:  # pragma: no cover - scikit-learn before 1.9
         """An estimator without callbacks."""
 
 
-# Seconds from one line of a long computation to the next.
-_SECONDS = 5.0
+# Seconds between two lines of the progress of a long computation.
+_PRINT_INTERVAL = 5.0
 
 
 class Progress:
-    """Tells callbacks of a fit and of the tasks it is made of, and prints with `verbose`.
+    """Reports a fit and its tasks to callbacks, and prints them with `verbose`.
 
-    Callbacks hear of no task before `begin_fit`.
+    Callbacks are not called before `begin_fit`.
 
     Parameters
     ----------
@@ -38,21 +38,21 @@ class Progress:
         self._data, self._tasks, self._n_iter, self.stops = {}, [], 0, False
 
     def begin_fit(self, max_subtasks, X, y=None, sample_weight=None):
-        """Begin the fit, whose tasks are at most as many.
+        """Begin the fit, which has at most `max_subtasks` tasks.
 
         Parameters
         ----------
         max_subtasks : int
         X, y, sample_weight
-            As handed to `fit`.
+            As passed to `fit`.
 
         Returns
         -------
         self : object
         """
         estimator, metadata = self._estimator, {"sample_weight": sample_weight}
-        # scikit-learn would keep a context in the estimator, also for no callbacks at all:
-        # fits in several threads would take it from each other.
+        # scikit-learn stores the context in the estimator, even without callbacks:
+        # concurrent fits in several threads would overwrite each other's.
         if getattr(estimator, "_skl_callbacks", None):
             self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
             fit = estimator._init_callback_context(max_subtasks=max_subtasks)
@@ -71,7 +71,7 @@ class Progress:
         ----------
         name : str
         max_subtasks : int or None, default=0
-            Most iterations; None if there may be any number of them.
+            Maximum number of iterations; None if it is unbounded.
         """
         name_of_estimator = type(self._estimator).__name__
         with _print_elapsed_time(name_of_estimator, name if self._verbose else None):
@@ -79,7 +79,7 @@ class Progress:
             self._begin(name, max_subtasks)
             depth = len(self._tasks)
             yield
-            if len(self._tasks) > depth:  # an iteration that never came to its end
+            if len(self._tasks) > depth:  # an iteration that was not ended
                 self._tasks.pop().call_on_fit_task_end(estimator=self._estimator)
             self._end()
 
@@ -100,7 +100,7 @@ class Progress:
         Parameters
         ----------
         losses, scores : list of float
-            Of all epochs so far; without scores where no sets are held out.
+            Of all epochs so far; scores are empty without a validation set.
         attributes_of : callable
             Returns the fitted attributes as if training had ended here.
         """
@@ -126,12 +126,12 @@ class Progress:
 
 
 class Percentage:
-    """Prints every few seconds how many of the sets have been done.
+    """Prints every few seconds the percentage of sets that have been processed.
 
     Parameters
     ----------
     name : str
-        Of the estimator.
+        Name of the estimator.
     n_sets : int
     """
 
@@ -142,15 +142,15 @@ class Percentage:
 
     @classmethod
     def of(cls, estimator, sets):
-        """Return one for an estimator that is verbose, or else None."""
+        """Return an instance if the estimator is verbose, else None."""
         return cls(type(estimator).__name__, len(sets)) if estimator.verbose else None
 
     def __call__(self, n_done):
-        """Take note of sets that have been done, from whichever thread."""
+        """Add the number of sets that have been processed. Thread-safe."""
         with self._lock:
             self._n_done += n_done
             now = time.perf_counter()
-            if now < self._printed + _SECONDS:
+            if now < self._printed + _PRINT_INTERVAL:
                 return
             self._printed = now
             print(

@@ -1,4 +1,4 @@
-"""Thread limits of BLAS and OpenMP, shared by all calls that overlap."""
+"""Thread limits of BLAS and OpenMP, shared by concurrent calls."""
 
 import contextlib
 import functools
@@ -9,14 +9,14 @@ from threadpoolctl import ThreadpoolController
 
 
 class _Blas:
-    """The thread limit of BLAS, which is the whole process's, and who holds it at 1.
+    """The thread limit of BLAS, which is global to the process, and its current users.
 
-    Of users that overlap, the last to leave restores what the first one found. Were each to
-    restore what it found itself, one that came second and left last would "restore" 1, for
-    good.
+    Of concurrent users, the last one to release the limit restores the original value. If
+    each restored the value that it found itself, one that came second and left last would
+    "restore" 1 permanently.
 
-    An interrupt may come between any two steps. Both methods can be called again: they
-    bring everything to where it should be, whatever was done of it before.
+    An interrupt may come between any two steps, so both methods are idempotent: calling
+    one again completes a call that was interrupted.
     """
 
     def __init__(self):
@@ -27,17 +27,17 @@ class _Blas:
             os.register_at_fork(
                 before=self._lock.acquire,
                 after_in_parent=self._lock.release,
-                after_in_child=self._keep_own_users,
+                after_in_child=self._reset_after_fork,
             )
 
-    def hold(self, user):
-        """Hold BLAS to one thread until this user lets go."""
+    def limit(self, user):
+        """Limit BLAS to one thread until this user releases it."""
         with self._lock:
             self._users[user] = threading.get_ident()
             if self._before is None:
                 self._before = _controller("blas").limit(limits=None)  # changes nothing
             _controller("blas").limit(limits=1)
-            _leave_limits_to_others()
+            _allow_other_threads()
 
     def release(self, user):
         """Restore the limit, if nobody else holds it."""
@@ -45,11 +45,11 @@ class _Blas:
             self._users.pop(user, None)
             if not self._users and self._before is not None:
                 self._before.restore_original_limits()
-                _leave_limits_to_others()
+                _allow_other_threads()
                 self._before = None
 
-    def _keep_own_users(self):
-        """In the child of a fork: other threads are not there, and will never let go."""
+    def _reset_after_fork(self):
+        """Remove the users of other threads, which do not exist in the child of a fork."""
         own = threading.get_ident()
         self._users = {user: of for user, of in self._users.items() if of == own}
         self._lock.release()
@@ -57,17 +57,17 @@ class _Blas:
 
 
 class _OpenMP(threading.local):
-    """The thread limit of OpenMP, which is each thread's own, and who holds it at 1.
+    """The thread limit of OpenMP, which is local to each thread, and its current users.
 
-    As with BLAS, the last to leave restores what the first one found: an interrupt at the
-    very end of an inner context leaves it to be closed after the outer one.
+    As with BLAS, the last user restores the original value: after an interrupt at the very
+    end of an inner context, it is closed only after the outer one.
     """
 
     def __init__(self):
         self._users, self._before = set(), None
 
-    def hold(self, user):
-        """Hold OpenMP to one thread, in this thread, until this user lets go."""
+    def limit(self, user):
+        """Limit OpenMP to one thread, in this thread, until this user releases it."""
         self._users.add(user)
         if self._before is None:
             self._before = _controller("openmp").limit(limits=None)
@@ -81,11 +81,11 @@ class _OpenMP(threading.local):
             self._before = None
 
 
-def _leave_limits_to_others():
-    """Let other threads change the limits of BLAS.
+def _allow_other_threads():
+    """Allow other threads to change the limits of BLAS.
 
-    From version 3.8, threadpoolctl reserves the limits of OpenBLAS to the thread that set
-    them last, until that thread leaves a limit's context; others are ignored, silently.
+    From version 3.8, threadpoolctl reserves the limits of OpenBLAS for the thread that set
+    them last, until that thread exits a limit's context; others are silently ignored.
     """
     with _controller("blas").limit(limits=None):
         pass
@@ -101,10 +101,10 @@ _blas, _openmp = _Blas(), _OpenMP()
 
 @contextlib.contextmanager
 def single_threaded():
-    """Hold BLAS and OpenMP to one thread.
+    """Limit BLAS and OpenMP to one thread.
 
-    Work is split over threads of our own; and one thread always adds up in one order, so
-    that results don't depend on `n_jobs`.
+    Work is parallelized over chunks instead; and a single thread always sums in the same
+    order, so that results don't depend on `n_jobs`.
     """
     user = object()
 
@@ -113,8 +113,8 @@ def single_threaded():
         _blas.release(user)
 
     try:
-        _blas.hold(user)
-        _openmp.hold(user)
+        _blas.limit(user)
+        _openmp.limit(user)
         yield
     finally:
         try:

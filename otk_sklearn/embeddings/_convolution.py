@@ -20,7 +20,7 @@ from otk_sklearn._utils.estimators import (
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.features._anchors import learn_feature_map
-from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._input import (
@@ -28,7 +28,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._packing import masses_of
 from otk_sklearn.sets._positions import positions_of
@@ -219,7 +219,7 @@ class ConvolutionalKernelLayer(
                 seeds=seeds,
             )
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "anchors_": feature_map.anchors,
             "normalization_": feature_map.normalization,
             "gamma_": feature_map.gamma,
@@ -248,7 +248,7 @@ class ConvolutionalKernelLayer(
         check_finite(sets)
         windows = windows_of(sets, **model._windows)
         kept, taps = subsampling_windows(windows.offsets, model.subsampling)
-        feature_map = fitted_map(model, "homogeneous")
+        feature_map = fitted_feature_map(model, "homogeneous")
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)

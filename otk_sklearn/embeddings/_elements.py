@@ -30,7 +30,7 @@ from otk_sklearn._utils.estimators import (
     set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
-from otk_sklearn.sets._input import as_fitted_sets, as_sets, check_finite, fit_input_of
+from otk_sklearn.sets._input import as_fitted_sets, as_sets, check_finite, input_attributes
 
 
 class ElementTransformer(
@@ -152,7 +152,7 @@ class ElementTransformer(
                 None if y is None else of_elements(y),
                 **{name: of_elements(value) for name, value in metadata.items()},
             )
-        attributes = {**fit_input_of(X, sets), "transformer_": transformer}
+        attributes = {**input_attributes(X, sets), "transformer_": transformer}
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self

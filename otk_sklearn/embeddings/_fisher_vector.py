@@ -28,7 +28,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._sampling import group_equal_rows
 
@@ -211,7 +211,7 @@ class FisherVectorEmbedding(
                 random_state=seed,
             ).fit(elements)
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "scaler_": scaler,
             "mixture_": mixture,
             "n_iter_": mixture.n_iter_,

@@ -20,14 +20,14 @@ from otk_sklearn._utils.estimators import (
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.features._anchors import learn_feature_map
-from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.sets._input import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements
@@ -223,7 +223,7 @@ class KernelMeanEmbedding(
                 seeds=seeds,
             )
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "anchors_": feature_map.anchors,
             "normalization_": feature_map.normalization,
             "gamma_": feature_map.gamma,
@@ -253,7 +253,7 @@ class KernelMeanEmbedding(
         model._validate_params()
         check_finite(sets)
         windows = windows_of(sets, **model._windows)
-        feature_map = fitted_map(model, model._kernel)
+        feature_map = fitted_feature_map(model, model._kernel)
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_window, n_components = windows.values.shape[1], model._n_features_out
         out = np.empty((len(sets), n_components), sets.dtype)

@@ -14,7 +14,7 @@ from otk_sklearn.matching._references import (
     wasserstein_kmeans,
 )
 from otk_sklearn.sets._arrays import check_parameter_array
-from otk_sklearn.sets._input import check_finite, fit_input_of
+from otk_sklearn.sets._input import check_finite, input_attributes
 from otk_sklearn.sets._positions import check_positions, n_axes_of, positions_of
 from otk_sklearn.sets._sampling import merge_equal_sets, sample_elements, sample_sets
 from otk_sklearn.sets._windows import windows_of
@@ -51,7 +51,7 @@ def learn(model, X, sets, sample_weight, progress):
                 elements, feature_map, progress
             )
     attributes = {
-        **fit_input_of(X, sets),
+        **input_attributes(X, sets),
         "anchors_": feature_map.anchors,
         "normalization_": feature_map.normalization,
         "gamma_": feature_map.gamma,

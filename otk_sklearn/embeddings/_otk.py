@@ -20,7 +20,7 @@ from otk_sklearn._utils.estimators import (
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
 from otk_sklearn.embeddings._learning import learn
-from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._input import (
     as_fitted_sets,
@@ -489,7 +489,7 @@ class OTKEmbedding(
         if self.position is not None:
             check_positions(sets, self.references_.shape[1], self._n_axes)
         matching = Matching(
-            fitted_map(self, self._kernel),
+            fitted_feature_map(self, self._kernel),
             self.references_,
             self._transport(),
             sets.dtype,

@@ -15,7 +15,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 
 _STATISTICS = ("mean", "std", "min", "max")
@@ -97,7 +97,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         self._statistics()
         sets = as_sets(X)
         check_finite(sets)
-        set_fitted(self, fit_input_of(X, sets))
+        set_fitted(self, input_attributes(X, sets))
         return self
 
     def transform(self, X):

@@ -26,7 +26,7 @@ from otk_sklearn.sets._input import (
     as_sets,
     check_finite,
     check_finite_output,
-    fit_input_of,
+    input_attributes,
 )
 from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements
@@ -179,7 +179,7 @@ class SlicedWassersteinEmbedding(
         with single_threaded(), np.errstate(all="ignore"):
             _write_quantiles(pooled, projections, reference)
         attributes = {
-            **fit_input_of(X, sets),
+            **input_attributes(X, sets),
             "projections_": projections,
             "reference_": reference[:, 0],
         }

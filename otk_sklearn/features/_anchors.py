@@ -13,19 +13,19 @@ from otk_sklearn.sets._arrays import check_parameter_array
 # Powers of two whose squares are well within the range of float32.
 _MAX_EXPONENT = 30
 
-# Elements whose pairwise distances give the median: half a million pairs.
+# Elements sampled for the median of pairwise distances: half a million pairs.
 _MEDIAN_ELEMENTS = 1000
 
 
 def learn_feature_map(
     elements, *, kernel, gamma, n_components, anchors, damping, memory, seeds
 ):
-    """Learn what of the parameters is to be learned, and return the `FeatureMap`.
+    """Learn gamma and anchors unless they are fixed, and return the `FeatureMap`.
 
     Parameters
     ----------
     elements : Elements
-        Distinct; unit-norm, unless the kernel is rbf.
+        Distinct; L2-normalized, unless the kernel is rbf.
     kernel, gamma, n_components, anchors, damping
         As in `OTKEmbedding`.
     memory : joblib.Memory
@@ -89,7 +89,7 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     """
     if method == "random":
         return elements[draw_rows(len(elements), masses, n_components, random_state)]
-    # K-means squares its input: extreme ones are scaled by a power of two, which is exact.
+    # K-means squares its input: extreme values are scaled by a power of two, exactly.
     _, exponent = np.frexp(max(elements.max(), -elements.min()))
     if abs(exponent) < _MAX_EXPONENT:
         exponent = 0
@@ -99,12 +99,12 @@ def learn_anchors(elements, masses, n_components, method, random_state):
 
 
 def median_gamma(elements, masses, random_state):
-    """One over the median squared distance between distinct elements, pairs by their mass.
+    """Inverse of the median squared distance of distinct elements, weighted by mass.
 
-    1 where there is no such distance, or where it leaves the range of floats.
+    1 if there is no such distance, or if the inverse is not a positive finite float.
     """
     if len(elements) > _MEDIAN_ELEMENTS:
-        # Half by mass, half evenly: neither a crowd nor one heavy element takes all draws.
+        # Half by mass, half uniformly: neither many light nor few heavy elements dominate.
         random = np.random.RandomState(random_state)
         masses = masses / masses.sum()
         p = (masses + 1 / len(masses)) / 2
@@ -119,7 +119,7 @@ def median_gamma(elements, masses, random_state):
     first, second = np.triu_indices(len(elements), 1)
     order = np.argsort(distances)
     covered = np.cumsum((masses[first] * masses[second])[order])
-    # Just above a half: rounding is not to decide between the two sides of a tie.
+    # Slightly above a half: rounding must not decide ties.
     middle = np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])
     with np.errstate(all="ignore"):
         gamma = float(1.0 / largest / largest / distances[order[middle]])

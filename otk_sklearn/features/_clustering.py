@@ -1,4 +1,4 @@
-"""K-means centres and random draws of weighted rows."""
+"""K-means and random sampling of weighted rows."""
 
 import warnings
 
@@ -6,13 +6,13 @@ import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-# Multiplications of one of Lloyd's iterations. Above, they take minutes where mini-batches
-# take seconds, for centres that are a little worse.
+# Multiplications of an iteration of Lloyd's algorithm. Above, it takes minutes where
+# mini-batches take seconds, for slightly worse centres.
 _MAX_PRODUCTS = 2_000_000_000
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):
-    """Draw indices of rows without replacement, by mass; all where there are no more."""
+    """Sample indices of rows without replacement, by mass; all if there are not enough."""
     if n_rows <= n_drawn:
         return np.arange(n_rows)
     p = np.maximum(masses / masses.sum(), np.finfo(np.float64).tiny)
@@ -20,7 +20,7 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
 
 
 def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
-    """Weighted K-means centres, or the rows where there are no more than asked for.
+    """Weighted K-means centres, or the rows if there are at most `n_clusters`.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
     n_clusters : int
     random_state : int
     max_iter : int, default=100
-        Most of Lloyd's iterations.
+        Maximum number of iterations of Lloyd's algorithm.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
         kmeans = KMeans(n_clusters, n_init=1, max_iter=max_iter)
     kmeans.set_params(random_state=random_state)
     with warnings.catch_warnings():
-        # Rows that differ by rounding alone may give fewer distinct centres: no harm.
+        # Rows that differ only by rounding may give fewer distinct centres: harmless.
         warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(rows, sample_weight=masses)
     return kmeans.cluster_centers_, kmeans.labels_

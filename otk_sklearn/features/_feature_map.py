@@ -2,7 +2,7 @@
 
 With anchors `w_1..w_k`, an element x has the features `psi(x) = D kappa_W(x)`, where
 `kappa_W(x) = [kappa(w_1, x), .., kappa(w_k, x)]`. Pooling is linear, so `D` can be applied
-to what has been pooled: elements themselves only ever meet `kappa_W`.
+after pooling: for single elements, only `kappa_W` is computed.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from otk_sklearn.sets._arrays import as_fitted
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """The map from elements to features. It computes in the precision of its input.
+    """The map from elements to features, computed in the dtype of its input.
 
     Parameters
     ----------
@@ -37,21 +37,21 @@ class FeatureMap:
 
     @property
     def n_features(self):
-        """Length of an element; None if any."""
+        """Number of features of an element; None for any number."""
         return None if self.anchors is None else self.anchors.shape[1]
 
     @property
     def n_components(self):
-        """Number of features; None if as many as an element has."""
+        """Number of output features; None if equal to that of the elements."""
         return None if self.anchors is None else self.anchors.shape[0]
 
     def kappa_in(self, dtype):
-        """Return the function that maps elements of this precision to `kappa_W`.
+        """Return the function that maps elements of this dtype to `kappa_W`.
 
         It returns the kernel between elements and anchors, of shape (n_elements,
         n_components), and the norms of its rows. The next call in the same thread
-        overwrites the kernel. But for the linear kernel, its `pull_back` is the gradients'
-        way back.
+        overwrites the kernel. Except for the linear kernel, its method `pull_back` is the
+        vector-Jacobian product.
         """
         if self.kernel == "linear":
             return lambda elements: (elements, row_norms(elements))
@@ -59,7 +59,7 @@ class FeatureMap:
         return kernel(self.anchors, self.gamma, dtype)
 
     def whiten(self, rows):
-        """Apply D to each of the rows: what `kappa_in` gave, or sums of it."""
+        """Multiply rows, which are values of `kappa_W` or sums of them, by D."""
         if self.kernel == "linear":
             return rows
         return rows @ self.normalization.astype(rows.dtype, copy=False)
@@ -84,8 +84,8 @@ class FeatureMap:
         return features
 
 
-def fitted_map(model, kernel):
-    """Return the `FeatureMap` of a fitted estimator, whose attributes are proved to fit."""
+def fitted_feature_map(model, kernel):
+    """Validate the attributes of a fitted estimator, and return its `FeatureMap`."""
     if kernel == "linear":
         return FeatureMap("linear")
     anchors, gamma = as_fitted(model.anchors_, "anchors_", (None, None)), model.gamma_
@@ -116,12 +116,12 @@ def make_feature_map(kernel, gamma, anchors, damping):
 
 
 def inverse_root(gram, damping):
-    """Return `U diag(1 / (sqrt(lambda) + damping)) U^T`, and its gradient's way back.
+    """Return `U diag(1 / (sqrt(lambda) + damping)) U^T` and its vector-Jacobian product.
 
     Parameters
     ----------
     gram : ndarray of shape (n, n)
-        Symmetric but for rounding, with the eigenvalues `lambda` (0 where they are
+        Symmetric up to rounding, with the eigenvalues `lambda` (0 where they are
         negative) and eigenvectors U.
     damping : float
 
@@ -129,7 +129,7 @@ def inverse_root(gram, damping):
     -------
     root : ndarray of shape (n, n)
     pull_back : callable
-        Turns a gradient with respect to the root into that with respect to `gram`.
+        Maps the gradient with respect to the root to that with respect to `gram`.
     """
     eigenvalues, U = np.linalg.eigh((gram + gram.T) / 2)
     roots = np.sqrt(np.maximum(eigenvalues, 0.0))

@@ -8,17 +8,17 @@ from otk_sklearn._compiled.features import center_rows, gaussian_rows
 from otk_sklearn._utils.chunks import Buffers
 from otk_sklearn.features._unit_norm import _norms, unit_rows
 
-# Largest error of an exponent, and so largest relative error of a kernel value.
+# Largest error of an exponent, which is the largest relative error of a kernel value.
 _MAX_ROUNDING = 1e-6
 
-# Largest rounding of unit vectors, as a part of the width of the kernel.
+# Largest rounding error of unit vectors, relative to the width of the kernel.
 _MAX_DIRECTION_ROUNDING = 1e-5
 
 
 class RbfKernel:
     """`exp(-gamma ||x - w||^2)` with the anchors w, by one matrix product.
 
-    A call leaves its rows in the thread's buffers, for `pull_back`.
+    A call keeps its rows in thread-local buffers, for `pull_back`.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class RbfKernel:
         self.anchors = anchors.astype(np.float64, copy=False)
         self.gamma = gamma
         self.buffers = Buffers()
-        # Squared norms and products cancel: the smaller the vectors, the less is lost. What
-        # leaves the range of this precision is looked after row by row.
+        # Squared norms and products cancel: centring reduces the loss of precision. Rows
+        # that overflow or underflow in this dtype are recomputed exactly.
         with np.errstate(all="ignore"):
             self.center = self.anchors.mean(axis=0).astype(dtype)
             self.factor = np.sqrt(gamma).astype(dtype)
@@ -43,17 +43,17 @@ class RbfKernel:
             self.twice_centered = 2 * centered
 
     def __call__(self, elements):
-        """Return the kernel between the elements and the anchors, and its rows' norms."""
+        """Return the kernel between elements and anchors, and the norms of its rows."""
         ones = np.ones(len(elements), elements.dtype)
         return self._scaled_rows(elements, elements, ones, ones)
 
     def pull_back(self, products, out=None):
-        """Take gradients back through the kernel of this thread's last call.
+        """Pull gradients back through the last call in this thread.
 
         Parameters
         ----------
         products : ndarray of shape (n_elements, n_components)
-            Gradients with respect to kernel values, times these.
+            Gradients with respect to kernel values, multiplied by those values.
         out : ndarray of shape (n_elements, n_features), default=None
             Filled with the gradient with respect to the elements.
 
@@ -62,11 +62,11 @@ class RbfKernel:
         anchors : ndarray of float64 of shape (n_components, n_features)
             The gradient with respect to anchors.
         log_gamma : float
-            That with respect to the logarithm of gamma.
+            The gradient with respect to the logarithm of gamma.
         """
         x, squares = self.last_rows
         out_of_range = ~np.isfinite(squares)
-        if out_of_range.any():  # so far out that their kernel is 0
+        if out_of_range.any():  # so far away that their kernel is 0
             x[out_of_range], squares[out_of_range] = 0, 0
         centered = self.twice_centered / 2
         row_sums, column_sums = products.sum(axis=1), products.sum(axis=0)
@@ -82,20 +82,20 @@ class RbfKernel:
 
     @property
     def is_too_sharp(self):
-        """Whether the kernel tells apart what is equal in this precision."""
-        return False  # the elements are what they are
+        """Whether the kernel distinguishes elements that are equal after rounding."""
+        return False  # the elements are not rounded
 
     @property
     def last_rows(self):
-        """Centred rows that this thread was last called with, and their squared norms."""
+        """Centred rows of the last call in this thread, and their squared norms."""
         return self.buffers.last("x"), self.buffers.last("squares")
 
     def _scaled_rows(self, elements, rows, divisors, scales):
         """The kernel between `rows / divisors` and the anchors, times `scales`.
 
-        The rows are what came of the elements in this precision.
+        `rows` are the elements, normalized or not, in this dtype.
         """
-        if rows.shape[1] != len(self.center):  # which the compiled function would not see
+        if rows.shape[1] != len(self.center):  # which the compiled function doesn't check
             raise ValueError(
                 f"anchors_ has shape {self.anchors.shape}; expected (n_components, "
                 f"{rows.shape[1]}), with the features of the elements (or windows) of X."
@@ -109,7 +109,7 @@ class RbfKernel:
         with np.errstate(over="ignore", invalid="ignore"):
             np.matmul(x, self.twice_centered.T, out=kappa)
         gaussian_rows(kappa, squares, self.squares, scales, norms)
-        # Rows too far out for this precision, or whose squares left the range of floats.
+        # Rows too far from the anchors for this precision, or whose squares overflowed.
         far = ~(squares <= _MAX_ROUNDING / np.finfo(rows.dtype).eps)
         far |= not np.isfinite(self.squares).all() or self.is_too_sharp
         if far.any():
@@ -125,13 +125,13 @@ class RbfKernel:
 
 
 class HomogeneousKernel(RbfKernel):
-    """`||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x is, with unit-norm anchors w.
+    """`||x|| exp(2 gamma (cos(x, w) - 1))`, 0 for x = 0, with L2-normalized anchors w.
 
     For unit vectors `2 (cos - 1) = -||u - w||^2`, which is safe from cancellation.
     """
 
     def __call__(self, elements):
-        """Return the kernel between the elements and the anchors, and its rows' norms."""
+        """Return the kernel between elements and anchors, and the norms of its rows."""
         norms, extreme = _norms(elements)
         if len(extreme):
             unit, norms = unit_rows(elements)
@@ -143,7 +143,7 @@ class HomogeneousKernel(RbfKernel):
 
     @property
     def is_too_sharp(self):
-        """Whether the kernel tells apart unit vectors that are equal in this precision."""
+        """Whether the kernel distinguishes unit vectors that are equal after rounding."""
         return self.factor * np.finfo(self.center.dtype).eps > _MAX_DIRECTION_ROUNDING
 
     def _exact_rows(self, elements):
@@ -152,10 +152,10 @@ class HomogeneousKernel(RbfKernel):
     def pull_back(self, products, out=None):
         """Pull gradients back through the kernel of the last call, as `RbfKernel` does."""
         gradients = super().pull_back(products, out)
-        if out is not None:  # along the sphere, and outwards
+        if out is not None:  # tangential and radial parts
             x, _ = self.last_rows
             unit, norms = x / self.factor + self.center, self.buffers.norms
-            outwards = products.sum(axis=1) - np.einsum("ic,ic->i", out, unit)
-            out += outwards[:, np.newaxis] * unit
+            radial = products.sum(axis=1) - np.einsum("ic,ic->i", out, unit)
+            out += radial[:, np.newaxis] * unit
             out /= np.where(norms > 0, norms, np.inf)[:, np.newaxis]
         return gradients

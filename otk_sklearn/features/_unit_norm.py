@@ -1,4 +1,4 @@
-"""Rows and elements divided by their norms, at any scale."""
+"""L2 normalization of rows and elements, without overflow or underflow."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ from sklearn.utils.extmath import row_norms
 
 
 def unit_rows(rows):
-    """Return the rows divided by their norms (0 stays 0), and the norms."""
+    """Return the L2-normalized rows (rows of zeros are unchanged), and their norms."""
     norms, extreme = _norms(rows)
     divisors = norms.copy()
     divisors[extreme] = 1
     unit = rows / divisors[:, np.newaxis]
-    if len(extreme):  # divide by the largest first
+    if len(extreme):  # divide by the largest absolute value first
         scaled = rows[extreme]
         largest = np.abs(scaled).max(axis=1)
         scaled /= np.where(largest > 0, largest, 1)[:, np.newaxis]
@@ -23,7 +23,7 @@ def unit_rows(rows):
 
 
 def _norms(rows):
-    """Norms of the rows, and which are 0 or had squares that left the range of floats."""
+    """L2 norms of the rows, and the indices of those that are 0 or may be inexact."""
     norms = row_norms(rows)
     limits = np.finfo(rows.dtype)
     low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
@@ -31,11 +31,11 @@ def _norms(rows):
 
 
 def unit_elements(elements):
-    """Make elements unit-norm, without those that are 0, and merge what becomes equal."""
+    """L2-normalize elements, drop those that are 0, and merge those that become equal."""
     unit, norms = unit_rows(elements.rows)
-    if not norms.any():  # nothing has a direction: any will do
+    if not norms.any():  # all elements are 0: use an arbitrary direction
         unit[:], norms[:] = unit_rows(np.ones_like(unit[:1]))[0], 1
     elements = replace(elements, rows=unit)
-    if not norms.all():  # otherwise, it would be a copy
+    if not norms.all():  # avoid a copy
         elements = elements[norms > 0]
     return elements.merge_equal()

@@ -6,7 +6,7 @@ from sklearn.utils import Bunch, gen_batches
 
 from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
-from otk_sklearn.features._feature_map import fitted_map
+from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._windows import windows_of
@@ -121,7 +121,7 @@ def _contributions(embedding, sets, coef, of_center):
     ndarray of shape (n_elements, n_outputs)
     """
     windows, map_to_chunks, weights_of = _pooling(embedding, sets)
-    feature_map = fitted_map(embedding, embedding._kernel)
+    feature_map = fitted_feature_map(embedding, embedding._kernel)
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = feature_map.n_components or windows.values.shape[1]
     # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.

@@ -1,4 +1,4 @@
-"""Arrays that users hand over: into real numbers, or an error that calls them by name."""
+"""Validation of arrays passed by users. Error messages call each array by its name."""
 
 import numpy as np
 from scipy.sparse import issparse
@@ -16,7 +16,7 @@ def as_array(x, name):
 
 
 def as_unmasked(x, name):
-    """Return `x` as a plain array; a mask would be lost."""
+    """Return `x` as a plain array, or raise an error if it has masked values."""
     array = as_array(x, name)
     if np.ma.is_masked(array):
         raise ValueError(f"{name} has masked values; expected none.")
@@ -24,15 +24,15 @@ def as_unmasked(x, name):
 
 
 def _nullable_as_floats(x):
-    """pandas' nullable numbers as floats, NaN for NA; anything else as it is.
+    """Convert pandas' nullable numbers to floats, with NaN for NA; return others unchanged.
 
-    NumPy would make objects of them.
+    NumPy would convert them to objects.
     """
     if not hasattr(x, "isna"):
         return x
-    given = np.ravel(np.array(x.dtypes, dtype=object))
-    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in given]
-    is_nullable = any(hasattr(dtype, "numpy_dtype") for dtype in given)
+    pandas_dtypes = np.ravel(np.array(x.dtypes, dtype=object))
+    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in pandas_dtypes]
+    is_nullable = any(hasattr(dtype, "numpy_dtype") for dtype in pandas_dtypes)
     if not is_nullable or any(dtype.kind not in "fiub" for dtype in dtypes):
         return x
     single = all(dtype == np.float32 for dtype in dtypes)
@@ -40,7 +40,7 @@ def _nullable_as_floats(x):
 
 
 def check_numbers(array, name):
-    """Return an array of real numbers (or of objects that may be), as it is."""
+    """Return an array of real numbers, or of objects that may be real numbers."""
     array = as_unmasked(_nullable_as_floats(array), name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
@@ -50,10 +50,10 @@ def check_numbers(array, name):
 
 
 def as_floats(array, name):
-    """Return `array` as float32 or float64, in C order, copied only if need be."""
+    """Return `array` as float32 or float64 in C order, copied only if necessary."""
     array = check_numbers(array, name)
     dtype = np.float32 if array.dtype == np.float32 else np.float64
-    if not array.flags.aligned:  # as compiled code takes for granted
+    if not array.flags.aligned:  # compiled code relies on alignment
         array = array.copy()
     try:
         return np.ascontiguousarray(array, dtype)
@@ -63,7 +63,7 @@ def as_floats(array, name):
 
 def check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
-    # A plain array first: subclasses and objects may say of their shape what they like.
+    # A plain array first: the shape of subclasses and other objects is not reliable.
     array = as_unmasked(_nullable_as_floats(elements), name)
     if array.shape == (0,):
         raise ValueError(f"{name} is empty; expected at least one element.")
@@ -92,7 +92,7 @@ def as_elements(values):
 
 
 def _text_columns(table):
-    """Names of the columns of a pandas or polars table that can't be made into numbers."""
+    """Names of the columns of a pandas or polars table that are not numeric."""
 
     def is_text(column):
         try:
@@ -106,7 +106,7 @@ def _text_columns(table):
 
 
 def as_rows(array, n_rows, name):
-    """Return an array with a float, or a row of floats, for each of the rows."""
+    """Return an array with `n_rows` floats, or rows of floats."""
     array = as_floats(array, name)
     if array.ndim == 0 or len(array) != n_rows:
         raise ValueError(
@@ -116,14 +116,14 @@ def as_rows(array, n_rows, name):
 
 
 def as_fitted(array, name, shape):
-    """Return a fitted attribute as finite floats of this shape, where None is any length.
+    """Validate a fitted attribute, as finite floats; None in `shape` allows any length.
 
-    It may have come out of a file, or been assigned by users.
+    Fitted attributes may have been loaded from a file, or assigned by users.
     """
     if array is None:
         raise ValueError(f"{name} is None; expected an array.")
     floats = as_floats(array, name)
-    expected = [given if n is None else n for n, given in zip(shape, floats.shape)]
+    expected = [actual if n is None else n for n, actual in zip(shape, floats.shape)]
     if floats.ndim != len(shape) or list(floats.shape) != expected or not floats.size:
         lengths = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has shape {floats.shape}; expected ({lengths}).")
@@ -133,7 +133,7 @@ def as_fitted(array, name, shape):
 
 
 def check_parameter_array(array, name):
-    """Return a copy of an array that was given as a parameter, as floats."""
+    """Return a copy of an array parameter of an estimator, as floats."""
     try:
         return check_array(
             array,

@@ -1,12 +1,12 @@
-"""Sets from Arrow's lists, and back. Imported where it is used, as it needs pyarrow."""
+"""Conversion from and to Arrow lists. Imported lazily, as it needs pyarrow."""
 
 import numpy as np
 
 from otk_sklearn.sets._packing import (
-    offsets_of_sets,
-    refuse_missing,
-    refuse_ragged,
-    side_by_side,
+    check_equal_n_features,
+    check_not_missing,
+    hstack_columns,
+    nonempty_offsets,
 )
 
 try:
@@ -19,14 +19,14 @@ except ImportError as error:
 
 
 def read_arrow(data, name):
-    """Return the elements of all sets, as a view where memory allows, and the offsets.
+    """Return the elements of all sets, as a view if possible, and the offsets.
 
     Parameters
     ----------
     data : array of lists, or table of such columns, of pyarrow or any other library with \
             the Arrow PyCapsule interface
     name : str
-        What errors call it.
+        Name of the data in error messages.
     """
     array = _as_array(data, name)
     if not pa.types.is_struct(array.type):
@@ -35,7 +35,7 @@ def read_arrow(data, name):
     for field, column in zip(array.type, array.flatten()):
         label = f"column {field.name!r} of {name}"
         columns[label] = _read_lists(column, label)
-    return side_by_side(columns, name)
+    return hstack_columns(columns, name)
 
 
 def write_arrow(sets):
@@ -46,7 +46,7 @@ def write_arrow(sets):
 
 
 def _as_array(data, name):
-    """One array: of lists, or of structs where `data` is a table."""
+    """Convert to one Arrow array: of lists, or of structs if `data` is a table."""
     if hasattr(data, "__arrow_c_stream__"):
         chunks = pa.chunked_array(data)
         one = chunks.num_chunks == 1  # no copy
@@ -57,39 +57,39 @@ def _as_array(data, name):
         raise TypeError(
             f"{name} is {type(data).__name__}; expected Arrow data (see pyarrow.array)."
         )
-    array.validate(full=True)  # offsets may come out of a file
+    array.validate(full=True)  # offsets may be read from a file
     return array
 
 
 def _read_lists(array, name):
     """Elements and offsets of an array with a list for each set."""
     is_tensor = isinstance(array, pa.FixedShapeTensorArray)
-    array = _plain(array)
+    array = _storage(array)
     if is_tensor or not _is_list(array.type):
         hint = " (a long table: SetCollection.from_groups)" if " of " in name else ""
         raise ValueError(
             f"{name} holds {array.type}; expected a list of elements for each set{hint}."
         )
-    refuse_missing(_nulls(array), name)
-    offsets = offsets_of_sets(_lengths(array), name)
-    return _read_elements(_plain(array.flatten()), offsets, name), offsets
+    check_not_missing(_is_missing(array), name)
+    offsets = nonempty_offsets(_lengths(array), name)
+    return _read_elements(_storage(array.flatten()), offsets, name), offsets
 
 
 def _read_elements(elements, offsets, name):
     """The 2-D array of elements that are lists, structs of numbers, or numbers."""
     if pa.types.is_struct(elements.type):
-        refuse_missing(_nulls(elements), name, offsets)
+        check_not_missing(_is_missing(elements), name, offsets)
         return np.column_stack([_numbers(field, name) for field in elements.flatten()])
     if _is_list(elements.type):
-        refuse_missing(_nulls(elements), name, offsets)
-        n_features = refuse_ragged(_lengths(elements), offsets, name)
+        check_not_missing(_is_missing(elements), name, offsets)
+        n_features = check_equal_n_features(_lengths(elements), offsets, name)
         return _numbers(elements.flatten(), name).reshape(len(elements), n_features)
     return _numbers(elements, name)[:, np.newaxis]
 
 
 def _numbers(array, name):
-    """A NumPy array, NaN where a number is missing; no copy of floats."""
-    array = _plain(array)
+    """Convert to NumPy, with NaN for missing numbers; no copy of floats."""
+    array = _storage(array)
     if not _is_number(array.type):
         raise ValueError(f"{name} holds {array.type} in its elements; expected numbers.")
     if array.type != pa.float32():
@@ -97,27 +97,27 @@ def _numbers(array, name):
     return array.to_numpy(zero_copy_only=False)
 
 
-def _plain(array):
-    """What an extension type, such as awkward's, is stored as."""
+def _storage(array):
+    """Return the storage array of an extension type, such as awkward's."""
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _is_list(kind):
+def _is_list(arrow_type):
     return (
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-        or pa.types.is_list_view(kind)
-        or pa.types.is_large_list_view(kind)
+        pa.types.is_list(arrow_type)
+        or pa.types.is_large_list(arrow_type)
+        or pa.types.is_fixed_size_list(arrow_type)
+        or pa.types.is_list_view(arrow_type)
+        or pa.types.is_large_list_view(arrow_type)
     )
 
 
-def _is_number(kind):
+def _is_number(arrow_type):
     return (
-        pa.types.is_floating(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
+        pa.types.is_floating(arrow_type)
+        or pa.types.is_integer(arrow_type)
+        or pa.types.is_boolean(arrow_type)
+        or pa.types.is_decimal(arrow_type)
     )
 
 
@@ -125,5 +125,5 @@ def _lengths(array):
     return pc.list_value_length(array).to_numpy()
 
 
-def _nulls(array):
+def _is_missing(array):
     return array.is_null().to_numpy(zero_copy_only=False)

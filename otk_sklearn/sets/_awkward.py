@@ -1,12 +1,12 @@
-"""Sets from awkward arrays, and back. Imported where it is used, as it needs awkward."""
+"""Conversion from and to awkward arrays. Imported lazily, as it needs awkward."""
 
 import numpy as np
 
 from otk_sklearn.sets._packing import (
-    offsets_of_sets,
-    refuse_missing,
-    refuse_ragged,
-    side_by_side,
+    check_equal_n_features,
+    check_not_missing,
+    hstack_columns,
+    nonempty_offsets,
 )
 
 try:
@@ -18,13 +18,13 @@ except ImportError as error:
 
 
 def read_awkward(data, name):
-    """Return the elements of all sets, as a view where memory allows, and the offsets.
+    """Return the elements of all sets, as a view if possible, and the offsets.
 
     Parameters
     ----------
     data : awkward.Array of lists, or a record of such
     name : str
-        What errors call it.
+        Name of the data in error messages.
     """
     if not isinstance(data, ak.Array):  # a string would be read as JSON
         raise TypeError(f"{name} is {type(data).__name__}; expected an awkward.Array.")
@@ -34,7 +34,7 @@ def read_awkward(data, name):
     for field in ak.fields(data):
         label = f"column {field!r} of {name}"
         columns[label] = _read_lists(data[field], label)
-    return side_by_side(columns, name)
+    return hstack_columns(columns, name)
 
 
 def write_awkward(sets):
@@ -50,8 +50,8 @@ def _read_lists(array, name):
         raise ValueError(
             f"{name} has the type {array.type}; expected a list of elements for each set."
         )
-    refuse_missing(_nones(array), name)
-    offsets = offsets_of_sets(ak.to_numpy(ak.num(array, axis=1)), name)
+    check_not_missing(_is_missing(array), name)
+    offsets = nonempty_offsets(ak.to_numpy(ak.num(array, axis=1)), name)
     return _read_elements(ak.flatten(array, axis=1), offsets, name), offsets
 
 
@@ -59,17 +59,17 @@ def _read_elements(elements, offsets, name):
     """The 2-D array of elements that are lists, records of numbers, or numbers."""
     fields = ak.fields(elements)
     if fields:
-        refuse_missing(_nones(elements), name, offsets)
+        check_not_missing(_is_missing(elements), name, offsets)
         return np.column_stack([_numbers(elements[field]) for field in fields])
     if elements.ndim == 1:
         return _numbers(elements)[:, np.newaxis]
-    refuse_missing(_nones(elements), name, offsets)
-    refuse_ragged(ak.to_numpy(ak.num(elements, axis=1)), offsets, name)
+    check_not_missing(_is_missing(elements), name, offsets)
+    check_equal_n_features(ak.to_numpy(ak.num(elements, axis=1)), offsets, name)
     return _numbers(ak.to_regular(elements, axis=1))
 
 
 def _numbers(array):
-    """A NumPy array, NaN where a number is missing; no copy of numbers side by side."""
+    """Convert to NumPy, with NaN for missing numbers; no copy of contiguous numbers."""
     numbers = ak.to_numpy(array)
     if np.ma.is_masked(numbers):
         dtype = np.float32 if numbers.dtype == np.float32 else np.float64
@@ -77,7 +77,7 @@ def _numbers(array):
     return np.asarray(numbers)
 
 
-def _nones(array):
-    """Where items are missing: not where fields of records are."""
+def _is_missing(array):
+    """Boolean mask of missing items; missing fields of records don't count."""
     missing = ak.is_none(array)
     return np.zeros(len(array), bool) if ak.fields(missing) else ak.to_numpy(missing)

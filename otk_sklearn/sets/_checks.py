@@ -1,42 +1,43 @@
-"""Checks of offsets, weights and positions: proved once, for all kernels."""
+"""Validation of offsets, weights and positions, which compiled code relies on."""
 
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_rows, as_unmasked
-from otk_sklearn.sets._packing import locate
+from otk_sklearn.sets._packing import locate_element
 
 
 def read_only(array):
+    """Make an array read-only in place, and return it."""
     array.flags.writeable = False
     return array
 
 
-def frozen(offsets):
-    """Return a copy that can't be made writeable again: kernels' safety rests on it."""
+def immutable_copy(offsets):
+    """Return a copy that can't be made writeable: compiled code indexes by it unchecked."""
     return np.frombuffer(offsets.tobytes(), np.int64)
 
 
 def check_offsets(offsets, n_elements):
-    given = as_unmasked(offsets, "offsets")
-    if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
+    array = as_unmasked(offsets, "offsets")
+    if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
         raise ValueError(
-            f"offsets is {given.dtype} of shape {given.shape}; expected integers of shape "
+            f"offsets is {array.dtype} of shape {array.shape}; expected integers of shape "
             "(n_sets + 1,)."
         )
-    offsets = given.astype(np.int64)  # a copy: what is proved is ours alone
+    offsets = array.astype(np.int64)  # a copy: callers can't change it
     if offsets[0] != 0 or offsets[-1] != n_elements:
         raise ValueError(
-            f"offsets runs from {given[0]} to {given[-1]}; expected from 0 to the number "
+            f"offsets runs from {array[0]} to {array[-1]}; expected from 0 to the number "
             f"of elements, {n_elements}."
         )
     wrong = np.flatnonzero(offsets[1:] <= offsets[:-1])  # differences could overflow
     if len(wrong):
         i = wrong[0]
         raise ValueError(
-            f"set {i} is empty: offsets goes from {given[i]} to {given[i + 1]}; expected "
+            f"set {i} is empty: offsets goes from {array[i]} to {array[i + 1]}; expected "
             "strictly increasing offsets, each set having at least one element."
         )
-    return frozen(offsets)
+    return immutable_copy(offsets)
 
 
 def check_weights(weights, offsets):
@@ -47,7 +48,7 @@ def check_weights(weights, offsets):
         )
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"weights has {weights[wrong[0]]} in set {i} (element {element}); expected "
             "finite, non-negative weights."
@@ -73,7 +74,7 @@ def check_positions(positions, offsets):
         )
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"positions has NaN or infinity in set {i} (element {element}); expected "
             "finite coordinates."

@@ -1,7 +1,7 @@
 """`SetCollection`: sets packed into one array.
 
-This is the gate: what passes the constructor has proved offsets, shapes, one dtype and one
-memory order, and the compiled kernels rely on it without looking again.
+The constructor validates offsets, shapes, dtype and memory order, and compiled functions
+rely on them without checking again.
 """
 
 import itertools
@@ -13,27 +13,27 @@ from otk_sklearn.sets._checks import (
     check_offsets,
     check_positions,
     check_weights,
-    frozen,
+    immutable_copy,
     read_only,
 )
 from otk_sklearn.sets._packing import (
-    group_rows,
+    check_no_group_column,
+    check_padded,
     join,
     masses_of,
     offsets_of,
     pack,
     read_lists,
-    refuse_groups_among,
-    rows_of_padded,
+    sort_by_group,
 )
 
 
 class SetCollection:
     """Sets of vectors of varying size, packed into one array without padding.
 
-    Set `i` is `values[offsets[i]:offsets[i + 1]]`. A collection can't be changed: what it
-    hands out are views that are not writeable. It can be indexed, sliced, split and
-    cross-validated by scikit-learn, and its weights and positions go along.
+    Set `i` is `values[offsets[i]:offsets[i + 1]]`. A collection is immutable: its
+    attributes are read-only views. It can be indexed, sliced, split and cross-validated by
+    scikit-learn, together with its weights and positions.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class SetCollection:
     ------
     ValueError
         If offsets, weights or positions don't fit, a set is empty, or values are not
-        real numbers. NaN and infinity among the values are left to the estimators, which
-        refuse them: a collection may still be on its way through an imputer.
+        real numbers. NaN and infinity among the values are allowed here, for imputers;
+        the embeddings raise an error.
 
     See Also
     --------
@@ -95,10 +95,10 @@ class SetCollection:
             self._positions = check_positions(positions, self._offsets)
 
     @classmethod
-    def _of_proved(cls, values, offsets, weights, positions):
-        """A collection of parts of another one, which need no second proof."""
+    def _from_validated(cls, values, offsets, weights, positions):
+        """Construct a collection from parts that have already been validated."""
         sets = cls.__new__(cls)
-        sets._values, sets._offsets = read_only(values.view()), frozen(offsets)
+        sets._values, sets._offsets = read_only(values.view()), immutable_copy(offsets)
         sets._weights = None if weights is None else read_only(weights)
         sets._positions = None if positions is None else read_only(positions)
         return sets
@@ -150,7 +150,7 @@ weights)
 
     @classmethod
     def from_padded(cls, X, *, lengths=None, mask=None):
-        """Take the elements out of a padded array.
+        """Construct a collection from a padded array.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ weights)
 
         See Also
         --------
-        to_padded : The way back.
+        to_padded : The inverse.
 
         Examples
         --------
@@ -195,12 +195,12 @@ weights)
         >>> SetCollection.from_padded(np.swapaxes(channels_first, 1, 2)).lengths
         array([1, 3])
         """
-        X, mask = rows_of_padded(X, lengths, mask)
+        X, mask = check_padded(X, lengths, mask)
         return cls(X[mask], offsets_of(mask.sum(axis=1)))
 
     @classmethod
     def from_groups(cls, values, groups, *, weights=None, positions=None):
-        """Make a set of the rows of each group of a long table.
+        """Construct a collection from a long table, with a set for each group of rows.
 
         Sets come in the order in which their groups first appear, that of
         `pandas.unique(groups)`, and rows keep their order within a set. Where the rows of
@@ -228,7 +228,7 @@ weights)
         ------
         ValueError
             If `groups` doesn't have one label a row, a label is missing, or `values` has
-            columns that are no features: the groups, or text.
+            columns that are not features: the groups, or text.
 
         Examples
         --------
@@ -248,9 +248,9 @@ weights)
         >>> y.index.tolist(), y.tolist()
         (['b', 'a'], [True, False])
         """
-        refuse_groups_among(values, groups)
+        check_no_group_column(values, groups)
         values = as_elements(values)
-        order, lengths = group_rows(groups, len(values))
+        order, lengths = sort_by_group(groups, len(values))
         if weights is not None:
             weights = as_rows(weights, len(values), "weights")[order]
         if positions is not None:
@@ -259,7 +259,7 @@ weights)
 
     @classmethod
     def from_arrow(cls, array, *, weights=None, positions=None):
-        """Take the sets out of Arrow's lists: of pyarrow, Parquet, polars, DuckDB, ...
+        """Construct a collection from Arrow lists (pyarrow, Parquet, polars, DuckDB, ...).
 
         Needs pyarrow; `pip install "otk-sklearn[arrow]"`.
 
@@ -290,7 +290,7 @@ weights)
 
         See Also
         --------
-        to_arrow : The way back.
+        to_arrow : The inverse.
 
         Examples
         --------
@@ -303,12 +303,14 @@ weights)
         """
         from otk_sklearn.sets._arrow import read_arrow
 
-        values, offsets, *beside = read_lists(read_arrow, array, weights, positions)
-        return cls(values, offsets, weights=beside[0], positions=beside[1])
+        values, offsets, weights, positions = read_lists(
+            read_arrow, array, weights, positions
+        )
+        return cls(values, offsets, weights=weights, positions=positions)
 
     @classmethod
     def from_awkward(cls, array, *, weights=None, positions=None):
-        """Take the sets out of an awkward array.
+        """Construct a collection from an awkward array.
 
         Needs awkward; `pip install "otk-sklearn[awkward]"`.
 
@@ -339,7 +341,7 @@ weights)
 
         See Also
         --------
-        to_awkward : The way back.
+        to_awkward : The inverse.
 
         Examples
         --------
@@ -352,14 +354,16 @@ weights)
         """
         from otk_sklearn.sets._awkward import read_awkward
 
-        values, offsets, *beside = read_lists(read_awkward, array, weights, positions)
-        return cls(values, offsets, weights=beside[0], positions=beside[1])
+        values, offsets, weights, positions = read_lists(
+            read_awkward, array, weights, positions
+        )
+        return cls(values, offsets, weights=weights, positions=positions)
 
     def to_arrow(self):
         """Return the elements as an Arrow array of lists, without a copy.
 
-        It goes into a table, and into Parquet, with whatever else is known of the sets.
-        Weights, which are not in it, make a column of their own:
+        It can be a column of a table, or of a Parquet file, next to others with one value
+        per set. Weights are not included; they make another column:
         `pyarrow.LargeListArray.from_arrays(sets.offsets, sets.weights)`.
 
         Returns
@@ -388,7 +392,7 @@ weights)
     def to_awkward(self):
         """Return the elements as an awkward array, without a copy.
 
-        Weights, which are not in it, are `awkward.unflatten(sets.weights, sets.lengths)`.
+        Weights are not included; they are `awkward.unflatten(sets.weights, sets.lengths)`.
 
         Returns
         -------
@@ -416,12 +420,12 @@ weights)
         Parameters
         ----------
         fill_value : float, default=nan
-            What rows hold that are no elements.
+            Value of the rows of padding.
 
         Returns
         -------
         ndarray of shape (n_sets, max_length, n_features)
-            The elements of a set, and then what fills up its rows.
+            The elements of each set, followed by its padding.
 
         Examples
         --------
@@ -462,7 +466,7 @@ weights)
 
     @property
     def dtype(self):
-        """Of the values: float32 or float64."""
+        """Data type of the values: float32 or float64."""
         return self._values.dtype
 
     @property
@@ -477,7 +481,7 @@ weights)
 
     @property
     def masses(self):
-        """Masses of the elements: weights made to sum to 1 in each set."""
+        """Masses of the elements: weights normalized to sum to 1 in each set."""
         return masses_of(self._weights, self._offsets)
 
     def astype(self, dtype):
@@ -491,7 +495,7 @@ weights)
         Returns
         -------
         SetCollection
-            With a copy of the values, but where they are in this precision already.
+            With a copy of the values, unless they already have this dtype.
         """
         return self.with_values(self._values.astype(dtype, copy=False))
 
@@ -514,7 +518,7 @@ weights)
                 f"values has {len(values)} rows; expected one an element, "
                 f"{len(self._values)}."
             )
-        return self._of_proved(values, self._offsets, self._weights, self._positions)
+        return self._from_validated(values, self._offsets, self._weights, self._positions)
 
     def __len__(self):
         return len(self._offsets) - 1
@@ -549,7 +553,7 @@ weights)
         return self._rows(slice(offsets[0], offsets[-1]), offsets - offsets[0])
 
     def _rows(self, rows, offsets):
-        return self._of_proved(
+        return self._from_validated(
             self._values[rows],
             offsets,
             None if self._weights is None else self._weights[rows],
@@ -570,7 +574,7 @@ weights)
         return f"SetCollection({', '.join(facts)})"
 
     def __reduce__(self):
-        # Through the constructor: what comes out of a file is proved again.
+        # Through the constructor, which validates what is loaded from a file.
         columns = {"weights": self._weights, "positions": self._positions}
         return SetCollection, (self._values, self._offsets), columns
 

@@ -1,4 +1,4 @@
-"""Input of estimators: any accepted `X` into sets, and checks against `fit`."""
+"""Validation of the input of estimators, and its conversion to sets."""
 
 import warnings
 
@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from otk_sklearn.sets._arrays import as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._packing import locate, offsets_of, pack
+from otk_sklearn.sets._packing import locate_element, offsets_of, pack
 
 
 def as_sets(X, *, explain_rows=True):
-    """Turn any accepted input into a `SetCollection`, with one copy at most.
+    """Convert any accepted input to a `SetCollection`, with at most one copy.
 
     Parameters
     ----------
@@ -24,13 +24,13 @@ def as_sets(X, *, explain_rows=True):
         of one element. A 4-D array of shape (n_images, height, width, n_features) gets
         the positions of its grid.
     explain_rows : bool, default=True
-        Whether a `UserWarning` tells what 2-D input means.
+        Whether to warn (`UserWarning`) that each row of 2-D input is a set.
 
     Returns
     -------
     SetCollection
     """
-    _refuse_containers(X)
+    _check_not_container(X)
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
         X = as_unmasked(X, "X")
     if isinstance(X, SetCollection):
@@ -49,11 +49,11 @@ def as_sets(X, *, explain_rows=True):
 def check_finite(sets):
     """Raise an error that names the first set with NaN or infinity."""
     try:
-        with np.errstate(all="ignore"):  # it adds up what may leave the range of floats
+        with np.errstate(all="ignore"):  # it computes a sum, which may overflow
             assert_all_finite(sets.values)
     except ValueError:
         row, column = np.argwhere(~np.isfinite(sets.values))[0]
-        i, element = locate(row, sets.offsets)
+        i, element = locate_element(row, sets.offsets)
         what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
         raise ValueError(
             f"X contains {what} in set {i} (element {element}, feature {column}); "
@@ -62,17 +62,17 @@ def check_finite(sets):
 
 
 def check_finite_output(out, name, offsets=None, sets="X"):
-    """Raise an error that names the first set whose part of `out` is not all finite.
+    """Raise an error that names the first set whose output is not finite.
 
     Parameters
     ----------
     out : ndarray of shape (n_rows, n_columns)
     name : str
-        What the error calls it.
+        Name of the output in the error message.
     offsets : ndarray of int of shape (n_sets + 1,), default=None
-        Where the rows of each set start. None means one row a set.
+        Where the rows of each set start. None means one row per set.
     sets : str, default="X"
-        What the error calls the sets.
+        Name of the sets in the error message.
     """
     try:
         with np.errstate(all="ignore"):
@@ -80,28 +80,28 @@ def check_finite_output(out, name, offsets=None, sets="X"):
     except ValueError:
         i = np.argmin(np.isfinite(out).all(axis=1))
         if offsets is not None:
-            i, _ = locate(i, offsets)
+            i, _ = locate_element(i, offsets)
         raise ValueError(
             f"The {name} of set {i} of {sets} leaves the range of {out.dtype}; expected "
             "elements on a smaller scale (see ElementTransformer)."
         ) from None
 
 
-def fit_input_of(X, sets):
-    """Return what later input is compared with, as attributes of an estimator."""
+def input_attributes(X, sets):
+    """Return the fitted attributes that describe the input of `fit`."""
     seen = BaseEstimator()
     validate_data(seen, _table(X, sets), reset=True, skip_check_array=True)
     return {
         **vars(seen),
-        "n_features_in_": sets.n_features,  # whatever a table says of itself
+        "n_features_in_": sets.n_features,  # not the number of columns of a table
         "_single_elements": bool((sets.lengths == 1).all()),
     }
 
 
 def as_fitted_sets(estimator, X):
-    """Return the sets of X, which have to be like those that the estimator has seen."""
+    """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
-    # Whoever fitted on sets of one element knows what rows mean.
+    # After a fit on sets of one element, 2-D input is expected.
     sets = as_sets(X, explain_rows=not estimator._single_elements)
     validate_data(estimator, _table(X, sets), reset=False, skip_check_array=True)
     if sets.n_features != estimator.n_features_in_:
@@ -112,25 +112,25 @@ def as_fitted_sets(estimator, X):
     return sets
 
 
-def _refuse_containers(X):
-    """Name the constructor for arrays of lists.
+def _check_not_container(X):
+    """Raise an error that names the constructor for arrays of lists.
 
-    Scikit-learn could not split them, and NumPy can only read some.
+    scikit-learn can't split such arrays, and NumPy can convert only some of them.
     """
-    package, kind = type(X).__module__.partition(".")[0], type(X).__name__
+    package, class_name = type(X).__module__.partition(".")[0], type(X).__name__
     expected = {
         ("awkward", "Array"): "SetCollection.from_awkward(X)",
         ("polars", "Series"): "SetCollection.from_arrow(X)",
         ("polars", "LazyFrame"): "X.collect()",
-    }.get((package, kind))
+    }.get((package, class_name))
     if package == "pyarrow":
         expected = "SetCollection.from_arrow(X)"
     if expected is not None:
-        raise TypeError(f"X is {package}.{kind}; expected {expected}.")
+        raise TypeError(f"X is {package}.{class_name}; expected {expected}.")
 
 
 def _table(X, sets):
-    """What carries number and names of features: X, its first set, or an array."""
+    """Table or array with the names and number of features: X, its first set, or values."""
     first = X[0] if isinstance(X, (list, tuple)) else X
     return first if hasattr(first, "columns") else sets.values
 
@@ -147,7 +147,7 @@ def _is_sequence_of_sets(X):
 
 
 def _n_dimensions(x):
-    """Dimensions of an array or of nested lists; 2 where it is for `pack` to complain."""
+    """Dimensions of an array or nested list; 2 if `pack` is to raise an error."""
     if issparse(x):
         return 2
     try:
@@ -157,7 +157,7 @@ def _n_dimensions(x):
 
 
 def _from_equal_lengths(X):
-    """Sets from a 3-D array, or from the 4-D array of a grid: no copy of float arrays."""
+    """Sets from a 3-D array or a 4-D array of grids, without a copy of float arrays."""
     n_sets, *grid, n_features = X.shape
     length = int(np.prod(grid))
     if n_sets and not length:
@@ -173,7 +173,7 @@ def _from_equal_lengths(X):
 
 
 def _from_rows(X, explain):
-    """Each row of a table as a set of one element: scikit-learn's own kind of input."""
+    """Sets of one element each, from the rows of 2-D input as in scikit-learn."""
     try:
         if isinstance(X, (list, tuple)):
             X = np.asarray(X)
@@ -183,18 +183,20 @@ def _from_rows(X, explain):
             X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
     except (TypeError, ValueError, OverflowError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+        error_type = TypeError if isinstance(error, TypeError) else ValueError
         hint = ""
         if hasattr(X, "columns"):
             hint = (
                 " (a long table: SetCollection.from_groups; one with lists in its cells: "
                 "SetCollection.from_arrow)"
             )
-        raise kind(f"X is no list of 2-D arrays, and no table: {error}{hint}") from error
+        raise error_type(
+            f"X is no list of 2-D arrays, and no table: {error}{hint}"
+        ) from error
     if explain:
         warnings.warn(
-            "X is 2-D: each of its rows is taken as a set of one element. To hand over one "
-            "set, or several, pass a list of 2-D arrays (here: [X]); for a long table, see "
+            "X is 2-D: each of its rows is taken as a set of one element. To pass one "
+            "set, or several, use a list of 2-D arrays (here: [X]); for a long table, see "
             "SetCollection.from_groups.",
             UserWarning,
             stacklevel=2,

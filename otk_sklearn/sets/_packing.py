@@ -1,4 +1,4 @@
-"""From how users hold sets (lists, padded arrays, long tables) to elements and offsets."""
+"""Conversion of lists, padded arrays and long tables to packed elements and offsets."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ from otk_sklearn.sets._arrays import (
 
 
 def offsets_of(lengths):
-    """Offsets of sets of these lengths, one after the other."""
+    """Offsets of consecutive sets of these lengths."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def locate(row, offsets):
-    """Return the set that a row of all elements belongs to, and its index there."""
+def locate_element(row, offsets):
+    """Return the index of the set of a packed row, and that of the element in the set."""
     i = np.searchsorted(offsets, row, side="right") - 1
     return i, row - offsets[i]
 
@@ -29,7 +29,7 @@ def pack(sets, name):
     ----------
     sets : sequence of array-like of shape (n_elements_i, n_features)
     name : str
-        What errors call the sequence.
+        Name of the sequence in error messages.
     """
     sets = list(sets)
     if not sets:
@@ -61,7 +61,7 @@ def pack(sets, name):
 
 
 def join(parts, offsets, name):
-    """Concatenate what is given set by set."""
+    """Concatenate the weights or positions of each set."""
     parts = list(parts)
     lengths = np.diff(offsets)
     if len(parts) != len(lengths):
@@ -76,8 +76,8 @@ def join(parts, offsets, name):
     return np.concatenate(rows)
 
 
-def rows_of_padded(X, lengths, mask):
-    """Return the padded array as floats, and a mask that is True where a row is real."""
+def check_padded(X, lengths, mask):
+    """Return the padded array as floats, and a mask that is True for elements."""
     X = as_array(X, "X")
     if X.ndim != 3:
         raise ValueError(
@@ -120,8 +120,8 @@ def _mask_from_lengths(lengths, shape):
     return np.arange(shape[1]) < lengths[:, np.newaxis]
 
 
-def refuse_groups_among(values, groups):
-    """Raise an error where a table has the labels of its groups among the features."""
+def check_no_group_column(values, groups):
+    """Raise an error if a table of features contains the column of group labels."""
     name = getattr(groups, "name", None)
     if name is not None and hasattr(values, "dtypes") and name in list(values.columns):
         raise ValueError(
@@ -130,21 +130,21 @@ def refuse_groups_among(values, groups):
         )
 
 
-def group_rows(groups, n_rows):
-    """Return the index that brings groups together, and their sizes."""
-    given, groups = groups, as_unmasked(groups, "groups")
-    if groups.dtype.kind in "SU" and isinstance(given, (list, tuple)):
-        # NumPy has made "nan" and "1" of nan and 1.
-        groups = np.array(given, dtype=object)
+def sort_by_group(groups, n_rows):
+    """Return the stable sort of rows by group, in order of appearance, and group sizes."""
+    labels, groups = groups, as_unmasked(groups, "groups")
+    if groups.dtype.kind in "SU" and isinstance(labels, (list, tuple)):
+        # NumPy has converted nan and 1 to "nan" and "1".
+        groups = np.array(labels, dtype=object)
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
         )
     try:
-        if hasattr(given, "levels"):  # a MultiIndex
-            missing = np.min(given.codes, axis=0) < 0
-        elif hasattr(given, "isna"):
-            missing = np.asarray(given.isna())  # pandas' NA can't be compared
+        if hasattr(labels, "levels"):  # a MultiIndex
+            missing = np.min(labels.codes, axis=0) < 0
+        elif hasattr(labels, "isna"):
+            missing = np.asarray(labels.isna())  # pandas' NA can't be compared
         else:
             missing = np.equal(groups, None) | (groups != groups)
         if np.any(missing):
@@ -165,38 +165,38 @@ def group_rows(groups, n_rows):
     rank[by_appearance] = np.arange(len(first))
     rank = rank[label]
     if (np.diff(rank) >= 0).all():
-        return slice(None), lengths[by_appearance]  # together already: no copy
+        return slice(None), lengths[by_appearance]  # already contiguous: no copy
     return np.argsort(rank, kind="stable"), lengths[by_appearance]
 
 
 def read_lists(read, array, weights, positions):
-    """Elements, offsets, weights and positions from lists that `read` understands."""
+    """Read elements, offsets, weights and positions with `read_arrow` or `read_awkward`."""
     values, offsets = read(array, "array")
-    beside = {"weights": weights, "positions": positions}
-    for name, lists in beside.items():
+    attributes = {"weights": weights, "positions": positions}
+    for name, lists in attributes.items():
         if lists is not None:
-            rows, given = read(lists, name)
-            _check_lengths(given, offsets, name, "array")
-            beside[name] = rows
-    weights = beside["weights"]
+            rows, row_offsets = read(lists, name)
+            _check_lengths(row_offsets, offsets, name, "array")
+            attributes[name] = rows
+    weights = attributes["weights"]
     if weights is not None and weights.shape[1] == 1:
         weights = weights[:, 0]
-    return values, offsets, weights, beside["positions"]
+    return values, offsets, weights, attributes["positions"]
 
 
-def side_by_side(columns, name):
-    """Join columns, given by name as elements and offsets, into one table."""
+def hstack_columns(columns, name):
+    """Stack columns, a dict of (elements, offsets) by name, into one 2-D array."""
     if not columns:
         raise ValueError(f"{name} has no columns; expected at least 1.")
     first, *others = columns
     values, offsets = zip(*columns.values())
-    for other, given in zip(others, offsets[1:]):
-        _check_lengths(given, offsets[0], other, first)
+    for other, other_offsets in zip(others, offsets[1:]):
+        _check_lengths(other_offsets, offsets[0], other, first)
     return values[0] if len(values) == 1 else np.hstack(values), offsets[0]
 
 
-def offsets_of_sets(lengths, name):
-    """Offsets of sets of these lengths, or an error that names the first empty one."""
+def nonempty_offsets(lengths, name):
+    """Return the offsets of sets of these lengths, or raise an error if one is empty."""
     if not len(lengths):
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     empty = np.flatnonzero(lengths == 0)
@@ -207,24 +207,24 @@ def offsets_of_sets(lengths, name):
     return offsets_of(lengths)
 
 
-def refuse_missing(missing, name, offsets=None):
+def check_not_missing(missing, name, offsets=None):
     """Raise an error that names the first missing set or, with `offsets`, element."""
     wrong = np.flatnonzero(missing)
     if len(wrong) and offsets is None:
         raise ValueError(f"set {wrong[0]} of {name} is missing; expected a list.")
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} is missing; expected one that is "
             "there (a missing number would become NaN)."
         )
 
 
-def refuse_ragged(lengths, offsets, name):
-    """Return the one length of all elements, or name the first that has another."""
+def check_equal_n_features(lengths, offsets, name):
+    """Return the number of features, or raise an error if elements differ in it."""
     wrong = np.flatnonzero(lengths != lengths[0])
     if len(wrong):
-        i, element = locate(wrong[0], offsets)
+        i, element = locate_element(wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} has {lengths[wrong[0]]} features, the "
             f"first has {lengths[0]}; expected the same number in every element."
@@ -233,7 +233,7 @@ def refuse_ragged(lengths, offsets, name):
 
 
 def _check_lengths(offsets, expected, name, other):
-    """Raise an error that names the first set that has another length."""
+    """Raise an error that names the first set whose length is not the expected one."""
     if len(offsets) != len(expected):
         raise ValueError(
             f"{name} has {len(offsets) - 1} sets; expected those of {other}, "
@@ -249,11 +249,11 @@ def _check_lengths(offsets, expected, name, other):
 
 
 def masses_of(weights, offsets):
-    """Weights (None: equal ones) made to sum to 1 in each set."""
+    """Weights normalized to sum to 1 in each set; None means equal weights."""
     starts, lengths = offsets[:-1], np.diff(offsets)
     if weights is None:
         return np.repeat(1.0 / lengths, lengths)
-    # By the largest first: neither tiny nor huge weights leave the range of floats.
+    # Divide by the largest first: sums of tiny or huge weights would under- or overflow.
     heaviest = np.maximum.reduceat(weights, starts)
     masses = weights / np.repeat(heaviest, lengths)
     masses /= np.repeat(np.add.reduceat(masses, starts), lengths)

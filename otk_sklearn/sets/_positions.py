@@ -1,4 +1,4 @@
-"""Positions of elements and supports, and the filter that holds them together."""
+"""Positions of elements and supports, and the position filter between them."""
 
 import math
 import warnings
@@ -9,24 +9,24 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
-from otk_sklearn.sets._packing import locate
+from otk_sklearn.sets._packing import locate_element
 
-# Elements whose filter is computed at a time.
+# Elements for which the filter is computed at a time.
 _MAX_FILTERED = 2**13
 
-# Beyond this, places differ in nothing.
-_FAR_OUT = 1e100
+# Largest coordinate of a mean position, up to which squared distances are finite.
+_MAX_COORDINATE = 1e100
 
 
 def n_axes_of(sets):
-    """Number of axes of the elements' positions: one, a line, unless they were given."""
+    """Number of axes of the positions: 1 (the order of elements) if there are none."""
     return 1 if sets.positions is None else sets.positions.shape[1]
 
 
 def check_positions(sets, n_supports, n_axes):
-    """Raise an error where positions don't go with so many supports and axes.
+    """Raise an error if positions don't match the number of supports and axes.
 
-    Warns where positions lie outside of [0, 1], where the supports are.
+    Warns if positions lie outside of [0, 1], the range of those of the supports.
     """
     if n_axes_of(sets) != n_axes:
         raise ValueError(
@@ -44,7 +44,7 @@ def check_positions(sets, n_supports, n_axes):
     outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
     if outside.any():
         row = outside.argmax()
-        i, element = locate(row, sets.offsets)
+        i, element = locate_element(row, sets.offsets)
         warnings.warn(
             f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
             f"the first is {sets.positions[row]} in set {i} (element {element}).",
@@ -54,14 +54,14 @@ def check_positions(sets, n_supports, n_axes):
 
 
 def positions_of(sets, position):
-    """Positions of the elements, without axes where `position` is None."""
+    """Positions of the elements, with 0 axes if `position` is None."""
     if position is None:
         return np.empty((len(sets.values), 0))
     return element_positions(sets)
 
 
 def element_positions(sets):
-    """Positions given, or those of a line: `i / n`, counted from 0.
+    """Positions of the elements, by default `i / n` for the i-th of n, counted from 0.
 
     Returns
     -------
@@ -88,38 +88,39 @@ def support_positions(n_supports, n_axes):
 
 
 def order_supports(positions):
-    """Return the order that brings supports as near as can be to their places.
+    """Return the permutation that assigns supports to the nearest points of their grid.
 
-    On a line, this sorts them by position; on a grid, it is the assignment of least sum of
-    squared distances (where supports lie on average, and how far they spread, plays no
-    part in it).
+    On a line, this sorts them by position; on a square grid, it is the linear assignment
+    with the least sum of squared distances (which doesn't depend on the mean and the scale
+    of positions).
 
     Parameters
     ----------
     positions : ndarray of shape (n_supports, n_axes)
-        Mean position of each support's elements; with 0 axes, the order stays.
+        Mean position of each support's elements; with 0 axes, the order is unchanged.
     """
     n_supports, n_axes = positions.shape
     if n_axes == 0:
         return np.arange(n_supports)
-    places = support_positions(n_supports, n_axes)
-    positions = np.clip(positions, -_FAR_OUT, _FAR_OUT)  # so that squares are finite
-    _, order = linear_sum_assignment(cdist(places, positions, "sqeuclidean"))
+    grid = support_positions(n_supports, n_axes)
+    # So that squares are finite.
+    positions = np.clip(positions, -_MAX_COORDINATE, _MAX_COORDINATE)
+    _, order = linear_sum_assignment(cdist(grid, positions, "sqeuclidean"))
     return order
 
 
 @dataclass(frozen=True)
 class PositionFilter:
-    """How much an element and a support have to do with each other, by where they are.
+    """Factor of the similarity of an element and a support, by their positions.
 
     Parameters
     ----------
-    kind : {"gaussian", "hard"}
+    method : {"gaussian", "hard"}
     sigma : float
     n_supports : int
     """
 
-    kind: str
+    method: str
     sigma: float
     n_supports: int
 
@@ -133,11 +134,11 @@ class PositionFilter:
         positions = element_positions(sets)
         supports = support_positions(self.n_supports, positions.shape[1])
         product = np.ones((self.n_supports, len(positions)), sets.dtype)
-        # A long set's piece by piece: no temporary is as large as the filter.
+        # In batches: no temporary is as large as the filter.
         for rows in gen_batches(len(positions), _MAX_FILTERED):
             for s, t in zip(positions[rows].T, supports.T):
                 distances = np.abs(s - t[:, np.newaxis])
-                if self.kind == "hard":
+                if self.method == "hard":
                     product[:, rows] *= distances < self.sigma
                 else:
                     distances /= self.sigma

@@ -1,8 +1,8 @@
 """Weighted samples of the elements of sets, and of sets.
 
-Every set counts the same: an element weighs its mass within its set. So what is learned
-doesn't depend on the order of sets or elements, on repeating all elements of a set, or on
-the scale of weights, as long as the sets fit into the sample whole.
+Every set has the same total mass: the weight of an element is its mass within its set. So
+fitted attributes don't depend on the order of sets or elements, on repeating all elements
+of a set, or on the scale of weights, unless the sets exceed the size of the sample.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from sklearn.utils import gen_batches
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._packing import offsets_of
 
-# Rows that are compared at a time.
+# Rows compared at a time.
 _MAX_COMPARED = 2**12
 
 
@@ -29,7 +29,7 @@ class Elements:
     rows : ndarray of shape (n_elements, n_features)
     masses : ndarray of shape (n_elements,)
     positions : ndarray of shape (n_elements, n_axes)
-        With no axes where positions play no part.
+        With 0 axes if positions are ignored.
     """
 
     rows: np.ndarray
@@ -40,15 +40,15 @@ class Elements:
         return Elements(self.rows[index], self.masses[index], self.positions[index])
 
     def merge_equal(self):
-        """Return the distinct elements, in an order of their own, at mean positions."""
+        """Return the distinct elements, sorted by their bytes, at mean positions."""
         first, label = group_equal_rows(self.rows)
         merged = sum_groups(label, len(first), self.masses, self.positions)
         return Elements(self.rows[first], *merged)
 
 
 def group_equal_rows(rows):
-    """Return the index of one row of each kind, and for each row, which kind it is."""
-    # Most often, the first bytes tell all rows apart, and in the same order as all bytes.
+    """Return the index of one row of each group of equal rows, and the rows' labels."""
+    # Usually, the first bytes distinguish all rows, and give the same order as all bytes.
     n_columns = min(rows.shape[1], -(-8 // rows.itemsize))
     head = np.zeros((len(rows), 8), np.uint8)
     start = np.ascontiguousarray(rows[:, :n_columns] + 0.0).view(np.uint8)
@@ -73,7 +73,7 @@ def group_equal_rows(rows):
 
 
 def group_equal_sets(sets):
-    """Return the index of one set of each kind, and for each set, which kind it is."""
+    """Return the index of one set of each group of equal sets, and the sets' labels."""
     parts = [sets.values, sets.weights, sets.positions]
     digests = []
     for start, stop in itertools.pairwise(sets.offsets):
@@ -87,10 +87,10 @@ def group_equal_sets(sets):
 
 
 def merge_equal_sets(sets, sample_weight):
-    """Return the distinct sets, in an order of their own, and their weights.
+    """Return the distinct sets, sorted by a hash of their contents, and their weights.
 
-    What is learned from them then doesn't depend on whether sets are repeated or weigh
-    more. Sets that are distinct and weigh the same stay in their order.
+    Fitting on them gives the same result for a repeated set as for one of larger weight.
+    Sets that are all distinct and of equal weight keep their order.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def sum_groups(label, n_groups, masses, positions):
 
 
 def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
-    """Draw elements of the sets, and merge those that are equal.
+    """Sample elements of the sets, and merge equal ones.
 
     Parameters
     ----------
@@ -144,16 +144,16 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
 
 
 def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):
-    """Draw sets, and elements of those that are long.
+    """Sample sets, and elements of long sets.
 
     Parameters
     ----------
     sets : SetCollection or WindowedSets
     positions : ndarray of shape (n_elements, n_axes)
     max_elements : int
-        If there are more elements, sets are drawn that have about this many together.
+        If there are more elements, sets are drawn with about this many in total.
     min_sets : int
-        At least this many sets are drawn, of one element each if need be.
+        At least this many sets are drawn, with one element each if necessary.
     random_state : int
     sample_weight : ndarray of shape (n_sets,)
 
@@ -169,7 +169,7 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_we
     lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
     chosen = np.arange(len(sets))
     if lengths.sum() > max_elements:
-        # Neither few sets nor few elements of each: as many of the one as of the other.
+        # A balance between the number of sets and the number of elements of each.
         longest = max(max_elements // len(sets), math.isqrt(max_elements))
         lengths = np.minimum(lengths, max(1, min(longest, max_elements // min_sets)))
         order = random.permutation(len(sets))

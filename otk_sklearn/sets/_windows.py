@@ -1,4 +1,4 @@
-"""Windows of consecutive rows of each set: what a convolution sees of it."""
+"""Sliding windows over the rows of each set, as in a convolution."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from sklearn.utils import gen_batches
 from otk_sklearn._compiled.features import copy_windows
 from otk_sklearn.sets._packing import masses_of, offsets_of
 
-# Rows that are taken at a time to average weights and positions of windows.
-_MAX_TAKEN = 2**17
+# Rows gathered at a time to average the weights and positions of windows.
+_MAX_BATCH_ROWS = 2**17
 
 
 def windows_of(sets, filter_size, padding):
-    """Return the windows of the sets as sets: the sets themselves where they are rows.
+    """Return the windows of the sets as sets: the sets themselves if filter_size is 1.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def filter_windows(offsets, filter_size, padding):
 
 
 def subsampling_windows(offsets, subsampling):
-    """Return the rows that subsampling averages, and the Gaussian filter it does so with.
+    """Return the windows that subsampling averages, and the taps of its Gaussian filter.
 
     Parameters
     ----------
     offsets : ndarray of int of shape (n_sets + 1,)
     subsampling : int
-        One in so many rows is kept.
+        Stride: one of this many rows is kept.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def subsampling_windows(offsets, subsampling):
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows of each set lie. Beyond its ends, a set is padded with zeros.
+    """Locations of the windows of each set, which is padded with zeros at its ends.
 
     Parameters
     ----------
@@ -94,14 +94,14 @@ class Windows:
         return first, start, stop
 
     def rows(self, windows):
-        """Rows of the windows, of shape (n_windows, size), and whether they are real."""
+        """Row indices, of shape (n_windows, size), and a mask that is False for padding."""
         first, start, stop = self.bounds(windows)
         rows = first[:, np.newaxis] + np.arange(self.size)
         real = (rows >= start[:, np.newaxis]) & (rows < stop[:, np.newaxis])
         return rows, real
 
     def means(self, columns, taps):
-        """Means of each column over the real rows of each window.
+        """Means of each column over the rows of each window, without padding.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Windows:
         ndarray of shape (n_windows, n_columns)
         """
         means = np.empty((self.offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(means), max(1, _MAX_TAKEN // self.size)):
+        for batch in gen_batches(len(means), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)
@@ -123,7 +123,7 @@ class Windows:
         return means
 
     def distribute_to_rows(self, columns, taps):
-        """Share values of windows out to the real rows of each: `means`, transposed.
+        """Distribute values of windows to their rows: the transpose (adjoint) of `means`.
 
         Parameters
         ----------
@@ -136,23 +136,23 @@ class Windows:
         ndarray of shape (n_rows, n_columns)
         """
         shares = np.zeros((self.row_offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(columns), max(1, _MAX_TAKEN // self.size)):
+        for batch in gen_batches(len(columns), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)
             for row, is_real, weight in zip(rows.T, real.T, weights.T):
-                # The same row of different windows: no row of the sets comes twice.
+                # The same tap of different windows: no row of the sets occurs twice.
                 part = columns[batch][is_real] * weight[is_real, np.newaxis]
                 shares[row[is_real]] += part
         return shares
 
 
 class WindowedSets:
-    """Sets whose elements are windows of the rows of other sets, made when asked for.
+    """Sets whose elements are windows of the rows of other sets, computed on demand.
 
-    Has what matching needs of a `SetCollection`. A window's rows are flattened one after
-    the other. Its mass and given position are the means over its real rows, masses made to
-    sum to 1 in each set.
+    Implements the part of the interface of `SetCollection` that matching needs. A window is
+    flattened row by row. Its mass and position are the means over its rows without padding,
+    and masses are normalized to sum to 1 in each set.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class WindowedSets:
 
     @property
     def dtype(self):
-        """Of the values."""
+        """Data type of the values."""
         return self._sets.dtype
 
     @property
@@ -196,7 +196,7 @@ class WindowedSets:
 
     @property
     def positions(self):
-        """Coordinates of the windows where those of the rows were given, or None."""
+        """Coordinates of the windows, or None if the sets have no positions."""
         if self._sets.positions is None:
             return None
         return self._windows.means(self._sets.positions, self._taps)
@@ -213,7 +213,7 @@ class WindowedSets:
 
 
 class _WindowValues:
-    """An array of windows, of which only what is indexed exists."""
+    """A lazy array of windows, computed when indexed."""
 
     def __init__(self, values, windows):
         self._values, self._windows = values, windows
@@ -228,7 +228,7 @@ class _WindowValues:
         return self.take(index, np.empty((len(index), self.shape[1]), self._values.dtype))
 
     def take(self, index, out):
-        """Write windows, in an array of their numbers, to `out`, which is returned."""
+        """Write the windows with these indices to `out`, and return it."""
         windows = out.reshape(len(out), self._windows.size, -1)
         copy_windows(self._values, *self._windows.bounds(index), windows)
         return out

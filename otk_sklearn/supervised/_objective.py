@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from otk_sklearn.features._feature_map import fitted_map, make_feature_map
+from otk_sklearn.features._feature_map import fitted_feature_map, make_feature_map
 from otk_sklearn.features._gradient import DifferentiableFeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._gradients import (
@@ -53,7 +53,7 @@ class Parameters(NamedTuple):
 
 def parameters_of(embedding, coef, intercept):
     """Return the `Parameters` of a fitted embedding and a linear model of it."""
-    feature_map, log_gamma = fitted_map(embedding, embedding._kernel), None
+    feature_map, log_gamma = fitted_feature_map(embedding, embedding._kernel), None
     anchors = feature_map.anchors
     if anchors is not None:
         anchors = anchors.astype(np.float64)

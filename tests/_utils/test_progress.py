@@ -332,7 +332,7 @@ def test_verbose_tells_stages_and_iterations(params, capsys):
 )
 def test_verbose_tells_how_far_transform_is(model, n_jobs, monkeypatch, capsys):
     X, y = make_data()
-    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_PRINT_INTERVAL", 0.0)
     model = clone(model).set_params(n_jobs=n_jobs).fit(X, y)
     quiet = model.transform(X * 200)
     assert capsys.readouterr().out == ""
