@@ -242,7 +242,7 @@ class ConvolutionalKernelLayer(
         SetCollection
             In the precision of X. Weights and positions follow the windows.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -170,7 +170,7 @@ class ElementTransformer(
         SetCollection
             Sets of the same lengths, of transformed elements.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         with _naming_sets(sets):
             values = model.transformer_.transform(sets.values)

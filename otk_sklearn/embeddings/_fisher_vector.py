@@ -258,7 +258,7 @@ class FisherVectorEmbedding(
             In the precision of X. First the gradients with respect to means, in the order
             component, feature; then those with respect to deviations.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -248,7 +248,7 @@ class KernelMeanEmbedding(
         ndarray of shape (n_sets, n_components)
             In the precision of X.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -363,7 +363,7 @@ class OTKEmbedding(
         ConvergenceWarning
             If sets missed `tol` within `max_iter` iterations: once, with their number.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         return model._transform(as_fitted_sets(model, X))
 
     def kernel_matrix(self, X, Y=None):

@@ -113,7 +113,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         ndarray of shape (n_sets, n_statistics * n_features)
             In the precision of X. In the order statistic, feature.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         statistics = model._statistics()

@@ -200,7 +200,7 @@ class SlicedWassersteinEmbedding(
         ndarray of shape (n_sets, n_projections * n_quantiles)
             In the precision of X. In the order projection, quantile.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)

@@ -140,7 +140,7 @@ class SupervisedEmbedding(
         self : object
             The fitted estimator.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         resuming = model.warm_start and hasattr(model, "embedding_")
         n_stages = 1 if resuming else 3
         progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
@@ -197,11 +197,11 @@ class SupervisedEmbedding(
         if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
-            return self._trained(
+            return self._train(
                 embedding, problem, trainable, random, progress, target_attributes
             )
 
-    def _trained(self, embedding, problem, trainable, random, progress, target_attributes):
+    def _train(self, embedding, problem, trainable, random, progress, target_attributes):
         """Train from this embedding on, and return the fitted attributes."""
         training = Training(
             embedding,
@@ -222,8 +222,8 @@ class SupervisedEmbedding(
                 "loss_curve_": list(monitor.losses),
                 "validation_scores_": list(monitor.scores) if holds_out else None,
                 "n_iter_": len(monitor.losses),
-                "_adam": None,
-                "_weight": problem.weights.sum(),
+                "_adam_state": None,
+                "_weight_seen": problem.weights.sum(),
                 "_start_loss": training.start_loss,
             }
 
@@ -289,10 +289,10 @@ class SupervisedEmbedding(
             start_loss = training.start_loss
         # These sets bear their part of the penalty, among all that have been seen.
         weight = problem.weights.sum()
-        weight_seen = getattr(self, "_weight", 0.0) + weight
+        weight_seen = getattr(self, "_weight_seen", 0.0) + weight
         part = problem._replace(alpha=alpha * weight / weight_seen)
         objective = Objective(embedding, start, part, trainable, self.refit_head, scales)
-        adam = Adam(len(objective.start), getattr(self, "_adam", None))
+        adam = Adam(len(objective.start), getattr(self, "_adam_state", None))
         rates = self.learning_rate_init, self.learning_rate_init
         flat, loss = run_epoch(
             objective, adam, objective.start, self._batch_size(problem), rates, random
@@ -315,8 +315,8 @@ class SupervisedEmbedding(
             "loss_curve_": losses,
             "validation_scores_": None,
             "n_iter_": len(losses),
-            "_adam": adam_state,
-            "_weight": weight_seen,
+            "_adam_state": adam_state,
+            "_weight_seen": weight_seen,
             "_start_loss": start_loss,
         }
 
@@ -407,7 +407,7 @@ class SupervisedEmbedding(
             "coef_": coef * scale[:, np.newaxis],
             "intercept_": intercept * scale + problem.center,
             "alpha_": problem.alpha,
-            "_scaling": (problem.center, problem.scale),
+            "_target_scaling": (problem.center, problem.scale),
             "_parameter_scales": scales,
             **{name: vars(embedding)[name] for name in names if name in vars(embedding)},
         }

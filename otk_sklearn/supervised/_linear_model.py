@@ -46,11 +46,11 @@ def fit_linear_model(embeddings, targets, weights, alpha, loss, start=None):
     def mean_loss(flat):
         coef, intercept = flat[shape[0] :].reshape(shape), flat[: shape[0]]
         scores = centered @ coef.T.astype(centered.dtype) + intercept
-        losses, slopes = loss(scores, targets)
-        slopes *= weights[:, np.newaxis]
-        of_coef = slopes.T.astype(centered.dtype) @ centered + alpha * coef
+        losses, gradients = loss(scores, targets)
+        gradients *= weights[:, np.newaxis]
+        coef_gradient = gradients.T.astype(centered.dtype) @ centered + alpha * coef
         value = weights @ losses + alpha / 2 * np.vdot(coef, coef)
-        gradient = np.concatenate([slopes.sum(axis=0), of_coef.ravel()])
+        gradient = np.concatenate([gradients.sum(axis=0), coef_gradient.ravel()])
         return value / total, gradient / total
 
     flat = np.zeros(shape[0] * (1 + shape[1]))

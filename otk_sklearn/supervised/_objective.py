@@ -26,9 +26,8 @@ _MAX_ELEMENTS = 2**18
 # Embeddings are taken to differ by at least this part of their norm.
 _MIN_SPREAD = 1e-2
 
-# Bandwidths and anchors that are further from where they started have no meaning.
+# Bandwidths and anchors that are further from where they started are meaningless.
 _MAX_LOG_CHANGE = 20.0
-
 _MAX_DISTANCE = 1e6
 
 
@@ -81,17 +80,17 @@ def embedding_of(embedding, parameters):
 
 
 def parameter_scales(embedding, embeddings):
-    """Return scales of parameters, such that steps of the same number are about as bold.
+    """Return the scale of each parameter, so that unit steps are of comparable effect.
 
-    Those of references and anchors move a row by its norm, or by the width of the kernel,
-    and those of coef change the differences between scores by about 1.
+    A unit step moves a row of references or anchors by its norm or by the width of the
+    kernel, and one of coef changes the differences between scores by about 1.
 
     Parameters
     ----------
     embedding : OTKEmbedding
         Fitted.
     embeddings : ndarray of shape (n_sets, n_features)
-        What it makes of sets.
+        Those of the sets.
     """
     norm = np.linalg.norm(embeddings.mean(axis=0, dtype=np.float64))
     spread = np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum())
@@ -110,21 +109,21 @@ def parameter_scales(embedding, embeddings):
 class Objective:
     """The mean loss over sets, with its gradient, as a function of one flat vector.
 
-    The vector holds what is trained, each part on a scale of its own. References keep their
-    norms, and so do anchors of the homogeneous kernel: the function only depends on the
-    direction of these.
+    The vector holds the trained parameters, each divided by its scale. Norms of references
+    are fixed, and those of anchors of the homogeneous kernel: the objective only depends on
+    their directions.
 
     Parameters
     ----------
     embedding : OTKEmbedding
-        Fitted: what isn't trained is as there.
+        Fitted; what is not trained is taken from it.
     start : Parameters
     problem : Problem
     trainable : collection of {"references", "anchors", "gamma"}
     refit_head : bool
-        The linear model is no part of the vector, but refitted by `refit`.
+        Whether the linear model is fitted by `refit`, and not part of the vector.
     scales : dict
-        The scales of what the vector holds, by name, as `parameter_scales` gives them.
+        The scale of each trained parameter, as returned by `parameter_scales`.
     """
 
     def __init__(self, embedding, start, problem, trainable, refit_head, scales):
@@ -152,11 +151,11 @@ class Objective:
 
     @property
     def start(self):
-        """The vector of what is there to start from."""
+        """The vector of the initial parameters."""
         return self._flat(self._start)
 
     def parameters(self, flat):
-        """Return the `Parameters` that a vector stands for."""
+        """Return the `Parameters` of a vector."""
         parameters = self._raw(flat)
         for name, norms in self._norms.items():
             raw = getattr(parameters, name)
@@ -165,11 +164,11 @@ class Objective:
         return parameters
 
     def restore_norms(self, flat):
-        """Return the vector of the same parameters whose rows have their norms."""
+        """Return the vector of the same parameters, its rows rescaled to their norms."""
         return self._flat(self.parameters(flat))
 
     def refit(self, flat):
-        """Fit the linear model to the embeddings that the vector leads to."""
+        """Fit the linear model to the embeddings at this vector."""
         parameters = self.parameters(flat)
         embeddings, _ = embedding_of(self._embedding, parameters)._embed(self.problem.sets)
         head = parameters.coef, parameters.intercept
@@ -179,9 +178,9 @@ class Objective:
     def __call__(self, flat, batch=slice(None)):
         """Return the mean loss of some of the sets, with the penalty, and its gradient.
 
-        Both are NaN where the vector is out of all range.
+        Both are NaN where parameters are out of range.
         """
-        parameters, problem = self.parameters(flat), self.problem.part(batch)
+        parameters, problem = self.parameters(flat), self.problem.subset(batch)
         if not self._is_in_range(parameters):
             return np.nan, np.full_like(flat, np.nan)
         embedding = self._embedding
@@ -203,17 +202,19 @@ class Objective:
         windows = windows_of(problem.sets, **embedding._windows)
         total = problem.weights.sum()
 
-        def sums_of(piece):
-            part, sets = problem.part(piece), windows[piece]
+        def sums_of(rows):
+            part, sets = problem.subset(rows), windows[rows]
 
             def of_chunk(chunk):
                 head = _LinearModelLoss(part, chunk, parameters, total)
                 gradients = matching.gradients(sets[chunk], head)
-                return _Sums(gradients, head.loss, head.of_coef, head.of_intercept)
+                return _Sums(
+                    gradients, head.loss, head.coef_gradient, head.intercept_gradient
+                )
 
             return functools.reduce(operator.add, matching.map(of_chunk, sets))
 
-        # The gradients of chunks are kept until all are there: of one piece at a time.
+        # Gradients of all chunks are kept until they are summed up: bound their number.
         sums = functools.reduce(
             operator.add, map(sums_of, _slices_of_elements(windows.lengths))
         )
@@ -222,12 +223,14 @@ class Objective:
         )
         coef = parameters.coef
         penalty = problem.alpha / self.problem.weights.sum()
-        gradient = Parameters(*gradients, sums.of_coef + penalty * coef, sums.of_intercept)
+        gradient = Parameters(
+            *gradients, sums.coef_gradient + penalty * coef, sums.intercept_gradient
+        )
         loss = sums.loss + penalty / 2 * np.vdot(coef, coef)
         return loss, self._flat_gradient(gradient, self._raw(flat))
 
     def is_in_range(self, flat):
-        """Whether the parameters of this vector are finite, and not out of all range."""
+        """Whether the parameters of this vector are finite and of a meaningful size."""
         return self._is_in_range(self.parameters(flat))
 
     def _is_in_range(self, parameters):
@@ -246,7 +249,7 @@ class Objective:
         return np.concatenate([np.empty(0), *parts])
 
     def _raw(self, flat):
-        """The parameters as they are in the vector, with any norms."""
+        """The parameters as in the vector, before their norms are restored."""
         changed, start = {}, 0
         for name in self._trained:
             like = getattr(self._start, name)
@@ -266,7 +269,7 @@ class Objective:
 
 
 def _tangent(gradient, raw, norms):
-    """From the gradient with respect to rows of these norms to that of raw rows."""
+    """Pull gradients of rows that were rescaled to these norms back to the raw rows."""
     lengths = np.linalg.norm(raw, axis=-1, keepdims=True)
     lengths[lengths == 0] = np.inf
     unit = raw / lengths
@@ -276,8 +279,8 @@ def _tangent(gradient, raw, norms):
 
 def _slices_of_elements(lengths):
     """Cut sets of these lengths into slices of about `_MAX_ELEMENTS` elements."""
-    piece_of = (np.cumsum(lengths) - 1) // _MAX_ELEMENTS
-    _, first = np.unique(piece_of, return_index=True)
+    slice_of = (np.cumsum(lengths) - 1) // _MAX_ELEMENTS
+    _, first = np.unique(slice_of, return_index=True)
     return [slice(*pair) for pair in itertools.pairwise([*first, len(lengths)])]
 
 
@@ -287,14 +290,14 @@ class _Sums(FieldwiseAddable):
 
     gradients: Gradients
     loss: float
-    of_coef: np.ndarray
-    of_intercept: np.ndarray
+    coef_gradient: np.ndarray
+    intercept_gradient: np.ndarray
 
 
 class _LinearModelLoss:
-    """The linear model and its loss for a chunk: a function of embeddings to gradients.
+    """The loss of the linear model for a chunk: maps embeddings to their gradients.
 
-    Once called, it has the sum of losses and the gradients of the linear model.
+    A call leaves the sum of losses and the gradients of the linear model as attributes.
     """
 
     def __init__(self, problem, chunk, parameters, total):
@@ -305,9 +308,11 @@ class _LinearModelLoss:
     def __call__(self, embeddings):
         coef, intercept = self._parameters.coef, self._parameters.intercept
         scores = embeddings @ coef.T.astype(embeddings.dtype) + intercept
-        losses, slopes = self._loss(scores, self._targets)
-        slopes *= self._weights[:, np.newaxis]
+        losses, gradients = self._loss(scores, self._targets)
+        gradients *= self._weights[:, np.newaxis]
         self.loss = self._weights @ losses
-        self.of_coef = (slopes.T.astype(embeddings.dtype) @ embeddings).astype(np.float64)
-        self.of_intercept = slopes.sum(axis=0)
-        return slopes @ coef
+        self.coef_gradient = (gradients.T.astype(embeddings.dtype) @ embeddings).astype(
+            np.float64
+        )
+        self.intercept_gradient = gradients.sum(axis=0)
+        return gradients @ coef

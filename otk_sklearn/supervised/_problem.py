@@ -16,7 +16,7 @@ _N_FOLDS = 3
 
 
 class Problem(NamedTuple):
-    """What a model is trained on, and to what end.
+    """The sets, their targets and weights, and the loss to minimise.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class Problem(NamedTuple):
     scale: np.ndarray | float = 1.0
     alpha: float | None = None
 
-    def part(self, index):
-        """Return the same problem on some of the sets."""
+    def subset(self, index):
+        """Return the problem restricted to some of the sets."""
         return self._replace(
             sets=self.sets[index],
             targets=self.targets[index],
@@ -49,17 +49,17 @@ class Problem(NamedTuple):
         )
 
     def distinct(self):
-        """Return the problem with equal sets of equal targets as one, in an own order.
+        """Return the problem with equal sets of equal targets merged, and sorted.
 
-        What is learned then doesn't depend on the order of sets, nor on whether they are
-        repeated or weigh more.
+        The result then depends neither on the order of sets nor on whether a set is
+        repeated or has a larger weight.
         """
-        # Targets, of any scale, only decide on the order of sets that are otherwise equal.
+        # Targets come last: their scale must not change the order of the sets.
         _, kind = group_equal_sets(self.sets)
         keys = np.column_stack([kind, self.targets])
         _, first, label = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         weights = np.bincount(label.ravel(), self.weights)
-        return self.part(first)._replace(weights=weights)
+        return self.subset(first)._replace(weights=weights)
 
     def split(self, fraction, random):
         """Return the indices of the sets to train on, and of those to hold out."""
@@ -76,7 +76,7 @@ class Problem(NamedTuple):
 
     @property
     def strata(self):
-        """The class of each set; None where sets aren't of one class each."""
+        """The class of each set; None if sets don't have exactly one class."""
         if self.loss is softmax_loss:
             return self.targets.argmax(axis=1)
         if self.loss is logistic_loss and self.targets.shape[1] == 1:
@@ -96,7 +96,7 @@ class Problem(NamedTuple):
         return score_of(self.loss, scores, self.targets, self.weights), mean_loss
 
     def folds(self, random):
-        """Return pairs of masks of the sets to fit to, and to test on; none if too few."""
+        """Return pairs of masks of training and test sets; none if sets are too few."""
         n_sets = len(self.weights)
         if n_sets < 2 * _N_FOLDS:
             return []
@@ -108,19 +108,19 @@ class Problem(NamedTuple):
         return [(fold_of != fold, fold_of == fold) for fold in range(_N_FOLDS)]
 
     def choose_alpha(self, embeddings, splits, alphas):
-        """Return the strength of the penalty of the least loss on sets not fitted to.
+        """Return the penalty with the smallest loss on the test sets of these splits.
 
         Parameters
         ----------
         embeddings : ndarray of shape (n_sets, n_features)
         splits : list of pairs of indices
-            The sets to fit to, and those to test on.
+            Training and test sets.
         alphas : sequence of float
-            To choose from, strongest first.
+            Candidates, the strongest first.
         """
         totals = np.zeros(len(alphas))
         for fitted_to, tested in splits:
-            part, test, head = self.part(fitted_to), self.part(tested), None
+            part, test, head = self.subset(fitted_to), self.subset(tested), None
             for i, alpha in enumerate(alphas):
                 head = part._replace(alpha=alpha).fit_linear_model(
                     embeddings[fitted_to], head

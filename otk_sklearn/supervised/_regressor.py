@@ -20,73 +20,79 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     Parameters
     ----------
     embedding : OTKEmbedding, default=None
-        The embedding to train: which one training starts from, and all of it that isn't
-        trained. It is cloned, not changed. None means `OTKEmbedding(n_supports=10)`: fewer
-        supports are needed than without labels. Its parameters are set and searched by
-        `embedding__epsilon` and so on.
+        The embedding to train. Training starts from what it learns without labels; the
+        parameters that are not trained stay as they are. It is cloned, and not changed
+        itself. None means `OTKEmbedding(n_supports=10)`: with labels, fewer supports are
+        needed. Its parameters are available as `embedding__epsilon` and so on.
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
         linear models. "cv" chooses by cross-validation of the linear model before
-        training. If sets are held out, training takes ten times that, as features that are
-        trained do with less, and the last linear model takes 1, 10 or 100 times it,
-        whatever is best on the sets held out. With fewer than 6 sets, it is 1.
+        training. If sets are held out, training uses ten times that value, as trained
+        features need more regularization, and the final linear model uses 1, 10 or 100
+        times it, whichever has the smallest loss on the sets held out. With fewer than 6
+        sets, it is 1.
     optimizer : {"auto", "adam", "lbfgs"}, default="auto"
-        "adam" takes a step for each of many small batches, "lbfgs" looks at all sets in
-        each of its iterations: for small data. "auto" is "lbfgs" for fewer than 200 sets.
+        "adam" takes a step for each mini-batch; "lbfgs" uses all sets in each iteration,
+        and suits small data. "auto" is "lbfgs" for fewer than 200 sets, else "adam".
     learning_rate_init : float, default=0.2
-        Size of Adam's steps. It grows over the first hundred, and shrinks linearly, to
-        nothing after `max_epochs`. Each parameter has a unit of its own (a support's norm,
-        the kernel's width), so that the scale of the data plays no part. Not used by
-        "lbfgs".
+        Learning rate of Adam. It is warmed up over the first hundred steps and decreases
+        linearly to 0 at `max_epochs`. Steps are relative to the scale of each parameter
+        (the norm of a support, the width of the kernel), so that they don't depend on the
+        scale of the data. Ignored by "lbfgs".
     batch_size : int or "auto", default="auto"
-        Sets in a batch, about. "auto" is a sixteenth of all sets, but at least 32 and at
-        most 256. Not used by "lbfgs".
+        Approximate number of sets in a mini-batch. "auto" is a sixteenth of all sets, but
+        at least 32 and at most 256. Ignored by "lbfgs".
     max_epochs : int, default=50
-        Most times that Adam goes over all sets, or most iterations of "lbfgs".
+        Maximal number of passes of "adam" over the sets, or of iterations of "lbfgs".
     training_tol : float, default=1e-4
-        What counts as an improvement, of the score or of the loss.
+        Smallest change of the validation score or of the loss that counts as an
+        improvement.
     early_stopping : bool or "auto", default="auto"
-        Whether sets are held out, whose score decides on the best state, and on when to
+        Whether to hold out sets, whose score selects the best epoch and decides when to
         stop. Otherwise, the training loss does. "auto" is True from 200 sets on.
     validation_fraction : float, default=0.1
-        The part of the sets to hold out. The linear model is at last fitted to all sets.
+        Fraction of the sets to hold out. The final linear model is fitted to all sets.
     n_iter_no_change : int, default=20
-        Training stops after this many epochs in a row without an improvement.
+        Training stops after this many consecutive epochs without an improvement.
     trainable : "all" or list of {"references", "anchors", "gamma"}, default="all"
-        What of the embedding is trained. With an empty list, only the linear model is.
+        Parameters of the embedding to train. With an empty list, only the linear model is
+        fitted.
     refit_head : bool, default=False
-        Trains in turns: the linear model is fitted exactly after each epoch, whose steps
-        change the embedding only. With "lbfgs", it is fitted in each evaluation.
+        Whether to alternate: the steps of an epoch change the embedding only, and the
+        linear model is refitted exactly after each epoch. With "lbfgs", it is refitted in
+        each evaluation of the objective.
     warm_start : bool, default=False
-        Whether `fit` goes on from the embedding that has been learned before, as it is:
-        parameters of the embedding that have been changed since are of no effect. Scores of
-        sets held out then flatter, where it has been trained on them. See
+        Whether `fit` resumes training from `embedding_`. Parameters of `embedding` that
+        have been changed since then have no effect. Validation scores are then optimistic
+        if the embedding has been trained on sets that are now held out. See
         :term:`Glossary <warm_start>`.
     n_jobs : int, default=None
-        Number of threads, where the embedding's own `n_jobs` is None. None means 1 unless
+        Number of threads, used where `n_jobs` of the embedding is None. None means 1 unless
         in a :obj:`joblib.parallel_config` context, -1 means all processors. Results don't
         depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the sets that are held out, the order of batches and, where the embedding's
-        own `random_state` is None, what training starts from. See
-        :term:`Glossary <random_state>`.
+        Controls which sets are held out, the order of mini-batches and, where
+        `random_state` of the embedding is None, the embedding that training starts from.
+        See :term:`Glossary <random_state>`.
     verbose : bool, default=False
-        Print loss and score of each epoch; besides, what `OTKEmbedding` prints.
+        Whether to print the loss and validation score of each epoch, and what a
+        verbose `OTKEmbedding` prints.
 
     Attributes
     ----------
     embedding_ : OTKEmbedding
-        The trained embedding. It can be used on its own. (Its `n_iter_` and
-        `objective_history_` are of what training started from.)
+        The trained embedding, which can be used on its own. Its `n_iter_` and
+        `objective_history_` are those of the embedding that training started from.
     coef_ : ndarray of shape (n_outputs, n_references * n_supports * n_components)
         Coefficients of the linear model of embeddings.
     intercept_ : ndarray of shape (n_outputs,)
-        Its intercepts.
+        Intercepts of the linear model.
     alpha_ : float
-        The penalty that the linear model was fitted with.
+        Strength of the penalty that the final linear model was fitted with.
     loss_curve_ : list of float of length `n_iter_`
-        Mean training loss with penalty, of each epoch (with Adam, on the way).
+        Mean training loss, with the penalty, of each epoch (with Adam, the mean over its
+        mini-batches).
     validation_scores_ : list of float of length `n_iter_`, or None
         R^2 of the sets held out, after each epoch.
     n_iter_ : int
@@ -103,22 +109,23 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
     Notes
     -----
-    Training starts from what `OTKEmbedding` learns without labels, and from the best linear
-    model of that. It then follows the gradient of the loss through the plan, which is
-    differentiated implicitly: the gradient takes as long whatever Sinkhorn's iterations,
-    and is exact for plans that have converged. The exact plan of `solver="emd"` counts as
-    constant. References keep their norms, and so do the anchors of the homogeneous kernel,
-    whose norms play no part. At last, the linear model is fitted exactly to all sets.
+    Training starts from the embedding that is learned without labels and its best linear
+    model, and follows the gradient of the loss through the transport plan. Plans are
+    differentiated implicitly: the cost of a gradient doesn't depend on the number of
+    Sinkhorn iterations, and it is exact for plans that have converged. Exact plans
+    (`solver="emd"`) are treated as constants. The norms of references are kept fixed, and
+    those of the anchors of the homogeneous kernel, which have no effect. Finally, the
+    linear model is fitted exactly to all sets.
 
-    Sets with equal elements and targets count as one of their weights' sum, in an order of
-    their own: what is learned depends neither on the order of sets nor on whether they are
-    repeated or weighted.
+    Equal sets with equal targets are merged, their weights are added up, and the distinct
+    ones are sorted: the result depends neither on the order of the sets nor on whether a
+    set is repeated or has a larger weight.
 
-    scikit-learn's callbacks (from 1.9 on) see each epoch as a task of `fit`, and may stop
-    it: the best state so far is kept.
+    For scikit-learn's callbacks (from 1.9 on), each epoch is a task of `fit`. If a callback
+    stops the fit, the best epoch so far is kept.
 
-    Targets are standardized for training, each output by itself: `alpha` and learning
-    rate don't depend on their scale.
+    Each output is standardized for training, so that `alpha` and the learning rate don't
+    depend on its scale.
 
     References
     ----------
@@ -131,7 +138,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     >>> import numpy as np
     >>> from otk_sklearn import OTKRegressor, OTKEmbedding
     >>> rng = np.random.default_rng(0)
-    >>> spread = rng.uniform(1, 3, size=300)  # which the mean of a set knows nothing of
+    >>> spread = rng.uniform(1, 3, size=300)  # the mean of a set does not depend on it
     >>> X = [rng.normal(scale=s, size=(30, 1)) for s in spread]
     >>> embedding = OTKEmbedding(5, n_components=16)
     >>> regressor = OTKRegressor(embedding, max_epochs=5, random_state=0)
@@ -143,12 +150,12 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Go over these sets once, with Adam, at a constant learning rate.
+        """Train for one epoch on these sets, by Adam at a constant learning rate.
 
-        The first call should have a good part of the data. It starts as `fit` does, from an
-        embedding learned from these sets without targets, and the best linear model of it;
-        and it decides on `alpha_`, the scales of parameters and the scale of targets.
-        Callbacks and `verbose` play no part.
+        The first call initializes as `fit` does: the embedding is learned from these sets
+        without targets, and its best linear model fitted; `alpha_`, the scales of the
+        parameters and the scale of targets are set. So it should get a representative part
+        of the data. Callbacks and `verbose` are ignored.
 
         Parameters
         ----------
@@ -162,7 +169,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         Returns
         -------
         self : object
-            The estimator, one step further.
+            The estimator.
         """
         return self._partial_fit(X, y, sample_weight)
 
@@ -179,7 +186,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             As y was in `fit`.
         """
-        model = copy.copy(self)  # of one fit, even if another thread fits meanwhile
+        model = copy.copy(self)  # one fitted state, even if another thread refits
         scores = model._scores(X)
         return scores[:, 0] if model._one_output else scores
 
@@ -195,7 +202,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     def _standardize(self, problem, resuming):
         targets, weights = problem.targets, problem.weights
         if resuming:
-            center, scale = self._scaling
+            center, scale = self._target_scaling
         else:
             center = np.average(targets, axis=0, weights=weights)
             # By the largest first: squares of huge or tiny ones would leave their range.

@@ -76,7 +76,7 @@ class Training:
             if len(self.held_out):  # features that are trained do with less
                 alpha *= _ALPHA_STEP
         self._problem = problem._replace(alpha=alpha)
-        part = self._problem.part(self.trained_on)
+        part = self._problem.subset(self.trained_on)
         coef, intercept = part.fit_linear_model(embeddings[self.trained_on])
         scores = embeddings[self.trained_on] @ coef.T + intercept
         self.start_loss = _penalized(part, part.score(scores)[1], coef)
@@ -92,7 +92,7 @@ class Training:
         """
         parameters, part = self.objective.parameters(flat), self._problem
         if len(self.held_out):
-            part = part.part(self.held_out)
+            part = part.subset(self.held_out)
         embeddings, _ = embedding_of(self._embedding, parameters)._embed(part.sets)
         scores = embeddings @ parameters.coef.T + parameters.intercept
         score, loss = part.score(scores)
