@@ -17,7 +17,7 @@ _MAX_DIFFERENCE = 1e-3
 
 
 def element_contributions(estimator, X):
-    """Contributions of the elements of each set to the decision of a linear model.
+    """Compute what each element adds to the decision of a linear model.
 
     The coefficients are pulled back through the steps between the embedding and the model,
     and through the transport plan.
