@@ -498,10 +498,6 @@ class OTKEmbedding(
         )
         return windows_of(sets, **self._windows), matching
 
-    def __setstate__(self, state):
-        verbose = state.get("verbose", False)  # versions were without
-        super().__setstate__({**state, "verbose": verbose})
-
     def _transform(self, sets):
         out, residual = self._embed(sets, Percentage.of(self, sets))
         self._warn_unconverged(residual)
