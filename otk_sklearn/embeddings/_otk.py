@@ -19,7 +19,7 @@ from otk_sklearn._utils.estimators import (
     set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
-from otk_sklearn.embeddings._learning import learn
+from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._input import (
@@ -310,7 +310,7 @@ class OTKEmbedding(
         sets, model = as_sets(X), copy.copy(self)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(2, X, y, sample_weight)
-        attributes, residual = learn(model, X, sets, weights, progress)
+        attributes, residual = learn_attributes(model, X, sets, weights, progress)
         self._warn_unconverged(residual, " that references were learned from")
         progress.end_fit(attributes)
         set_fitted(self, attributes)
@@ -337,7 +337,7 @@ class OTKEmbedding(
         sets, model = as_sets(X), copy.copy(self)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)
-        attributes, _ = learn(model, X, sets, weights, progress)
+        attributes, _ = learn_attributes(model, X, sets, weights, progress)
         set_fitted(model, attributes)
         with progress.stage("transform"):
             out = model._transform(sets)
