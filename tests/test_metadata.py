@@ -226,7 +226,7 @@ def test_elements_are_drawn_from_sets_of_weight():
 def test_a_transformer_that_takes_no_weights_is_named():
     X, _, weights = make_data()
     with pytest.raises(
-        ValueError, match=r"sample_weight is given, and .*PCA\(\) takes none"
+        ValueError, match=r"sample_weight is given, but .*PCA\(\) does not accept"
     ):
         ElementTransformer(PCA()).fit(X, None, weights)
     with pytest.raises(ValueError, match=r"\[other\].*not supported|other"):

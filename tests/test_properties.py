@@ -118,7 +118,7 @@ def check_warning(model, heard, diagnostics):
         return
     (message,) = heard
     assert f"for {missed} of {len(diagnostics.residual)} sets" in message
-    assert f"largest error {diagnostics.residual.max():.2g}" in message
+    assert f"largest residual {diagnostics.residual.max():.2g}" in message
 
 
 def check_plans(model, sets, i, plans, diagnostics):

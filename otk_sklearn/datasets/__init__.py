@@ -1,4 +1,4 @@
-"""Real data as sets, from packages that ship it, and generated problems.
+"""Loaders of real data that installed packages contain, and generators of sets.
 
 Nothing is downloaded.
 """

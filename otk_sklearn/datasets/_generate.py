@@ -1,4 +1,4 @@
-"""Generated problems that simple pooling methods can't solve."""
+"""Generators of classification problems that simple pooling methods cannot solve."""
 
 from numbers import Integral, Real
 
@@ -8,32 +8,33 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from otk_sklearn.sets._collection import SetCollection
 
-# Fewest and most elements of a generated set.
-LENGTHS = 20, 60
+# Minimum and maximum number of elements of a generated set.
+_LENGTH_RANGE = 20, 60
 
-GENERATED = {
+_PARAMETER_CONSTRAINTS = {
     "n_sets": [Interval(Integral, 1, None, closed="left")],
     "noise": [Interval(Real, 0, None, closed="left")],
     "random_state": ["random_state"],
 }
 
 
-@validate_params(GENERATED, prefer_skip_nested_validation=True)
+@validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
 def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
     """Generate sets of points around the corners of a regular polygon.
 
-    The polygons have 3, 4, 5 or 6 corners on the unit circle. All four have the same mean,
-    0, and the same covariance, half the identity: pooling by means and deviations, or by
-    means and covariances, can't distinguish them. The shape of the distribution can.
+    The polygons have 3, 4, 5 or 6 corners on the unit circle. The distributions of all four
+    have mean 0 and the same covariance, a multiple of the identity: pooling by means and
+    standard deviations, or by means and covariances, cannot distinguish them. Their shapes
+    differ.
 
     Parameters
     ----------
     n_sets : int, default=600
         Number of sets.
     noise : float, default=0.2
-        Standard deviation of the points around their corner, in either direction.
+        Standard deviation of the Gaussian noise added to each coordinate of the corners.
     random_state : int, RandomState instance or None, default=None
-        Decides what is drawn. See :term:`Glossary <random_state>`.
+        Controls the random generation of the sets. See :term:`Glossary <random_state>`.
 
     Returns
     -------
@@ -44,8 +45,8 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
 
     See Also
     --------
-    make_cooccurrences : Means of any features fail.
-    make_rare_elements : One element of each set decides.
+    make_cooccurrences : A problem that means of features of elements cannot solve.
+    make_rare_elements : A problem where one element of a set determines the class.
 
     Examples
     --------
@@ -63,37 +64,37 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
     return SetCollection(points + noise * rng.normal(size=points.shape), offsets), y
 
 
-@validate_params(GENERATED, prefer_skip_nested_validation=True)
+@validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
 def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
-    """Generate sets of two of four kinds of elements, where the combination matters.
+    """Generate sets with two of four kinds of elements, whose combination matters.
 
     In class 0, sets have elements of the kinds A and B, or C and D; in class 1, of A and C,
-    or B and D. All kinds are as frequent in both classes. So is the mean over the elements
-    of any features of elements, however rich: the means of both classes are equal, and a
-    linear model can't do better than to cut off one of the four combinations, which is
-    right three times out of four. Pooling has to consider elements jointly.
+    or B and D. Each kind is equally frequent in both classes. Hence the expected mean over
+    the elements of a set, of any features of elements, is the same for both classes. A
+    linear model of such means can at best separate one of the four combinations from the
+    others, with an accuracy of 3/4. Pooling has to consider elements jointly.
 
     Parameters
     ----------
     n_sets : int, default=600
         Number of sets.
     noise : float, default=0.2
-        Standard deviation of the elements around their kind, in each direction.
+        Standard deviation of the Gaussian noise added to each feature.
     random_state : int, RandomState instance or None, default=None
-        Decides what is drawn. See :term:`Glossary <random_state>`.
+        Controls the random generation of the sets. See :term:`Glossary <random_state>`.
 
     Returns
     -------
     X : SetCollection
-        Sets of 20 to 60 elements with 4 features: the indicator vector of the kind, and
-        noise. About half of each set's elements are of either kind.
+        Sets of 20 to 60 elements with 4 features: the one-hot encoding of the kind, plus
+        noise. About half of the elements of a set are of each of its two kinds.
     y : ndarray of int of shape (n_sets,)
         The class, 0 or 1.
 
     See Also
     --------
-    make_polygons : Means and deviations fail.
-    make_rare_elements : One element of each set decides.
+    make_polygons : A problem that means and standard deviations cannot solve.
+    make_rare_elements : A problem where one element of a set determines the class.
 
     Examples
     --------
@@ -112,35 +113,34 @@ def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
     return SetCollection(elements, offsets), combination // 2
 
 
-@validate_params(GENERATED, prefer_skip_nested_validation=True)
+@validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
 def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
-    """Generate sets of points on a circle, of which one may have a point in the middle.
+    """Generate sets of points on a circle, one of which may be at its centre instead.
 
-    The first point of each set of class 1 lies at the centre of the unit circle, all other
-    points around it. The effect of one point in 20 to 60 on means and deviations is small
-    compared with the variation of the other points.
+    The first point of each set of class 1 is at the centre of the unit circle, all other
+    points are on the circle. The effect of one of 20 to 60 points on means and standard
+    deviations is small compared with their variation due to the other points.
 
     Parameters
     ----------
     n_sets : int, default=600
         Number of sets.
     noise : float, default=0.1
-        Standard deviation of the points around the circle or its centre, in either
-        direction.
+        Standard deviation of the Gaussian noise added to each coordinate.
     random_state : int, RandomState instance or None, default=None
-        Decides what is drawn. See :term:`Glossary <random_state>`.
+        Controls the random generation of the sets. See :term:`Glossary <random_state>`.
 
     Returns
     -------
     X : SetCollection
         Sets of 20 to 60 elements with 2 features.
     y : ndarray of int of shape (n_sets,)
-        Whether there is a point in the middle, 0 or 1.
+        1 if a point of the set is at the centre, else 0.
 
     See Also
     --------
-    make_polygons : Means and deviations fail.
-    make_cooccurrences : Means of any features fail.
+    make_polygons : A problem that means and standard deviations cannot solve.
+    make_cooccurrences : A problem that means of features of elements cannot solve.
 
     Examples
     --------
@@ -159,6 +159,6 @@ def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
 
 
 def _draw_offsets(n_sets, rng):
-    """Draw the sizes of generated sets."""
-    fewest, most = LENGTHS
-    return np.r_[0, np.cumsum(rng.randint(fewest, most + 1, n_sets))]
+    """Draw random lengths of sets, and return their offsets."""
+    shortest, longest = _LENGTH_RANGE
+    return np.r_[0, np.cumsum(rng.randint(shortest, longest + 1, n_sets))]

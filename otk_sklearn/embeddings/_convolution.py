@@ -1,4 +1,4 @@
-"""`ConvolutionalKernelLayer`: features of windows, from sets to sets."""
+"""`ConvolutionalKernelLayer`: kernel features of the windows of ordered sets."""
 
 import copy
 from numbers import Integral
@@ -46,74 +46,83 @@ class ConvolutionalKernelLayer(
 ):
     """Replace the elements of ordered sets by kernel features of their windows.
 
-    A layer of a convolutional kernel network: each window of consecutive elements gets the
-    Nyström features of the homogeneous kernel, `||x|| exp(2 gamma (cos(x, w) - 1))`. Sets
-    go in and sets come out, so that layers can be stacked, in front of an `OTKEmbedding`.
+    A layer of a convolutional kernel network [1]_: each window x of consecutive elements is
+    replaced by its Nyström features of the homogeneous kernel,
+    `||x|| exp(2 gamma (cos(x, w) - 1))` with anchors w. Input and output are sets, so that
+    layers can be stacked, followed by an `OTKEmbedding`.
 
     Parameters
     ----------
     n_components : int, default=64
-        Number of anchors, and so of features of an element of the result. Ignored if
-        `anchors` is an array. With fewer distinct windows, there are that many.
+        Number of anchors, which is the number of features of the output. Ignored if
+        `anchors` is an array. Reduced, with a warning, to the number of distinct windows
+        if these are fewer.
     filter_size : int, default=5
         Number of consecutive elements in a window.
     gamma : float or "median", default="median"
-        Bandwidth of the kernel. "median" is one over the median squared distance between
-        sampled distinct unit-norm windows, or 1 where there is none. A bandwidth sigma of
-        the literature is `gamma = 1 / (2 sigma^2)`.
+        Kernel coefficient, positive. "median" is the inverse of the median squared distance
+        between sampled distinct L2-normalized windows, or 1 if there is only one. A
+        bandwidth sigma, as used in the literature, corresponds to
+        `gamma = 1 / (2 sigma^2)`.
     subsampling : int, default=1
-        Keep one in so many windows, 10,000 at most, after averaging neighbours by a
-        Gaussian filter of `2 subsampling - 1` taps. 1 keeps all as they are.
+        Stride of Gaussian pooling, from 1 to 10,000: the features of neighbouring windows
+        are averaged by a Gaussian filter of `2 subsampling - 1` taps, and one in
+        `subsampling` of the averages is kept. 1 keeps the features of all windows.
     damping : float, default=1e-2
-        Added to the square roots of the eigenvalues of the kernel between anchors before
-        they are inverted.
+        Regularization of the inverse square root of the kernel matrix of the anchors:
+        added to the square roots of its eigenvalues. Must be positive.
     padding : {"valid", "same"}, default="valid"
-        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
-        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
-        there are as many windows as elements.
+        "valid" keeps the `n_elements - filter_size + 1` windows that lie within a set; a
+        set shorter than a window is padded with zeros to one window. "same" pads both ends
+        with zeros, so that there are as many windows as elements.
     anchors : {"kmeans", "random"} or array-like of shape \
             (n_components, filter_size * n_features), default="kmeans"
-        How anchors are learned: K-means centres of sampled unit-norm windows, windows
-        drawn at random, or given, row by row. They are made unit-norm.
+        How anchors are learned: as K-means centres of sampled L2-normalized windows, or by
+        drawing windows at random. An array is used as the anchors, each a window flattened
+        row by row. They are L2-normalized.
     max_elements : int, default=300_000
-        Number of windows that anchors are learned from, drawn without replacement if there
-        are more.
+        Maximum number of windows that anchors are learned from. If there are more, they are
+        sampled without replacement.
     memory : str or object with the joblib.Memory interface, default=None
-        Caches the anchors. joblib keeps pickles there: name no folder that strangers can
-        write to.
+        Used to cache the anchors; a string is the path of the cache directory. None means
+        no caching. joblib stores pickles there: do not use a directory that untrusted users
+        can write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
+        -1 means all processors. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the draw of windows, and K-means. See :term:`Glossary <random_state>`.
+        Controls the random sampling of windows, and the initialization of K-means. See
+        :term:`Glossary <random_state>`.
 
     Attributes
     ----------
     anchors_ : ndarray of shape (n_components, filter_size * n_features)
-        Anchors of the kernel, unit-norm.
+        Anchors of the Nyström approximation, L2-normalized.
     normalization_ : ndarray of shape (n_components, n_components)
-        The matrix D that makes kernel values with the anchors into features.
+        The matrix D that maps kernel values between a window and the anchors to Nyström
+        features.
     gamma_ : float
-        Bandwidth used.
+        Kernel coefficient used.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    OTKEmbedding : Embeds the sets that come out. For one layer, its own `filter_size` does
-        the same without storing features.
+    OTKEmbedding : Embeds the resulting sets. Its own `filter_size` is equivalent to one
+        layer, without storing features.
 
     Notes
     -----
-    A window's weight and given position are the means over its elements (not the zeros it
-    is padded with), and so are, by the Gaussian filter, those of what subsampling keeps.
-    Sets without positions have none afterwards: an `OTKEmbedding` with `position` counts
-    them afresh.
+    The weight of a window, and its position if X has positions, are the means over its
+    elements, without padding. Those of the output are their averages by the Gaussian
+    filter. If X has no positions, neither has the output: an `OTKEmbedding` with `position`
+    then derives positions from the order of the remaining windows.
 
-    `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
-    `set_output` reaches the last step.
+    `set_output` has no effect, as the output is not tabular; it exists so that the
+    `set_output` of a Pipeline reaches the last step.
 
     References
     ----------
@@ -171,17 +180,17 @@ class ConvolutionalKernelLayer(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Learn anchors.
+        """Learn the anchors and the kernel coefficient.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is the same as
-            two of them, as long as the windows fit into the sample that is learned from.
+            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
+            two copies of it, as long as there are at most `max_elements` windows.
 
         Returns
         -------
@@ -191,8 +200,8 @@ class ConvolutionalKernelLayer(
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
         """
         sets = as_sets(X)
         weights = check_sample_weight(sample_weight, sets)
@@ -200,12 +209,12 @@ class ConvolutionalKernelLayer(
         check_finite(sets)
         random = check_random_state(self.random_state)
         sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
-        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
-        windows = windows_of(sets, **of_windows)
-        unplaced = positions_of(windows, None)
+        window_params = {"filter_size": self.filter_size, "padding": self.padding}
+        windows = windows_of(sets, **window_params)
+        no_positions = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
             elements = sample_elements(
-                windows, unplaced, self.max_elements, sample_seed, weights
+                windows, no_positions, self.max_elements, sample_seed, weights
             )
             elements = unit_elements(elements)
             feature_map = learn_feature_map(
@@ -223,26 +232,33 @@ class ConvolutionalKernelLayer(
             "anchors_": feature_map.anchors,
             "normalization_": feature_map.normalization,
             "gamma_": feature_map.gamma,
-            "_windows": of_windows,
+            "_windows": window_params,
         }
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self
 
     def transform(self, X):
-        """Replace elements by features of windows.
+        """Replace elements by the kernel features of windows.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         SetCollection
-            In the precision of X. Weights and positions follow the windows.
+            In the dtype of X, with the weights and positions of the windows.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
@@ -252,16 +268,16 @@ class ConvolutionalKernelLayer(
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
-        # Of each row kept: the windows that it averages, their features, and its own.
+        # Per output row: the windows that it averages, their features, and its own.
         row_bytes = 8 * model.subsampling * (n_window + 3 * n_components)
         max_rows = rows_in_memory(row_bytes)
 
         def write_features(chunk):
             part = windows[chunk]
-            kept_of_part, _ = subsampling_windows(part.offsets, model.subsampling)
+            part_kept, _ = subsampling_windows(part.offsets, model.subsampling)
             out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
             for rows in gen_batches(len(out), max_rows):
-                used, real = kept_of_part.rows(np.arange(rows.start, rows.stop))
+                used, real = part_kept.rows(np.arange(rows.start, rows.stop))
                 first, last = used[real].min(), used[real].max()
                 kappa, _ = kappa_of(part.values[first : last + 1])
                 out[rows] = feature_map.whiten(_average(kappa, used - first, real, taps))
@@ -293,7 +309,7 @@ class ConvolutionalKernelLayer(
 
 
 def _average(kappa, rows, real, taps):
-    """Sums of rows of `kappa` weighted by the taps; 0 stands for rows that are not real."""
+    """Sums of rows of `kappa` weighted by the taps, without padding (`real` is False)."""
     averages = np.zeros((len(rows), kappa.shape[1]), kappa.dtype)
     for row, is_real, tap in zip(rows.T, real.T, taps.astype(kappa.dtype)):
         averages[is_real] += tap * kappa[row[is_real]]

@@ -1,4 +1,4 @@
-"""Any scikit-learn transformer, applied to the elements of sets."""
+"""`ElementTransformer`: a scikit-learn transformer applied to the elements of sets."""
 
 import contextlib
 import copy
@@ -42,43 +42,46 @@ class ElementTransformer(
 ):
     """Apply a scikit-learn transformer to the elements of sets.
 
-    The transformer is fitted on the elements of all sets stacked into one table, and
-    applied to each element. Sets go in, and a `SetCollection` of the same sets comes out,
-    with the same weights and positions.
+    The transformer is fitted on the elements of all sets, stacked into one 2-D array, and
+    applied to each element. The output is a `SetCollection` of the same sets, with the same
+    weights and positions.
 
     Parameters
     ----------
     transformer : estimator
-        Any transformer of tables that keeps rows one to one, such as `StandardScaler()`
-        or `PCA(50)`. It is cloned, not changed.
+        Any transformer of 2-D arrays that returns one row per sample, such as
+        `StandardScaler()` or `PCA(50)`. It is cloned before it is fitted.
     max_elements : int, default=None
-        Fit on at most this many elements, drawn without replacement. None means all.
+        Maximum number of elements to fit on. If there are more, they are sampled without
+        replacement. None means no limit.
     random_state : int, RandomState instance or None, default=None
-        Decides which elements are drawn. See :term:`Glossary <random_state>`.
+        Controls the random sampling of elements. See :term:`Glossary <random_state>`.
 
     Attributes
     ----------
     transformer_ : estimator
         The fitted transformer.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    OTKEmbedding : Turns sets into fixed-size vectors.
+    OTKEmbedding : Embeds sets into fixed-size vectors.
 
     Notes
     -----
-    In `fit`, an element weighs as much as its set: `sample_weight`, or else all the same.
-    Weights of elements within their sets play no part.
+    In `fit`, each element has the `sample_weight` of its set, or all have equal weights.
+    The weights of elements within their sets are ignored.
 
-    Metadata is routed to the transformer, such as `sample_weight` to an
+    With metadata routing enabled, metadata is routed to the transformer, such as
+    `sample_weight` by
     `ElementTransformer(StandardScaler().set_fit_request(sample_weight=True))`.
 
-    `set_output` does nothing, as the result is no table; it is there so that a Pipeline's
-    `set_output` reaches the last step.
+    `set_output` has no effect, as the output is not tabular; it exists so that the
+    `set_output` of a Pipeline reaches the last step.
 
     Examples
     --------
@@ -100,7 +103,7 @@ class ElementTransformer(
         "random_state": ["random_state"],
     }
 
-    # What there is to request, the transformer requests.
+    # Metadata is requested by the transformer, not by this router.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(self, transformer, *, max_elements=None, random_state=None):
@@ -115,16 +118,16 @@ class ElementTransformer(
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : array-like of shape (n_sets,) or (n_sets, n_outputs), default=None
-            Targets. Each element is given that of its set.
+            Targets. Each element has the target of its set.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set, and of each of its elements, for a transformer whose `fit`
-            takes `sample_weight`. A set of weight 2 is the same as two of them. None means
-            equal weights.
+            accepts `sample_weight`. A set of weight 2 is equivalent to two copies of it.
+            None means equal weights.
         **params : dict
-            Other metadata of sets that the transformer requests, with metadata routing
-            enabled. Each element is given that of its set.
+            Other metadata of the sets that the transformer requests, with metadata routing
+            enabled. Each element has the metadata of its set.
 
         Returns
         -------
@@ -134,23 +137,23 @@ class ElementTransformer(
         Raises
         ------
         ValueError
-            If there are weights, and the transformer takes none.
+            If `sample_weight` is given, and the transformer does not accept it.
         """
         sets = as_sets(X)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        metadata = self._metadata(sets, sample_weight, params)
-        rows = self._drawn_rows(sets, metadata.get("sample_weight"))
+        metadata = self._fit_metadata(sets, sample_weight, params)
+        rows = self._sampled_rows(sets, metadata.get("sample_weight"))
 
-        def of_elements(of_sets):
-            check_consistent_length(sets, of_sets)
-            return np.repeat(np.asarray(of_sets), sets.lengths, axis=0)[rows]
+        def repeat_for_elements(values):
+            check_consistent_length(sets, values)
+            return np.repeat(np.asarray(values), sets.lengths, axis=0)[rows]
 
         transformer = clone(self.transformer)
-        with _naming_sets(sets):
+        with _locating_nonfinite_values(sets):
             transformer.fit(
                 sets.values[rows],
-                None if y is None else of_elements(y),
-                **{name: of_elements(value) for name, value in metadata.items()},
+                None if y is None else repeat_for_elements(y),
+                **{name: repeat_for_elements(value) for name, value in metadata.items()},
             )
         attributes = {**input_attributes(X, sets), "transformer_": transformer}
         progress.end_fit(attributes)
@@ -158,26 +161,36 @@ class ElementTransformer(
         return self
 
     def transform(self, X):
-        """Apply the fitted transformer to the elements.
+        """Apply the fitted transformer to the elements of sets.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         SetCollection
-            Sets of the same lengths, of transformed elements.
+            Sets of the transformed elements, of the same lengths.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the transformer returns a sparse matrix.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`; or
+            if the transformer does not return one row per element.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
-        with _naming_sets(sets):
+        with _locating_nonfinite_values(sets):
             values = model.transformer_.transform(sets.values)
         if issparse(values):
             raise TypeError(
-                f"transformer={self.transformer!r} gave a sparse matrix; expected a dense "
-                "array (many transformers take sparse_output=False)."
+                f"transformer={self.transformer!r} returned a sparse matrix; expected a "
+                "dense array (many transformers accept sparse_output=False)."
             )
         try:
             return sets.with_values(values)
@@ -187,18 +200,17 @@ class ElementTransformer(
             ) from error
 
     def get_feature_names_out(self, input_features=None):
-        """Return the names of the features that the transformer gives each element.
+        """Return the names of the output features of the transformer.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features of an element. None means those seen during `fit`, if
-            there were any.
+            Names of the input features. None means `feature_names_in_`, if defined.
 
         Returns
         -------
         ndarray of str
-            Names as the transformer has them.
+            Names of the features of the transformed elements.
         """
         model = copy.copy(self)
         check_is_fitted(model)
@@ -207,12 +219,12 @@ class ElementTransformer(
         return model.transformer_.get_feature_names_out(input_features)
 
     def get_metadata_routing(self):
-        """Return how metadata is routed to the transformer.
+        """Return the routing of metadata to the transformer.
 
         Returns
         -------
         MetadataRouter
-            What `fit` hands over.
+            The metadata that `fit` passes to the transformer.
         """
         return MetadataRouter(owner=type(self).__name__).add(
             transformer=self.transformer,
@@ -221,8 +233,8 @@ class ElementTransformer(
             .add(caller="fit_transform", callee="fit"),
         )
 
-    def _metadata(self, sets, sample_weight, params):
-        """Return the metadata of sets that the transformer takes."""
+    def _fit_metadata(self, sets, sample_weight, params):
+        """Return the metadata of the sets to pass to the `fit` of the transformer."""
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if _routing_enabled():
             routed = process_routing(self, "fit", **metadata, **params)
@@ -231,15 +243,15 @@ class ElementTransformer(
             _raise_for_params(params, self, "fit")
             if metadata and not has_fit_parameter(self.transformer, "sample_weight"):
                 raise ValueError(
-                    f"sample_weight is given, and transformer={self.transformer!r} takes "
-                    "none; expected a transformer whose fit does."
+                    f"sample_weight is given, but transformer={self.transformer!r} does "
+                    "not accept it; expected a transformer whose fit does."
                 )
         if "sample_weight" in metadata:
             metadata["sample_weight"] = check_sample_weight(metadata["sample_weight"], sets)
         return metadata
 
-    def _drawn_rows(self, sets, sample_weight):
-        """Return the rows of the elements to fit on: those of weight, if not too many."""
+    def _sampled_rows(self, sets, sample_weight):
+        """Return the rows to fit on: at most `max_elements`, of sets of positive weight."""
         if sample_weight is None:
             sample_weight = np.ones(len(sets))
         rows = np.flatnonzero(np.repeat(sample_weight > 0, sets.lengths))
@@ -255,8 +267,8 @@ class ElementTransformer(
 
 
 @contextlib.contextmanager
-def _naming_sets(sets):
-    """NaN and infinity may be welcome, as to an imputer. If not, say where they are."""
+def _locating_nonfinite_values(sets):
+    """Make errors about NaN or infinity, which some transformers accept, name the set."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`FisherVectorEmbedding`: gradients of a Gaussian mixture's log-likelihood."""
+"""`FisherVectorEmbedding`: gradients of the log-likelihood of a Gaussian mixture."""
 
 import copy
 import warnings
@@ -40,70 +40,77 @@ class FisherVectorEmbedding(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """Embed each set by how its elements would change a Gaussian mixture.
+    """Embed each set by its Fisher vector with respect to a Gaussian mixture.
 
-    A mixture with diagonal covariances is fitted to elements. The vector of a set holds the
-    gradients of its mean log-likelihood with respect to the mixture's means and standard
-    deviations, in units of their Fisher information: where elements lie off each Gaussian,
-    and how they spread.
+    A mixture with diagonal covariances is fitted to the elements of all sets. The Fisher
+    vector of a set consists of the gradients of its mean log-likelihood with respect to the
+    means and standard deviations of the mixture, normalized by the Fisher information [1]_.
+    They describe how the mean and the spread of the elements differ from each Gaussian.
 
     Parameters
     ----------
     n_components : int, default=16
-        Number of Gaussians. With fewer distinct elements, there are that many.
+        Number of Gaussians. Reduced, with a warning, to the number of distinct elements if
+        these are fewer.
     power : float, default=0.5
-        Each entry z of the vector becomes `sign(z) |z|^power`. 1 leaves them as they are.
+        Power normalization: each entry z of the vector becomes `sign(z) |z|^power`. Must be
+        positive; 1 has no effect.
     normalize : bool, default=True
-        Whether vectors are made unit-norm, after `power`.
+        Whether vectors are L2-normalized, after `power`.
     reg_covar : float, default=0.05
-        Added to the variances of the Gaussians, as a part of that of each feature.
+        Added to the variances of the Gaussians, relative to the variance of each feature.
+        Must be positive.
     max_iter : int, default=100
-        Maximal number of iterations of expectation-maximisation.
+        Maximum number of iterations of expectation-maximization.
     tol : float, default=1e-3
-        The mixture has settled once its mean log-likelihood changes by less.
+        Convergence threshold: expectation-maximization stops once the mean log-likelihood
+        changes by less.
     max_elements : int, default=300_000
-        Number of elements that the mixture is fitted to, drawn if there are more.
+        Maximum number of elements that the mixture is fitted to. If there are more, they
+        are sampled without replacement.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
+        -1 means all processors. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the draw of elements, and the mixture's start. See
+        Controls the random sampling of elements, and the initialization of the mixture. See
         :term:`Glossary <random_state>`.
 
     Attributes
     ----------
     scaler_ : StandardScaler
-        Brings elements to the scale that the mixture is fitted on.
+        Standardizes the elements before the mixture is fitted.
     mixture_ : GaussianMixture
-        The fitted mixture.
+        The mixture fitted to standardized elements.
     n_iter_ : int
-        Iterations of expectation-maximisation.
+        Number of iterations of expectation-maximization.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    sklearn.mixture.GaussianMixture : The mixture.
-    OTKEmbedding : Pools elements by optimal transport, rather than by responsibilities.
+    sklearn.mixture.GaussianMixture : The mixture model.
+    OTKEmbedding : Pools elements by optimal transport instead of responsibilities.
 
     Notes
     -----
-    For a set with elements `x_i` of masses `a_i`, which sum to 1, and a mixture with
-    weights `w_k`, means `mu_k` and standard deviations `sigma_k`, with `gamma_ik` the
-    probability that element i is of Gaussian k, the vector holds
+    Let `x_i` be the standardized elements of a set, of masses `a_i` that sum to 1; `w_k`,
+    `mu_k` and `sigma_k` the weights, means and standard deviations of the mixture; and
+    `gamma_ik` the responsibilities, the posterior probabilities of Gaussian k given element
+    i. The vector is the concatenation of
 
-    - `sum_i a_i gamma_ik (x_i - mu_k) / sigma_k / sqrt(w_k)`, and then
+    - `sum_i a_i gamma_ik (x_i - mu_k) / sigma_k / sqrt(w_k)` and
     - `sum_i a_i gamma_ik ((x_i - mu_k)^2 / sigma_k^2 - 1) / sqrt(2 w_k)`,
 
-    each by Gaussian and feature. Gradients with respect to the weights are left out, as in
-    [1]_: they only count elements, and were found to add little [2]_. `power` and
-    `normalize` are the improvements of [1]_.
+    each for all Gaussians and features. Gradients with respect to the weights are omitted,
+    as in [1]_: they depend only on the responsibilities, and were found to add little
+    [2]_. `power` and `normalize` are the improvements of [1]_.
 
-    As is usual, the mixture is fitted to the elements of all sets together, each counting
-    the same: `GaussianMixture` takes no weights. Elements of weight zero take no part. The
-    scale of features plays no part.
+    The mixture is fitted to the elements of all sets with equal weights, as
+    `GaussianMixture` does not support sample weights. Elements of weight zero are ignored.
+    As elements are standardized, the scale of features has no effect.
 
     References
     ----------
@@ -162,14 +169,14 @@ class FisherVectorEmbedding(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Fit the mixture to elements.
+        """Fit the mixture to the elements of sets.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
 
         Returns
         -------
@@ -179,13 +186,13 @@ class FisherVectorEmbedding(
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
 
         Warns
         -----
         ConvergenceWarning
-            If the mixture has not settled within `max_iter` iterations.
+            If the mixture has not converged within `max_iter` iterations.
         """
         sets = as_sets(X)
         check_finite(sets)
@@ -193,14 +200,14 @@ class FisherVectorEmbedding(
         random = check_random_state(self.random_state)
         sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
         with single_threaded(), np.errstate(all="ignore"), warnings.catch_warnings():
-            # K-means, of elements that differ by rounding alone: no harm.
+            # A harmless warning of K-means about elements that differ by rounding only.
             warnings.filterwarnings("ignore", "Number of distinct clusters")
             scaler = StandardScaler()
-            elements = scaler.fit_transform(self._sample(sets, sample_seed))
+            elements = scaler.fit_transform(self._sample_elements(sets, sample_seed))
             if not np.isfinite(elements).all():
                 raise ValueError(
-                    "The variance of elements of X leaves the range of float64; expected "
-                    "elements on a smaller scale (see ElementTransformer)."
+                    "The variance of the elements of X leaves the range of float64; "
+                    "expected elements on a smaller scale (see ElementTransformer)."
                 )
             mixture = GaussianMixture(
                 self._n_gaussians(elements),
@@ -220,25 +227,26 @@ class FisherVectorEmbedding(
         set_fitted(self, attributes)
         return self
 
-    def _sample(self, sets, seed):
-        """Return elements to learn from, in float64."""
+    def _sample_elements(self, sets, seed):
+        """Return at most `max_elements` elements of positive weight, in float64."""
         rows = np.flatnonzero(sets.masses)
         if len(rows) > self.max_elements:
             random = np.random.RandomState(seed)
             rows = np.sort(random.choice(rows, self.max_elements, replace=False))
         if len(rows) < 2:
             raise ValueError(
-                f"X has n_samples=1 element to fit a mixture to, of those of positive "
-                f"weight and with max_elements={self.max_elements}; expected at least 2."
+                "X has n_samples=1 element of positive weight to fit a mixture to, with "
+                f"max_elements={self.max_elements}; expected at least 2."
             )
         return sets.values[rows].astype(np.float64)
 
     def _n_gaussians(self, elements):
+        """Return `n_components`, or the number of distinct elements if that is smaller."""
         n_distinct = len(group_equal_rows(elements)[0])
         if n_distinct < self.n_components:
             warnings.warn(
                 f"n_components={self.n_components} is more than the {n_distinct} distinct "
-                "elements to learn from; there are that many Gaussians.",
+                "elements to learn from; only that many Gaussians are fitted.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -250,22 +258,29 @@ class FisherVectorEmbedding(
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         ndarray of shape (n_sets, 2 * n_components * n_features)
-            In the precision of X. First the gradients with respect to means, in the order
-            component, feature; then those with respect to deviations.
+            In the dtype of X: the gradients with respect to means, ordered by component
+            and then feature, followed by those with respect to standard deviations.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
-        scaler, mixture = model.scaler_, _proved(model.mixture_, sets.n_features)
+        scaler, mixture = model.scaler_, _validated_mixture(model.mixture_, sets.n_features)
         n_components, n_features = mixture.means_.shape
         out = np.empty((len(sets), 2 * n_components * n_features), sets.dtype)
-        # Of each element, in float64: values, moments, and twice the responsibilities.
+        # Per element, in float64: values, powers, and twice the responsibilities.
         max_rows = rows_in_memory(8 * (4 * n_features + 2 * n_components))
         max_rows = min(max_rows, chunk_rows(2 * n_features + n_components))
 
@@ -273,12 +288,12 @@ class FisherVectorEmbedding(
             part = sets[chunk]
             masses = part.masses
             moments = np.empty((len(part), n_components, 1 + 2 * n_features))
-            for rows in gen_batches(len(part.values), max_rows):  # several for a long set
+            for rows in gen_batches(len(part.values), max_rows):  # splits long sets
                 x = scaler.transform(part.values[rows].astype(np.float64))
-                shares = mixture.predict_proba(x).T * masses[rows]
+                responsibilities = mixture.predict_proba(x).T * masses[rows]
                 powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
                 offsets = np.clip(part.offsets - rows.start, 0, len(x))
-                pool(shares, powers, offsets, rows.start > 0, moments)
+                pool(responsibilities, powers, offsets, rows.start > 0, moments)
             vectors = _gradients(mixture, moments)
             if model.power != 1:
                 vectors = np.sign(vectors) * np.abs(vectors) ** model.power
@@ -287,7 +302,7 @@ class FisherVectorEmbedding(
         map_chunks(
             embed,
             sets.lengths,
-            rows_per_set=4 * n_components,  # moments, gradients and what comes in between
+            rows_per_set=4 * n_components,  # moments, gradients and temporary arrays
             max_rows=max_rows,
             n_jobs=model.n_jobs,
         )
@@ -299,8 +314,8 @@ class FisherVectorEmbedding(
         return 2 * self.mixture_.means_.size
 
 
-def _proved(mixture, n_features):
-    """Return the mixture, whose attributes fit together: kernels rely on it."""
+def _validated_mixture(mixture, n_features):
+    """Check the shapes of its arrays, on which compiled code relies; return the mixture."""
     n_components = len(as_fitted(mixture.weights_, "mixture_.weights_", (None,)))
     shape = n_components, n_features
     as_fitted(mixture.means_, "mixture_.means_", shape)
@@ -309,7 +324,7 @@ def _proved(mixture, n_features):
 
 
 def _gradients(mixture, moments):
-    """Turn moments into gradients with respect to means and deviations, normalised.
+    """Compute the normalized gradients with respect to means and standard deviations.
 
     Parameters
     ----------

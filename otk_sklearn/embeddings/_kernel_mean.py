@@ -1,4 +1,4 @@
-"""`KernelMeanEmbedding`: the mean of the kernel features of a set's elements."""
+"""`KernelMeanEmbedding`: the mean of the kernel features of the elements of a set."""
 
 import copy
 
@@ -43,72 +43,78 @@ class KernelMeanEmbedding(
 ):
     """Embed each set by the mean of the kernel features of its elements.
 
-    The mean map of a kernel, approximated by the Nyström method: mean pooling in feature
-    space. These are the features that `OTKEmbedding` pools by transport, so what this
-    embedding lacks against it is what transport brings.
+    The kernel mean embedding [1]_ [2]_, approximated by the Nyström method: mean pooling in
+    feature space. `OTKEmbedding` pools the same features by optimal transport, so that a
+    comparison of both shows the benefit of transport.
 
     Parameters
     ----------
     n_components : int, default=64
-        Number of anchors, and so of features. Ignored by the linear kernel, and if
-        `anchors` is an array. With fewer distinct elements, there are that many.
+        Number of anchors, which is the number of features. Ignored by the linear kernel,
+        and if `anchors` is an array. Reduced, with a warning, to the number of distinct
+        elements if these are fewer.
     kernel : {"rbf", "homogeneous", "linear"}, default="rbf"
         Kernel between elements x and anchors w:
 
         - "rbf": `exp(-gamma ||x - w||^2)`;
         - "homogeneous": `||x|| exp(2 gamma (cos(x, w) - 1))`;
-        - "linear": none, the embedding is the mean of the elements.
+        - "linear": no kernel; the embedding is the mean of the elements.
     gamma : float or "median", default="median"
-        Bandwidth of the kernel. "median" is one over the median squared distance between
-        sampled distinct elements (made unit-norm for the homogeneous kernel), or 1 where
-        none is in the range of floats. A literature sigma is `gamma = 1 / (2 sigma^2)`.
+        Kernel coefficient, positive. "median" is the inverse of the median squared distance
+        between sampled distinct elements (L2-normalized for the homogeneous kernel), or 1
+        if that is not a positive finite number. A bandwidth sigma, as used in the
+        literature, corresponds to `gamma = 1 / (2 sigma^2)`.
     damping : float, default=1e-2
-        Added to the square roots of the eigenvalues of the kernel between anchors before
-        they are inverted.
+        Regularization of the inverse square root of the kernel matrix of the anchors:
+        added to the square roots of its eigenvalues. Must be positive.
     filter_size : int, default=1
-        For ordered sets: elements, in all that follows, are windows of this many
-        consecutive rows of a set, flattened row by row. A window's weight is the mean over
-        its real rows.
+        For ordered sets: with more than 1, the elements are windows of this many
+        consecutive rows of a set, flattened row by row. The weight of a window is the mean
+        over its rows, without padding.
     padding : {"valid", "same"}, default="valid"
-        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
-        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
-        there are as many windows as rows.
+        "valid" keeps the `n_elements - filter_size + 1` windows that lie within a set; a
+        set shorter than a window is padded with zeros to one window. "same" pads both ends
+        with zeros, so that there are as many windows as rows.
     anchors : {"kmeans", "random"} or array-like of shape \
             (n_components, filter_size * n_features), default="kmeans"
-        How anchors are learned: K-means centres of sampled elements, elements drawn at
-        random, or given. The homogeneous kernel makes them unit-norm.
+        How anchors are learned: as K-means centres of sampled elements, or by drawing
+        elements at random. An array is used as the anchors. They are L2-normalized for the
+        homogeneous kernel.
     max_elements : int, default=300_000
-        Number of elements that anchors are learned from, drawn without replacement if
-        there are more.
+        Maximum number of elements that anchors are learned from. If there are more, they
+        are sampled without replacement.
     memory : str or object with the joblib.Memory interface, default=None
-        Caches the anchors. With the same integer `random_state` and parameters, they are
-        those of an `OTKEmbedding`, and found in the same cache. joblib keeps pickles there:
-        name no folder that strangers can write to.
+        Used to cache the anchors; a string is the path of the cache directory. None means
+        no caching. With the same integer `random_state` and parameters, an `OTKEmbedding`
+        has the same anchors, and can share the cache. joblib stores pickles there: do not
+        use a directory that untrusted users can write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
+        -1 means all processors. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the draw of elements, and K-means. See :term:`Glossary <random_state>`.
+        Controls the random sampling of elements, and the initialization of K-means. See
+        :term:`Glossary <random_state>`.
 
     Attributes
     ----------
     anchors_ : ndarray of shape (n_components, filter_size * n_features) or None
-        Anchors of the kernel; None for the linear kernel.
+        Anchors of the Nyström approximation; None for the linear kernel.
     normalization_ : ndarray of shape (n_components, n_components) or None
-        The matrix D that makes kernel values with the anchors into features; None for the
-        linear kernel.
+        The matrix D that maps kernel values between an element and the anchors to Nyström
+        features; None for the linear kernel.
     gamma_ : float or None
-        Bandwidth used; None for the linear kernel.
+        Kernel coefficient used; None for the linear kernel.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    OTKEmbedding : Pools the same features by transport to several supports.
+    OTKEmbedding : Pools the same features by optimal transport to several supports.
     SetPooling : The mean and other statistics of the elements themselves.
-    sklearn.kernel_approximation.Nystroem : The features, for single vectors.
+    sklearn.kernel_approximation.Nystroem : Nyström features of single vectors.
 
     Notes
     -----
@@ -117,7 +123,7 @@ class KernelMeanEmbedding(
     `psi(x) = D [kappa(w_1, x), .., kappa(w_k, x)]`. The inner product of two embeddings
     approximates the mean of the kernel over pairs of elements,
     `sum_ij a_i a'_j kappa(x_i, x'_j)`, and their Euclidean distance the maximum mean
-    discrepancy. An `OTKEmbedding` with one support and the same anchors is this embedding.
+    discrepancy. An `OTKEmbedding` with one support and the same anchors is equivalent.
 
     References
     ----------
@@ -173,17 +179,17 @@ class KernelMeanEmbedding(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Learn anchors.
+        """Learn the anchors and the kernel coefficient.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is the same as
-            two of them, as long as the windows fit into the sample that is learned from.
+            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
+            two copies of it, as long as there are at most `max_elements` windows.
 
         Returns
         -------
@@ -193,24 +199,24 @@ class KernelMeanEmbedding(
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
         """
         sets = as_sets(X)
         check_finite(sets)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        # The seeds that an OTKEmbedding of this random state uses for the same steps.
+        # An OTKEmbedding with the same random_state uses the same seeds for these steps.
         random = check_random_state(self.random_state)
         sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
-        of_windows = {"filter_size": self.filter_size, "padding": self.padding}
-        windows = windows_of(sets, **of_windows)
-        unplaced = positions_of(windows, None)
+        window_params = {"filter_size": self.filter_size, "padding": self.padding}
+        windows = windows_of(sets, **window_params)
+        no_positions = positions_of(windows, None)
         with single_threaded(), np.errstate(all="ignore"):
             elements = sample_elements(
-                windows, unplaced, self.max_elements, sample_seed, weights
+                windows, no_positions, self.max_elements, sample_seed, weights
             )
-            if self.kernel != "rbf":  # features are learned from directions
+            if self.kernel != "rbf":  # the other kernels learn from directions only
                 elements = unit_elements(elements)
             feature_map = learn_feature_map(
                 elements,
@@ -227,9 +233,9 @@ class KernelMeanEmbedding(
             "anchors_": feature_map.anchors,
             "normalization_": feature_map.normalization,
             "gamma_": feature_map.gamma,
-            # What is learned is of use with these only, whatever the parameters become.
+            # Parameters that the attributes depend on; `set_params` may change them later.
             "_kernel": self.kernel,
-            "_windows": of_windows,
+            "_windows": window_params,
         }
         progress.end_fit(attributes)
         set_fitted(self, attributes)
@@ -241,14 +247,21 @@ class KernelMeanEmbedding(
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         ndarray of shape (n_sets, n_components)
-            In the precision of X.
+            In the dtype of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
@@ -257,7 +270,7 @@ class KernelMeanEmbedding(
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_window, n_components = windows.values.shape[1], model._n_features_out
         out = np.empty((len(sets), n_components), sets.dtype)
-        # Of each element: its values, features, and the two copies that kernels need.
+        # Per element: its values and features, and a temporary copy of both.
         max_rows = rows_in_memory(8 * 2 * (n_window + n_components))
         max_rows = min(max_rows, chunk_rows(n_components))
 
@@ -265,7 +278,7 @@ class KernelMeanEmbedding(
             part = windows[chunk]
             masses = part.masses.astype(part.dtype)[np.newaxis]
             pooled = np.empty((len(part), 1, n_components), part.dtype)
-            for rows in gen_batches(len(part.values), max_rows):  # several for a long set
+            for rows in gen_batches(len(part.values), max_rows):  # splits long sets
                 kappa, _ = kappa_of(part.values[rows])
                 offsets = np.clip(part.offsets - rows.start, 0, len(kappa))
                 pool(masses[:, rows], kappa, offsets, rows.start > 0, pooled)

@@ -1,4 +1,4 @@
-"""What `OTKEmbedding` learns from sets: anchors first, then references."""
+"""Learning of the anchors, and then of the references, of an `OTKEmbedding`."""
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -20,34 +20,37 @@ from otk_sklearn.sets._sampling import merge_equal_sets, sample_elements, sample
 from otk_sklearn.sets._windows import windows_of
 
 
-def learn(model, X, sets, sample_weight, progress):
-    """Learn anchors and references.
+def learn_attributes(model, X, sets, sample_weight, progress):
+    """Learn anchors and references, and return them as fitted attributes.
 
     Parameters
     ----------
     model : OTKEmbedding
-        Whose parameters count.
+        Provides the parameters; it is not modified.
     X : sets
-        As handed over.
+        As passed to `fit`.
     sets : SetCollection
-        Of X.
+        The sets of X.
     sample_weight : ndarray of shape (n_sets,) or None
     progress : Progress
 
     Returns
     -------
     attributes : dict
-        The fitted attributes.
-    residual : ndarray of shape (n_sets, n_references)
-        What Sinkhorn left of errors, of sets that references were learned from.
+        The fitted attributes of the embedding, by name.
+    residual : ndarray of shape (n_sampled_sets, n_references)
+        Marginal errors of the plans, as in `Plans`, of the sets from which references were
+        learned; of shape (0, 1) if these were learned from elements, or fixed.
     """
-    learning = _Learning(model, sets, sample_weight)
-    # K-means would amplify the last digit, and threads add up in an order of their own.
+    learner = _EmbeddingLearner(model, sets, sample_weight)
+    # One thread: K-means would amplify rounding errors, which depend on the number of
+    # threads.
     with single_threaded(), np.errstate(all="ignore"):
         with progress.stage("anchors"):
-            elements, feature_map = learning.features()
-        with progress.stage("references", learning.max_iter):
-            references, history, residual = learning.references(
+            elements = learner.sample_elements()
+            feature_map = learner.learn_feature_map(elements)
+        with progress.stage("references", learner.max_references_iter):
+            references, history, residual = learner.learn_references(
                 elements, feature_map, progress
             )
     attributes = {
@@ -58,63 +61,67 @@ def learn(model, X, sets, sample_weight, progress):
         "references_": references,
         "objective_history_": history,
         "n_iter_": max(1, len(history)),
-        # What is learned is of use with these only, whatever the parameters become.
+        # Parameters that the attributes depend on; `set_params` may change them later.
         "_kernel": model.kernel,
-        "_windows": learning.of_windows,
+        "_windows": learner.window_params,
         "_n_axes": n_axes_of(sets),
     }
     return attributes, residual
 
 
-class _Learning:
-    """What is learned from, and how.
+class _EmbeddingLearner:
+    """Learns the feature map and the references of an embedding.
 
     Parameters
     ----------
     model, sets, sample_weight
-        As in `learn`.
+        As in `learn_attributes`.
     """
 
     def __init__(self, model, sets, sample_weight):
-        model._transport()  # complain about parameters before anything is learned
-        given = model.references
-        self._given_references = None
-        if not isinstance(given, str):
-            self._given_references = given = _check_references(given)
+        model._transport()  # raises if parameters are inconsistent
+        self._fixed_references, n_supports = None, model.n_supports
+        if not isinstance(model.references, str):
+            self._fixed_references = _check_references(model.references)
+            n_supports = self._fixed_references.shape[1]
         check_finite(sets)
         if model.position is not None:
-            n_supports = model.n_supports if isinstance(given, str) else given.shape[1]
             check_positions(sets, n_supports, n_axes_of(sets))
         if sample_weight is not None and not sample_weight.all():
-            kept = np.flatnonzero(sample_weight)
-            sets, sample_weight = sets[kept], sample_weight[kept]
+            positive = np.flatnonzero(sample_weight)
+            sets, sample_weight = sets[positive], sample_weight[positive]
         self._model, self._sets, self._sample_weight = model, sets, sample_weight
-        self.of_windows = {"filter_size": model.filter_size, "padding": model.padding}
-        # All seeds are drawn at once: a cache hit then changes no later draw.
+        self.window_params = {"filter_size": model.filter_size, "padding": model.padding}
+        # All seeds are drawn at once: whether a result is cached changes no later draw.
         random = check_random_state(model.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
-        self._elements_seed, *self._features_seeds, self._seed, self._sets_seed = seeds
+        self._elements_seed, *self._feature_map_seeds = seeds[:3]
+        self._references_seed, self._sets_seed = seeds[3:]
         self._memory = check_memory(model.memory)
 
     @property
-    def max_iter(self):
-        """Most iterations of references: 0 if there are none, None if there may be any."""
-        if self._given_references is not None or self._learns_from_elements:
+    def max_references_iter(self):
+        """Maximum number of iterations to learn references; None if it is unbounded."""
+        if self._fixed_references is not None or self._learns_from_elements:
             return 0
         return MAX_ITER if self._model.n_references == 1 else None
 
-    def features(self):
-        """Return the elements to learn from, and the `FeatureMap`."""
+    def sample_elements(self):
+        """Sample the `Elements` from which the feature map and references are learned."""
         model = self._model
         elements = sample_elements(
-            *self._windows_of(self._sets),
+            *self._windows_and_positions(self._sets),
             model.max_elements,
             self._elements_seed,
             self._sample_weight,
         )
-        if model.kernel != "rbf":  # features are learned from directions
-            elements = unit_elements(elements)
-        feature_map = learn_feature_map(
+        # The other kernels learn from directions only.
+        return elements if model.kernel == "rbf" else unit_elements(elements)
+
+    def learn_feature_map(self, elements):
+        """Learn the anchors and gamma from elements, and return the `FeatureMap`."""
+        model = self._model
+        return learn_feature_map(
             elements,
             kernel=model.kernel,
             gamma=model.gamma,
@@ -122,36 +129,42 @@ class _Learning:
             anchors=model.anchors,
             damping=model.damping,
             memory=self._memory,
-            seeds=self._features_seeds,
+            seeds=self._feature_map_seeds,
         )
-        return elements, feature_map
 
-    def references(self, elements, feature_map, progress):
-        """Return the references, and of their learning, the history and residuals."""
-        model, references = self._model, self._given_references
-        if references is not None:
+    def learn_references(self, elements, feature_map, progress):
+        """Return the references, the objective history and the residuals.
+
+        The latter two are empty unless references are learned from sets.
+        """
+        if self._fixed_references is None and not self._learns_from_elements:
+            return self._learn_references_from_sets(feature_map, progress)
+        if self._fixed_references is None:
+            references = self._learn_references_from_elements(elements, feature_map)
+        else:
+            references = self._fixed_references
             n_components = feature_map.n_components or elements.rows.shape[1]
             if references.shape[2] != n_components:
                 raise ValueError(
                     f"references has shape {references.shape}; expected (n_references, "
                     f"n_supports, {n_components})."
                 )
-        elif self._learns_from_elements:
-            learn = self._memory.cache(learn_from_elements, ignore=["n_jobs"])
-            references = learn(
-                feature_map,
-                elements,
-                model.n_references,
-                model.n_supports,
-                model.references,
-                self._seed,
-                n_jobs=model.n_jobs,
-            )
-        else:
-            return self._references_of_sets(feature_map, progress)
         return references, np.empty(0), np.empty((0, 1))
 
-    def _references_of_sets(self, feature_map, progress):
+    def _learn_references_from_elements(self, elements, feature_map):
+        model = self._model
+        cached = self._memory.cache(learn_from_elements, ignore=["n_jobs"])
+        return cached(
+            feature_map,
+            elements,
+            model.n_references,
+            model.n_supports,
+            model.references,
+            self._references_seed,
+            n_jobs=model.n_jobs,
+        )
+
+    def _learn_references_from_sets(self, feature_map, progress):
         model = self._model
         if len(self._sets) < model.n_references:
             raise ValueError(
@@ -160,15 +173,15 @@ class _Learning:
             )
         sets, sample_weight = merge_equal_sets(self._sets, self._sample_weight)
         sets, sample_weight = sample_sets(
-            *self._windows_of(sets),
+            *self._windows_and_positions(sets),
             model.max_elements,
             model.n_references,
             self._sets_seed,
             sample_weight,
         )
-        learn = self._memory.cache(wasserstein_kmeans, ignore=["n_jobs", "progress"])
+        cached = self._memory.cache(wasserstein_kmeans, ignore=["n_jobs", "progress"])
         try:
-            return learn(
+            return cached(
                 feature_map,
                 sets,
                 sample_weight,
@@ -177,7 +190,7 @@ class _Learning:
                 model.references,
                 model._transport(),
                 model._position_filter(model.n_supports),
-                self._seed,
+                self._references_seed,
                 n_jobs=model.n_jobs,
                 progress=progress,
             )
@@ -186,16 +199,17 @@ class _Learning:
 
     @property
     def _learns_from_elements(self):
+        """Whether references are learned from elements, whichever sets they belong to."""
         method = self._model.references
         return method == "random" or (method == "kmeans" and self._model.n_references == 1)
 
-    def _windows_of(self, sets):
-        windows = windows_of(sets, **self.of_windows)
+    def _windows_and_positions(self, sets):
+        windows = windows_of(sets, **self.window_params)
         return windows, positions_of(windows, self._model.position)
 
 
 def _check_references(references):
-    """Return a copy of the references that were given as a parameter."""
+    """Return a validated copy of an array passed as the parameter `references`."""
     references = check_parameter_array(references, "references")
     if references.ndim != 3 or not references.size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""`OTKEmbedding`: its parameters, and what its methods do with sets."""
+"""`OTKEmbedding`: the embedding of sets by optimal transport to references."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ from otk_sklearn._utils.estimators import (
     set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
-from otk_sklearn.embeddings._learning import learn
+from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._input import (
@@ -42,152 +42,171 @@ class OTKEmbedding(
 ):
     """Embed sets of vectors into fixed-size vectors by optimal transport.
 
-    Each set is matched to a learned reference by (entropic) optimal transport, and its
-    elements' features are pooled by the plan: the vector of a set holds, for each of the
-    reference's supports, the weighted mean of the features of the elements sent to it.
+    Each set is matched to a learned reference by (entropic) optimal transport, and the
+    kernel features of its elements are pooled with the transport plan as weights [1]_: the
+    embedding of a set consists, for each support of the reference, of the weighted mean of
+    the features of the elements transported to it.
 
     Parameters
     ----------
     n_supports : int, default=50
         Number of supports of a reference. Ignored if `references` is an array.
     n_references : int, default=1
-        Number of references. Each set is matched to all of them. Ignored if `references`
+        Number of references. Each set is matched to each of them. Ignored if `references`
         is an array.
     epsilon : float, default=0.05
-        Strength of the entropic regularisation, on the scale of similarities (at most 1
-        for the rbf kernel). Small values send each element to few supports. The exact
-        solver has no use for it.
+        Strength of the entropic regularization, relative to similarities (at most 1 for the
+        rbf kernel). Must be positive. With small values, each element is transported to few
+        supports. Ignored by `solver="emd"`.
     kernel : {"rbf", "homogeneous", "linear"}, default="rbf"
         Kernel between elements x and anchors w:
 
         - "rbf": `exp(-gamma ||x - w||^2)`;
-        - "homogeneous": `||x|| exp(2 gamma (cos(x, w) - 1))`, for elements whose
-          direction tells what they are and whose norm tells how much;
-        - "linear": none, elements are their own features. Supports are unit-norm, and so
-          lose their magnitude.
+        - "homogeneous": `||x|| exp(2 gamma (cos(x, w) - 1))`, for elements whose direction
+          represents a kind and whose norm represents an amount;
+        - "linear": no kernel; the features are the elements themselves. As learned supports
+          are L2-normalized, they do not depend on the magnitude of elements.
     gamma : float or "median", default="median"
-        Bandwidth of the kernel. "median" is one over the median squared distance between
-        sampled distinct elements (made unit-norm for the homogeneous kernel), or 1 where
-        none is in the range of floats. A literature sigma is `gamma = 1 / (2 sigma^2)`.
+        Kernel coefficient, positive. "median" is the inverse of the median squared distance
+        between sampled distinct elements (L2-normalized for the homogeneous kernel), or 1
+        if that is not a positive finite number. A bandwidth sigma, as used in the
+        literature, corresponds to `gamma = 1 / (2 sigma^2)`.
     n_components : int, default=64
-        Number of anchors, and so of features of an element. Ignored by the linear kernel,
-        and if `anchors` is an array. With fewer distinct elements, there are that many.
+        Number of anchors, which is the number of features of an element. Ignored by the
+        linear kernel, and if `anchors` is an array. Reduced, with a warning, to the number
+        of distinct elements if these are fewer.
     damping : float, default=1e-2
-        Added to the square roots of the eigenvalues of the kernel between anchors before
-        they are inverted.
+        Regularization of the inverse square root of the kernel matrix of the anchors:
+        added to the square roots of its eigenvalues. Must be positive.
     filter_size : int, default=1
-        For ordered sets: elements, in all that follows, are windows of this many
-        consecutive rows of a set, flattened row by row. A window's weight and given
-        position are the means over its real rows. An image is one sequence of pixels here:
-        its windows go on from the end of one row of pixels to the next.
+        For ordered sets: with more than 1, the elements are windows of this many
+        consecutive rows of a set, flattened row by row. The weight of a window, and its
+        position if X has positions, are the means over its rows, without padding. An image
+        is treated as one sequence of pixels: windows may extend from the end of one row of
+        pixels to the start of the next.
     padding : {"valid", "same"}, default="valid"
-        "valid" keeps the `n_elements - filter_size + 1` whole windows of a set, and pads
-        a shorter set with zeros to one window. "same" pads the ends with zeros, so that
-        there are as many windows as rows.
+        "valid" keeps the `n_elements - filter_size + 1` windows that lie within a set; a
+        set shorter than a window is padded with zeros to one window. "same" pads both ends
+        with zeros, so that there are as many windows as rows.
     position : {"gaussian", "hard"} or None, default=None
-        Hold together elements and supports that lie at the same place, by a filter
-        `f_ij = exp(-((s_i - t_j) / position_sigma)^2)` or `|s_i - t_j| < position_sigma`
-        (on 2 axes, the product of both) that similarities are multiplied by, and the plan
-        afterwards. Positions s_i are those of a `SetCollection`, in [0, 1], or of the grid
-        of 4-D input, or else `i / n_elements`. Supports lie on a line or, on 2 axes, on a
-        grid: `n_supports` must then be a square number. Supports that no element is near
-        to are zeros in the embedding, and elements near no support are left out.
+        Restricts transport to elements and supports at similar positions. Similarities, and
+        afterwards the plan, are multiplied by a filter: for "gaussian",
+        `f_ij = exp(-((s_i - t_j) / position_sigma)^2)`; for "hard", 1 if
+        `|s_i - t_j| < position_sigma` and 0 otherwise; on 2 axes, the product over both.
+        The positions `s_i` are those of a `SetCollection`, in [0, 1], or of the grid of 4-D
+        input, or else `i / n_elements`. The positions `t_j` of supports lie on a line or,
+        on 2 axes, on a grid: `n_supports` must then be a square number. Supports far from
+        all elements are zero in the embedding, and elements far from all supports are
+        ignored. None means that positions are ignored.
     position_sigma : float, default=0.1
-        Width of the filter, as a part of the length of a set.
+        Width of the position filter, relative to the range [0, 1] of positions. Must be
+        positive.
     anchors : {"kmeans", "random"} or array-like of shape \
             (n_components, filter_size * n_features), default="kmeans"
-        How anchors are learned: K-means centres of sampled elements, elements drawn at
-        random, or given. The homogeneous kernel makes them unit-norm.
+        How anchors are learned: as K-means centres of sampled elements, or by drawing
+        elements at random. An array is used as the anchors. They are L2-normalized for the
+        homogeneous kernel.
     references : {"kmeans", "barycenter", "random"} or array-like of shape \
             (n_references, n_supports, n_components), default="kmeans"
-        How references are learned. Supports are unit-norm.
+        How references are learned. Learned supports are L2-normalized.
 
-        - "kmeans": K-means centres of sampled elements' features. Several by Wasserstein
-          K-means: sets go to the one they are most similar to, and each is learned anew;
-        - "barycenter": on from there, supports move to the mean embedding of their sets
-          until the regularised similarity hardly grows, or 50 times;
-        - "random": features of elements drawn at random;
-        - an array is used as it is.
+        - "kmeans": K-means centres of the features of sampled elements. Several references
+          are learned by Wasserstein K-means, which alternates between assigning each set to
+          the reference it is most similar to, and learning each reference from its sets;
+        - "barycenter": references of "kmeans", then refined by moving the supports to the
+          mean embedding of their sets, which maximizes the regularized similarity, until
+          the objective converges, or for at most 50 iterations;
+        - "random": features of elements drawn at random.
+
+        An array is used as the references, without normalization.
     solver : {"sinkhorn", "emd", "softmax"}, default="sinkhorn"
-        "sinkhorn" is entropic optimal transport. "emd" is exact optimal transport, by
-        POT. "softmax" is attention instead of transport: each support takes the mean of
-        the elements with weights `exp(similarity / epsilon)`, whoever else takes them.
+        "sinkhorn" is entropic optimal transport. "emd" is exact optimal transport, solved
+        by POT. "softmax" is attention instead of transport: each support receives the mean
+        of the elements with weights proportional to `a_i exp(S_ij / epsilon)`,
+        independently of the other supports, where `a_i` are masses and `S_ij` similarities.
     relaxation : float or None, default=None
-        Lets elements that fit no support, such as noise, give up their mass: the masses of
-        elements are only held by a penalty `relaxation * KL(P 1 | a)`, and similarities
-        become transport costs, `S_ij - ||psi(x_i)||^2 / 2` (with `position`, of the
-        filtered similarities). Small values relax most. None holds masses. Only with
+        Unbalanced transport: the row marginals are enforced only by a penalty
+        `relaxation * KL(P 1 | a)`, so that elements that are similar to no support, such as
+        noise, can lose mass. Similarities are replaced by negative transport costs,
+        `S_ij - ||psi(x_i)||^2 / 2` (with `position`, from the filtered similarities). The
+        smaller the value, the weaker the penalty; None enforces the marginals. Only with
         `solver="sinkhorn"`.
     max_iter : int, default=100
-        Maximal number of Sinkhorn iterations of a set; ten times as many while
-        barycentres are learned, whose plans have to be good.
+        Maximum number of Sinkhorn iterations for each set; ten times as many while
+        barycentres are learned, which requires accurate plans.
     tol : float, default=1e-2
-        Sinkhorn stops for a set once the error `sum_i |sum_j P_ij - a_i|` of its plan is
-        below; with `relaxation`, that of the masses `a_i` for which the plan is exact. 0
-        runs exactly `max_iter` plain iterations for every set. Otherwise, below 1e-6, sets
-        in float32 are solved in float64.
+        Sinkhorn iterations for a set stop once the residual `sum_i |sum_j P_ij - a_i|` of
+        its plan is below `tol`. With `relaxation`, the residual is the L1 distance between
+        the masses and those for which the plan would be optimal. 0 runs exactly `max_iter`
+        plain iterations for every set. With a positive `tol` below 1e-6, sets in float32
+        are solved in float64.
     max_elements : int, default=300_000
-        Number of elements that anchors and references are learned from, drawn without
-        replacement if there are more. Where references are learned from sets, as many sets
-        are drawn as have this many elements, and some of the elements of long ones.
+        Maximum number of elements that anchors and references are learned from. If there
+        are more, they are sampled without replacement. Barycentres and several references
+        by K-means are learned from a random sample of sets with about this many elements in
+        total, where long sets are subsampled, too.
     memory : str or object with the joblib.Memory interface, default=None
-        Caches what is learned and doesn't depend on all parameters. With an integer
-        `random_state`, a grid search learns anchors once for each training fold. joblib
-        keeps pickles there: name no folder that strangers can write to.
+        Used to cache the anchors and references; a string is the path of the cache
+        directory. None means no caching. With an integer `random_state`, a grid search over
+        parameters that anchors do not depend on learns them once for each training fold.
+        joblib stores pickles there: do not use a directory that untrusted users can write
+        to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
+        -1 means all processors. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the draw of elements and sets, and K-means. See
-        :term:`Glossary <random_state>`.
+        Controls the random sampling of elements and sets, and the initialization of
+        K-means. See :term:`Glossary <random_state>`.
     verbose : bool or int, default=False
-        Whether to print the stages of `fit` with the time that each took, what references
-        have reached at each iteration, and every few seconds, how far `transform` is.
+        Whether to print the time that each stage of `fit` takes, the objective after each
+        iteration of reference learning, and the progress of `transform` every few seconds.
 
     Attributes
     ----------
     anchors_ : ndarray of shape (n_components, filter_size * n_features) or None
-        Anchors of the kernel; None for the linear kernel.
+        Anchors of the Nyström approximation; None for the linear kernel.
     normalization_ : ndarray of shape (n_components, n_components) or None
-        The matrix D that makes kernel values with the anchors into features; None for the
-        linear kernel.
+        The matrix D that maps kernel values between an element and the anchors to Nyström
+        features; None for the linear kernel.
     references_ : ndarray of shape (n_references, n_supports, n_components)
         The references, in feature space.
     gamma_ : float or None
-        Bandwidth used; None for the linear kernel.
+        Kernel coefficient used; None for the linear kernel.
     n_iter_ : int
-        Iterations of reference learning; 1 where there is nothing to iterate.
+        Number of iterations of reference learning; 1 if it is not iterative.
     objective_history_ : ndarray of shape (`n_iter_`,) or (0,)
-        What Wasserstein K-means or barycentres had reached at each iteration: the mean
-        over sets of their similarity `<P, S>` to the nearest reference. It falls at times,
-        and whenever K-means starts again with one reference swapped for another. With
-        "barycenter", `<P, S> - epsilon KL(P | a b^T)` (and less `relaxation KL(P 1 | a)`),
-        after K-means. It never falls, but for what `tol` leaves open: about `tol` times the
-        range of similarities. The references are those of the largest value. Empty where
-        nothing was iterated.
+        Objective of Wasserstein K-means in each iteration: the mean over sets of the
+        similarity `<P, S>` to the most similar reference. It may decrease, in particular
+        when K-means restarts with one reference swapped for another. With "barycenter", the
+        objective of the iterations after K-means, which is the mean of
+        `<P, S> - epsilon KL(P | a b^T)` (minus `relaxation KL(P 1 | a)` with `relaxation`).
+        It does not decrease beyond the accuracy of the plans, about `tol` times the range
+        of similarities. The references are those of the maximum. Empty if reference
+        learning is not iterative.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    ElementTransformer : Scales or otherwise transforms the elements of sets.
-    ConvolutionalKernelLayer : Features of windows, to be stacked in front.
-    SetCollection : Sets packed into one array, with weights.
-    sklearn.kernel_approximation.Nystroem : The features, for single vectors.
+    ElementTransformer : Applies a transformer, such as a scaler, to the elements of sets.
+    ConvolutionalKernelLayer : Kernel features of windows, as layers before an embedding.
+    SetCollection : Sets packed into one array, with weights and positions.
+    sklearn.kernel_approximation.Nystroem : Nyström features of single vectors.
 
     Notes
     -----
     For a set with elements `x_i` of masses `a_i` and a reference with supports `z_j` of
-    masses `b_j = 1 / n_supports`, the plan P maximises
+    masses `b_j = 1 / n_supports`, the plan P maximizes
     `sum_ij P_ij <psi(x_i), z_j> - epsilon KL(P | a b^T)` among plans with these marginals,
     and the embedding is `Phi_j = n_supports sum_i P_ij psi(x_i)`, where `psi` are Nyström
-    features. `transform` concatenates references, supports and components, in this
-    order: `transform(X).reshape(-1, *references_.shape)` has them apart.
+    features. `transform` flattens the axes (reference, support, component) in this order;
+    `transform(X).reshape(-1, *references_.shape)` restores them.
 
-    Embeddings have the precision of the input. A set for which float32 is not enough is
-    solved in float64, and if need be in the log domain.
+    Embeddings have the dtype of the input. Sets for which float32 is not precise enough are
+    solved in float64, and if necessary in the log domain.
 
     References
     ----------
@@ -281,15 +300,14 @@ class OTKEmbedding(
         ----------
         X : sets
             A list or tuple of arrays of shape (n_elements_i, n_features), a 1-D object
-            array of them, a 3-D array (sets of equal length), a 4-D array (images of
-            vectors: each a set of its pixels, row by row) or a `SetCollection`. 2-D input
-            (array, nested list of numbers, DataFrame) means that each row is a set of one
-            element.
+            array of them, a 3-D array (sets of equal length), a 4-D array (images, each the
+            set of its pixels, row by row) or a `SetCollection`. Each row of 2-D input
+            (array, nested list of numbers, DataFrame) is a set of one element.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is the same as
-            two of them, as long as the sets fit into the sample that is learned from.
+            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
+            two copies of it, as long as there are at most `max_elements` elements.
 
         Returns
         -------
@@ -299,18 +317,18 @@ class OTKEmbedding(
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
 
         Warns
         -----
         ConvergenceWarning
-            If references were learned from sets of which some missed `tol`.
+            If Sinkhorn did not reach `tol` for some sets that references were learned from.
         """
         sets, model = as_sets(X), copy.copy(self)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(2, X, y, sample_weight)
-        attributes, residual = learn(model, X, sets, weights, progress)
+        attributes, residual = learn_attributes(model, X, sets, weights, progress)
         self._warn_unconverged(residual, " that references were learned from")
         progress.end_fit(attributes)
         set_fitted(self, attributes)
@@ -325,19 +343,19 @@ class OTKEmbedding(
         X : sets
             As for `fit`.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_sets,), default=None
-            As for `fit`. Sets of weight 0 are embedded, too.
+            As for `fit`. Sets of weight 0 do not affect the fit, but are embedded.
 
         Returns
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
-            As `transform` returns it.
+            As returned by `transform`.
         """
         sets, model = as_sets(X), copy.copy(self)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)
-        attributes, _ = learn(model, X, sets, weights, progress)
+        attributes, _ = learn_attributes(model, X, sets, weights, progress)
         set_fitted(model, attributes)
         with progress.stage("transform"):
             out = model._transform(sets)
@@ -356,33 +374,40 @@ class OTKEmbedding(
         Returns
         -------
         ndarray of shape (n_sets, n_references * n_supports * n_components)
-            In the precision of X. In the order reference, support, component.
+            In the dtype of X, ordered by reference, then support, then component.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
 
         Warns
         -----
         ConvergenceWarning
-            If sets missed `tol` within `max_iter` iterations: once, with their number.
+            If Sinkhorn did not reach `tol` within `max_iter` iterations for some sets.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         return model._transform(as_fitted_sets(model, X))
 
     def kernel_matrix(self, X, Y=None):
-        """Kernel between sets: the mean over supports of inner products of embeddings.
+        """Compute the kernel matrix between sets: scaled inner products of embeddings.
 
-        `K(x, y) = <Phi(x), Phi(y)> / (n_references n_supports)`, as in the paper. It can
-        be handed to `SVC(kernel="precomputed")`.
+        `K(x, y) = <Phi(x), Phi(y)> / (n_references n_supports)`, as in Mialon et al.
+        (2021). It can be passed to estimators such as `SVC(kernel="precomputed")`.
 
         Parameters
         ----------
         X : sets
             As for `fit`.
         Y : sets, default=None
-            None means X.
+            As for `fit`. None means X.
 
         Returns
         -------
         ndarray of shape (n_sets_X, n_sets_Y)
-            The kernel between each set of X and each of Y.
+            The kernel between each set of X and each set of Y.
         """
         model = copy.copy(self)
         phi_x, residual = model._embed(as_fitted_sets(model, X))
@@ -397,7 +422,7 @@ class OTKEmbedding(
         return kernel
 
     def transport_plan(self, X):
-        """Transport plans between sets and references.
+        """Compute the transport plans between sets and references.
 
         Parameters
         ----------
@@ -407,10 +432,11 @@ class OTKEmbedding(
         Returns
         -------
         list of ndarray of shape (n_references, n_elements_i, n_supports)
-            Columns sum to `1 / n_supports`. Rows sum to the masses of the elements: up to
-            `tol` with Sinkhorn, exactly with "emd", not at all with "softmax" or
-            `relaxation`. With `position`, the filter has been applied to such a plan. With
-            `filter_size`, elements are windows.
+            The plans of each set. Columns sum to `1 / n_supports`. Rows sum to the masses
+            of the elements: approximately (see `tol`) with Sinkhorn, and exactly with
+            "emd"; they are not constrained with "softmax", and only penalized with
+            `relaxation`. With `position`, plans are multiplied by the filter and no longer
+            have these marginals. With `filter_size` above 1, elements are windows.
         """
         model = copy.copy(self)
         windows, matching = model._matching(as_fitted_sets(model, X))
@@ -428,7 +454,7 @@ class OTKEmbedding(
         return plans
 
     def sinkhorn_diagnostics(self, X):
-        """Tell the iterations that Sinkhorn needs for each set, and the error it leaves.
+        """Return the number of Sinkhorn iterations and the residual of each set.
 
         Parameters
         ----------
@@ -440,12 +466,12 @@ class OTKEmbedding(
         Bunch
             With the attributes
 
-            - n_iter, ndarray of int of shape (n_sets, n_references);
-            - residual, ndarray of float of shape (n_sets, n_references): the errors
-              `sum_i |sum_j P_ij - a_i|` that `tol` bounds (with `relaxation`, those of the
-              masses `a_i` for which the plan is exact).
+            - n_iter : ndarray of int of shape (n_sets, n_references), the number of
+              Sinkhorn iterations;
+            - residual : ndarray of float of shape (n_sets, n_references), the residual that
+              is compared with `tol`.
 
-            All are 0 with the other solvers.
+            Both are 0 with the other solvers.
         """
         model = copy.copy(self)
         windows, matching = model._matching(as_fitted_sets(model, X))
@@ -463,12 +489,13 @@ class OTKEmbedding(
         return self.references_.size
 
     def _transport(self):
+        """Return the `Transport` problem, and raise if its parameters are inconsistent."""
         if self.relaxation is not None and self.solver != "sinkhorn":
             raise ValueError(
                 f"relaxation={self.relaxation} is given with solver={self.solver!r}; "
                 "expected solver='sinkhorn', or relaxation=None."
             )
-        # Plain numbers: NumPy's would decide the precision of float32 arrays.
+        # Python numbers: NumPy scalars would promote float32 arrays to float64.
         return Transport(
             solver=self.solver,
             epsilon=float(self.epsilon),
@@ -478,13 +505,14 @@ class OTKEmbedding(
         )
 
     def _position_filter(self, n_supports):
+        """Return the `PositionFilter`, or None if positions are ignored."""
         if self.position is None:
             return None
         return PositionFilter(self.position, float(self.position_sigma), n_supports)
 
     def _matching(self, sets):
-        """Return the windows of the sets, and what is needed to match them."""
-        self._validate_params()  # those of the plan may be set anew after fit
+        """Return the windows of the sets, and the `Matching` to the references."""
+        self._validate_params()  # transport parameters may be changed after fit
         check_finite(sets)
         if self.position is not None:
             check_positions(sets, self.references_.shape[1], self._n_axes)
@@ -498,17 +526,13 @@ class OTKEmbedding(
         )
         return windows_of(sets, **self._windows), matching
 
-    def __setstate__(self, state):
-        verbose = state.get("verbose", False)  # versions were without
-        super().__setstate__({**state, "verbose": verbose})
-
     def _transform(self, sets):
         out, residual = self._embed(sets, Percentage.of(self, sets))
         self._warn_unconverged(residual)
         return out
 
     def _embed(self, sets, report=None):
-        """Return the embeddings, and what Sinkhorn left of errors."""
+        """Return the embeddings, and the residual of each set."""
         windows, matching = self._matching(sets)
         out = np.empty((len(sets), self.references_.size), sets.dtype)
 
@@ -520,13 +544,15 @@ class OTKEmbedding(
         return out, np.concatenate(residuals)
 
     def _warn_unconverged(self, residual, which_sets=""):
+        """Warn if the residuals of some sets exceed `tol`."""
         if self.solver != "sinkhorn" or self.tol == 0:
             return
-        missed = (residual > self.tol).any(axis=1)
-        if missed.any():
+        unconverged = (residual > self.tol).any(axis=1)
+        if unconverged.any():
             warnings.warn(
-                f"Sinkhorn missed tol={self.tol:g} for {missed.sum()} of {len(missed)} "
-                f"sets{which_sets} (largest error {residual.max():.2g}). Increase "
+                f"Sinkhorn missed tol={self.tol:g} for {unconverged.sum()} of "
+                f"{len(unconverged)} sets{which_sets} (largest residual "
+                f"{residual.max():.2g}). Increase "
                 f"max_iter={self.max_iter} or epsilon={self.epsilon:g}.",
                 ConvergenceWarning,
                 stacklevel=2,

@@ -1,4 +1,4 @@
-"""`SetPooling`: sets into means, deviations and extremes of their elements."""
+"""`SetPooling`: means, standard deviations and extremes of the elements of sets."""
 
 import copy
 
@@ -22,34 +22,33 @@ _STATISTICS = ("mean", "std", "min", "max")
 
 
 class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
-    """Describe each set by statistics of its elements, feature by feature.
+    """Embed each set by statistics of its elements, feature by feature.
 
-    The simplest embedding of sets, and the first one to compare others with. Nothing is
-    learned.
+    The simplest embedding of sets, and a baseline for the others. Nothing is learned.
 
     Parameters
     ----------
     statistics : {"mean", "std", "min", "max"}, or list or tuple of them, default="mean"
-        What is computed of each feature over the elements of a set. Several are put side
-        by side, in this order.
+        Statistics of each feature over the elements of a set. Several are concatenated, in
+        the given order.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    KernelMeanEmbedding : The mean of kernel features instead of that of the elements.
-    OTKEmbedding : Pools kernel features by transport to several supports.
+    KernelMeanEmbedding : The mean of kernel features of the elements.
+    OTKEmbedding : Pools kernel features by optimal transport to several supports.
 
     Notes
     -----
-    With masses `a_i` of elements `x_i`, which sum to 1, "mean" is `m = sum_i a_i x_i` and
-    "std" is `sqrt(sum_i a_i (x_i - m)^2)`. Elements of weight zero take no part in "min"
-    and "max".
+    For elements `x_i` of masses `a_i`, which sum to 1, "mean" is `m = sum_i a_i x_i` and
+    "std" is `sqrt(sum_i a_i (x_i - m)^2)`. "min" and "max" ignore elements of weight zero.
 
     Examples
     --------
@@ -74,14 +73,14 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn the number and names of features.
+        """Store the number and names of features; nothing is learned.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
 
         Returns
         -------
@@ -91,8 +90,8 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
         """
         self._statistics()
         sets = as_sets(X)
@@ -106,21 +105,28 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         ndarray of shape (n_sets, n_statistics * n_features)
-            In the precision of X. In the order statistic, feature.
+            In the dtype of X, ordered by statistic and then feature.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         statistics = model._statistics()
         check_finite(sets)
         out = np.empty((len(sets), len(statistics) * sets.n_features), sets.dtype)
-        # Of each element, in float64: its value, what is taken off and the product; of each
-        # set, the statistics twice.
+        # Per element, in float64: its values, the subtracted mean, and products; per set:
+        # the statistics, twice.
         max_rows = rows_in_memory(8 * 4 * sets.n_features)
         max_rows = min(max_rows, chunk_rows(sets.n_features))
 
@@ -133,24 +139,24 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
             sets.lengths,
             rows_per_set=len(statistics),
             max_rows=max_rows,
-            n_jobs=1,  # it takes as long to read the elements
+            n_jobs=1,  # bound by memory bandwidth: threads would not help
         )
         check_finite_output(out, "embedding")
         return out
 
     def get_feature_names_out(self, input_features=None):
-        """Return the names of the columns, "mean_x0" and so on.
+        """Return the names of the output features, such as "mean_x0".
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features of elements. None means those seen in `fit`, or "x0",
-            "x1", ...
+            Names of the input features. None means `feature_names_in_` if defined, or else
+            "x0", "x1", ...
 
         Returns
         -------
         ndarray of str
-            In the order statistic, feature.
+            Names ordered by statistic and then feature.
         """
         model = copy.copy(self)
         check_is_fitted(model)
@@ -161,60 +167,61 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _statistics(self):
-        """Return the names of the statistics as a list."""
-        given = self.statistics
-        names = [given] if isinstance(given, str) else list(given)
+        """Return the names of the statistics as a list, validated."""
+        statistics = self.statistics
+        names = [statistics] if isinstance(statistics, str) else list(statistics)
         known = all(isinstance(name, str) and name in _STATISTICS for name in names)
         if not names or not known or len(set(names)) < len(names):
             raise ValueError(
-                f"statistics={given!r}; expected one of {list(_STATISTICS)}, or a list of "
-                "some of them, each at most once."
+                f"statistics={statistics!r}; expected one of {list(_STATISTICS)}, or a "
+                "list of some of them, each at most once."
             )
         return names
 
 
 def _pool(sets, statistics, max_rows):
-    """Return a dict of the statistics, each of shape (n_sets, n_features), in float64."""
+    """Return a dict of statistics of shape (n_sets, n_features), in float64."""
     shape = len(sets), sets.n_features
     masses = sets.masses[:, np.newaxis]
     pooled = {}
     if "mean" in statistics or "std" in statistics:
         pooled["mean"] = mean = np.zeros(shape)
-        for rows, touched, starts, _ in _blocks(sets, max_rows):
-            mean[touched] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
+        for rows, set_range, starts, _ in _blocks(sets, max_rows):
+            mean[set_range] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
     if "std" in statistics:
-        # The mean has been rounded: what is left of it counts far from the origin.
-        pooled["std"], rest = np.zeros(shape), np.zeros(shape)
-        for rows, touched, starts, lengths in _blocks(sets, max_rows):
-            centered = sets.values[rows] - np.repeat(mean[touched], lengths, axis=0)
+        # Corrected two-pass algorithm: deviations from the rounded mean do not sum to 0,
+        # which matters far from the origin.
+        pooled["std"], mean_deviation = np.zeros(shape), np.zeros(shape)
+        for rows, set_range, starts, lengths in _blocks(sets, max_rows):
+            centered = sets.values[rows] - np.repeat(mean[set_range], lengths, axis=0)
             weighted = centered * masses[rows]
-            rest[touched] += np.add.reduceat(weighted, starts)
+            mean_deviation[set_range] += np.add.reduceat(weighted, starts)
             weighted *= centered
-            pooled["std"][touched] += np.add.reduceat(weighted, starts)
-        pooled["std"] = np.sqrt(np.maximum(pooled["std"] - rest**2, 0.0))
-    for name, reduce, beyond in [("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)]:
+            pooled["std"][set_range] += np.add.reduceat(weighted, starts)
+        pooled["std"] = np.sqrt(np.maximum(pooled["std"] - mean_deviation**2, 0.0))
+    for name, reduce, limit in [("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)]:
         if name in statistics:
-            pooled[name] = extreme = np.full(shape, beyond)
-            for rows, touched, starts, _ in _blocks(sets, max_rows):
-                values = np.where(masses[rows] > 0, sets.values[rows], beyond)
+            pooled[name] = extreme = np.full(shape, limit)
+            for rows, set_range, starts, _ in _blocks(sets, max_rows):
+                values = np.where(masses[rows] > 0, sets.values[rows], limit)
                 reduced = reduce.reduceat(values, starts)
-                reduce(extreme[touched], reduced, out=extreme[touched])
+                reduce(extreme[set_range], reduced, out=extreme[set_range])
     return pooled
 
 
 def _blocks(sets, max_rows):
-    """Cut the elements of the sets, one of which may be long, into blocks.
+    """Split the elements of the sets into blocks of at most `max_rows`.
 
     Yields
     ------
     rows : slice
-        Elements of the block.
-    touched : slice
-        Sets that they belong to.
+        The elements of the block.
+    set_range : slice
+        The sets that they belong to.
     starts : ndarray of int
-        Where the elements of each of these sets start in the block.
+        Index in the block of the first element of each of these sets.
     lengths : ndarray of int
-        How many there are.
+        Number of elements of each of these sets in the block.
     """
     offsets = sets.offsets
     for rows in gen_batches(offsets[-1], max_rows):

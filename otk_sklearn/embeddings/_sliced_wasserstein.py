@@ -1,4 +1,4 @@
-"""`SlicedWassersteinEmbedding`: quantiles of projected elements against a reference's."""
+"""`SlicedWassersteinEmbedding`: quantile functions of projected elements."""
 
 import copy
 from numbers import Integral
@@ -39,60 +39,61 @@ class SlicedWassersteinEmbedding(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """Embed each set by the quantiles of its elements along random directions.
+    """Embed each set by the quantiles of random projections of its elements.
 
-    Along each direction, the quantile function of a set's projected elements is averaged
-    over bins of equal mass, and the same of a reference, all training elements together, is
-    taken off. Euclidean distances between embeddings are sliced 2-Wasserstein distances
-    between sets, but for what bins average out.
+    For each random direction, the quantile function of the projected elements of a set is
+    averaged over bins of equal mass, and that of a reference, the union of all training
+    sets, is subtracted [1]_ [2]_. Euclidean distances between embeddings approximate sliced
+    2-Wasserstein distances between sets.
 
     Parameters
     ----------
     n_projections : int, default=64
         Number of random directions.
     n_quantiles : int, default=16
-        Number of bins of equal mass. Distances are exact between sets of so many elements
-        (or a divisor) of equal mass, and never larger than the sliced distance.
+        Number of bins of equal mass. For these directions, distances never exceed the
+        sliced distance, and equal it between sets of elements of equal mass whose numbers
+        divide `n_quantiles`.
     max_elements : int, default=300_000
-        Number of elements that the reference is made of, drawn without replacement if
-        there are more.
+        Maximum number of elements of the reference. If there are more, they are sampled
+        without replacement.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results don't depend on it.
+        -1 means all processors. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Decides the directions, and the draw of elements. See
+        Controls the random directions, and the random sampling of elements. See
         :term:`Glossary <random_state>`.
 
     Attributes
     ----------
     projections_ : ndarray of shape (n_features, n_projections)
-        The directions, as unit vectors in columns.
+        The directions: its columns are unit vectors.
     reference_ : ndarray of shape (n_projections, n_quantiles)
-        The reference's quantile functions, averaged over bins.
+        The quantile functions of the reference, averaged over bins.
     n_features_in_ : int
-        Number of features of an element seen during `fit`.
+        Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Only if X was a DataFrame.
+        Names of the features seen during `fit`. Defined only if X has feature names, as
+        DataFrames do.
 
     See Also
     --------
-    ElementTransformer : Scales elements. Directions are drawn evenly, so that a feature on
-        a large scale would decide alone.
-    OTKEmbedding : Optimal transport in feature space, to supports that are learned.
-    sklearn.preprocessing.StandardScaler : To follow, where linear models expect features of
-        unit variance.
+    ElementTransformer : Scales elements beforehand. As directions are drawn uniformly,
+        features on a large scale would dominate.
+    OTKEmbedding : Optimal transport to learned supports, in feature space.
+    sklearn.preprocessing.StandardScaler : Scales embeddings afterwards, for linear models
+        that expect features of unit variance.
 
     Notes
     -----
-    With directions `theta_l` of L, the quantile function `F_l^-1` of the projected elements
-    `<theta_l, x_i>` of masses `a_i`, and bins `B_q = [(q - 1) / m, q / m]` of m, the
-    embedding is
-    `Phi_lq = (m integral_{B_q} F_l^-1(t) dt - r_lq) / sqrt(L m)`, where `r` is the same of
-    the reference. Euclidean distances approach
-    `SW_2(x, x')^2 = 1/L sum_l integral (F_l^-1(t) - F'_l^-1(t))^2 dt` from below as m
-    grows: averages over bins are the projection of quantile functions onto step functions.
-    No mass is left out, as it would be if they were evaluated at m levels. The reference
-    centres embeddings, and changes no distance.
+    With L directions `theta_l`, the quantile functions `F_l^-1` of the projected elements
+    `<theta_l, x_i>` of masses `a_i`, and m bins `B_q = [(q - 1) / m, q / m]`, the embedding
+    is `Phi_lq = (m integral_{B_q} F_l^-1(t) dt - r_lq) / sqrt(L m)`, where `r_lq` is the
+    average over the same bin for the reference. As m grows, squared Euclidean distances
+    converge to `SW_2(x, x')^2 = 1/L sum_l integral (F_l^-1(t) - F'_l^-1(t))^2 dt` from
+    below: averages over bins are the orthogonal projection of quantile functions onto step
+    functions. Unlike quantiles at m levels, they depend on all of the mass. The reference
+    only centres the embeddings; distances do not depend on it.
 
     References
     ----------
@@ -139,17 +140,17 @@ class SlicedWassersteinEmbedding(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Draw directions, and learn the reference's quantiles along them.
+        """Draw random directions, and compute the quantile functions of the reference.
 
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
         y : ignored
-            Present for pipelines, which hand it over.
+            Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is the same as
-            two of them, as long as the elements fit into the sample that is learned from.
+            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
+            two copies of it, as long as there are at most `max_elements` elements.
 
         Returns
         -------
@@ -159,8 +160,8 @@ class SlicedWassersteinEmbedding(
         Raises
         ------
         ValueError
-            If a parameter is out of range, or X is not what is expected. The message
-            names the set. The estimator stays as it was.
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
         """
         sets = as_sets(X)
         check_finite(sets)
@@ -171,13 +172,13 @@ class SlicedWassersteinEmbedding(
         elements = sample_elements(
             sets, positions_of(sets, None), self.max_elements, sample_seed, weights
         )
-        pooled = SetCollection(
+        union = SetCollection(
             elements.rows, [0, len(elements.rows)], weights=elements.masses
         )
         projections = random_projections(sets.n_features, self.n_projections, seed)
         reference = np.empty((self.n_projections, 1, self.n_quantiles))
         with single_threaded(), np.errstate(all="ignore"):
-            _write_quantiles(pooled, projections, reference)
+            _write_quantiles(union, projections, reference)
         attributes = {
             **input_attributes(X, sets),
             "projections_": projections,
@@ -193,14 +194,21 @@ class SlicedWassersteinEmbedding(
         Parameters
         ----------
         X : sets
-            Anything that `OTKEmbedding` takes.
+            Any input that `OTKEmbedding.fit` accepts.
 
         Returns
         -------
         ndarray of shape (n_sets, n_projections * n_quantiles)
-            In the precision of X. In the order projection, quantile.
+            In the dtype of X, ordered by projection and then quantile.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
         model._validate_params()
         check_finite(sets)
@@ -220,7 +228,7 @@ class SlicedWassersteinEmbedding(
             quantiles /= np.sqrt(reference.size)
             out[chunk] = quantiles.swapaxes(0, 1).reshape(len(part), -1)
 
-        # Of each element: its values and projections; of each set: its quantiles.
+        # Per element: its values and projections; per set: its quantiles.
         n_features, n_projections = projections.shape
         max_rows = rows_in_memory(8 * (n_features + 3 * n_projections))
         map_chunks(
@@ -239,17 +247,17 @@ class SlicedWassersteinEmbedding(
 
 
 def random_projections(n_features, n_projections, seed):
-    """Directions drawn evenly from the unit sphere, in columns.
+    """Directions drawn uniformly from the unit sphere, as columns.
 
-    Those of `ot.sliced.get_random_projections` with `RandomState(seed)`: POT is not worth
-    its import, which takes seconds, for two lines.
+    The same as `ot.sliced.get_random_projections` returns for `RandomState(seed)`, without
+    importing POT, which takes seconds.
     """
     directions = np.random.RandomState(seed).randn(n_features, n_projections)
     return directions / np.linalg.norm(directions, axis=0)
 
 
 def _write_quantiles(sets, projections, quantiles):
-    """Write the quantile functions of projected sets, averaged over bins.
+    """Write the quantile functions of projected sets, averaged over bins, to `quantiles`.
 
     Parameters
     ----------
@@ -257,9 +265,9 @@ def _write_quantiles(sets, projections, quantiles):
     projections : ndarray of float64 of shape (n_features, n_projections)
     quantiles : ndarray of float64 of shape (n_projections, n_sets, n_quantiles)
     """
-    # In float64, whatever the elements: far from the origin, float32 has few digits left.
+    # Always in float64: far from the origin, float32 is not precise enough.
     values, masses = sets.values.astype(np.float64, copy=False), sets.masses
-    # Of a long set, some projections at a time.
+    # In batches of projections, to limit the memory for a long set.
     n_projections = projections.shape[1]
     batch_size = max(1, rows_in_memory(8 * 3 * len(values)))
     for batch in gen_batches(n_projections, batch_size):

@@ -25,7 +25,7 @@ from otk_sklearn._utils.estimators import (
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
-from otk_sklearn.embeddings._learning import learn
+from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._input import (
@@ -378,7 +378,9 @@ class SupervisedEmbedding(
         uses_own_random_state = embedding.random_state is not None
         if not uses_own_random_state:
             embedding.random_state = random
-        attributes, residual = learn(embedding, X, problem.sets, problem.weights, progress)
+        attributes, residual = learn_attributes(
+            embedding, X, problem.sets, problem.weights, progress
+        )
         set_fitted(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
         if not uses_own_random_state:

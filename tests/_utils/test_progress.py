@@ -372,15 +372,3 @@ def test_each_set_of_each_chunk_is_reported_once(n_jobs):
     )
     assert len(done) > 50
     assert sum(done) == len(lengths)
-
-
-def test_models_of_versions_without_verbose_are_quiet(capsys):
-    X, _ = make_data()
-    model = make().fit(X)
-    state = model.__getstate__()
-    del state["verbose"]
-    old = OTKEmbedding.__new__(OTKEmbedding)
-    old.__setstate__(state)
-    assert old.get_params()["verbose"] is False
-    assert_array_equal(old.transform(X), model.transform(X))
-    assert capsys.readouterr().out == ""

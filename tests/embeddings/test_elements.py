@@ -72,7 +72,7 @@ def test_nan_may_pass_to_an_imputer(sets):
 
 
 def test_transformers_that_do_not_fit(sets):
-    with pytest.raises(TypeError, match="gave a sparse matrix"):
+    with pytest.raises(TypeError, match="returned a sparse matrix"):
         ElementTransformer(OneHotEncoder()).fit_transform([x.round() for x in sets])
 
     class DropRows(StandardScaler):
