@@ -54,10 +54,13 @@ parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on rea
 	$(BIN)/python benchmarks/accuracy/parts.py
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed/transform.py
+	$(BIN)/python benchmarks/speed/small_epsilon.py
+	$(BIN)/python benchmarks/speed/startup.py
+	$(BIN)/python benchmarks/speed/fit.py
 
 bench-training: $(VENV)/training.installed  ## Speed of training against PyTorch
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/speed/training.py
 
 bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept in .asv
 	cd benchmarks && ../$(BIN)/asv machine --yes
