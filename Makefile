@@ -45,19 +45,22 @@ docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
 
 accuracy: $(VENV)/benchmarks.installed  ## Accuracy and times of all embeddings, tuned and not
-	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/accuracy/compare_embeddings.py
 
 labels: $(VENV)/benchmarks.installed  ## What training with labels adds on real data
-	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/accuracy/labels.py
 
 parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on real data
-	$(BIN)/python benchmarks/parts.py
+	$(BIN)/python benchmarks/accuracy/parts.py
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed/transform.py
+	$(BIN)/python benchmarks/speed/small_epsilon.py
+	$(BIN)/python benchmarks/speed/startup.py
+	$(BIN)/python benchmarks/speed/fit.py
 
 bench-training: $(VENV)/training.installed  ## Speed of training against PyTorch
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/speed/training.py
 
 bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept in .asv
 	cd benchmarks && ../$(BIN)/asv machine --yes
@@ -65,7 +68,7 @@ bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept i
 		--set-commit-hash $$(git rev-parse HEAD) --show-stderr
 
 defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
-	$(BIN)/python benchmarks/choose_defaults.py
+	$(BIN)/python benchmarks/accuracy/defaults.py
 
 test-versions: test-lowest test-newest  ## Run the tests on the lowest and newest versions
 

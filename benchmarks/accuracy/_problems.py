@@ -1,5 +1,6 @@
-"""Problems that benchmarks share; what of them is set aside, for training and for test."""
+"""Problems, as data sets are called here: what is set aside, for training and for test."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -59,12 +60,17 @@ class Problem(NamedTuple):
         return np.concatenate([self.aside, train]), test
 
 
-def with_own_split(load):
-    """Join the parts of data that come with a split."""
+def both_parts(load):
+    """Join the parts of data that come with a split; return the size of the first, too."""
     (X, y), (X_test, y_test) = load("train"), load("test")
-    sets = SetCollection.from_sets([*X, *X_test])
-    train, test = np.split(np.arange(len(sets)), [len(X)])
-    return Problem(scaled(sets, train), np.concatenate([y, y_test]), True, train, test)
+    return SetCollection.from_sets([*X, *X_test]), np.concatenate([y, y_test]), len(X)
+
+
+def with_own_split(load):
+    """Set aside what is for training."""
+    X, y, n_train = both_parts(load)
+    train, test = np.split(np.arange(len(X)), [n_train])
+    return Problem(scaled(X, train), y, True, train, test)
 
 
 def with_random_splits(X, y, ordered=False):
@@ -118,3 +124,27 @@ PROBLEMS = {
     "cooccurrences": lambda: with_random_splits(*make_cooccurrences(1000, random_state=0)),
     "rare elements": lambda: with_random_splits(*make_rare_elements(1000, random_state=0)),
 }
+# Data as they come, with nothing set aside: neither scaled nor without repeated sequences.
+DATA = {
+    "digits": load_digit_points,
+    "JapaneseVowels": lambda: both_parts(load_japanese_vowels)[:2],
+    "peptides": lambda: load_peptides("AMPvsUniProt")[:2],
+}
+
+
+@functools.lru_cache(maxsize=1)
+def load_problem(name):
+    """Return a `Problem`."""
+    return PROBLEMS[name]()
+
+
+@functools.lru_cache(maxsize=1)
+def load_data(name):
+    """Return sets and their classes."""
+    return DATA[name]()
+
+
+def random_split(name, seed):
+    """Split data at random: return sets for training, for test, and classes of both."""
+    X, y = load_data(name)
+    return train_test_split(X, y, test_size=TEST_SIZE, random_state=seed, stratify=y)

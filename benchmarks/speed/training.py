@@ -1,16 +1,15 @@
 """Speed of training: an epoch against `transform`, and against padded PyTorch.
 
-    python benchmarks/training.py
+    python benchmarks/speed/training.py
 
 An epoch takes a step of Adam for each batch of 70 % of the peptides, with respect to
 references, anchors, bandwidth and linear model. All that is compared runs in turns: times
 are the best of the rounds, ratios the medians over the rounds. Of one batch, loss and
 gradients of both are compared, by plans that have converged.
 
-What PyTorch differentiates is written such that it is fast: batches are padded before
-time is taken; whitening comes after pooling, as ours does; scalings instead of logarithms;
-and as many iterations as our tolerance leads to on average, without a look at errors.
-Batches of sets of about the same length need least padding, but are always the same.
+PyTorch, in `_torch_training.py`, takes as many iterations as our tolerance leads to on
+average. Batches of sets of about the same length need least padding, but are always the
+same.
 
 Where other programs run at the same time, two threads of PyTorch wait for each other
 and take up to ten times as long: only times of one thread tell something there.
@@ -19,12 +18,11 @@ and take up to ten times as long: only times of one thread tell something there.
 import functools
 import os
 import platform
-import time
 from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
-import peers
+from _timing import once
 
 from otk_sklearn import OTKClassifier, OTKEmbedding
 from otk_sklearn._utils.thread_limits import single_threaded
@@ -51,7 +49,6 @@ MAX_DEVIATION = 1e-2
 ALPHA = 1.0
 
 CLASSIFIER = OTKClassifier()
-LEARNING_RATE = CLASSIFIER.learning_rate_init
 TRAINABLE = "references", "anchors", "gamma"
 
 
@@ -65,6 +62,7 @@ class Case(NamedTuple):
     problem : Problem
     scales : dict
     batch_size : int
+    learning_rate : float
     """
 
     embedding: OTKEmbedding
@@ -72,6 +70,7 @@ class Case(NamedTuple):
     problem: Problem
     scales: dict
     batch_size: int
+    learning_rate: float = CLASSIFIER.learning_rate_init
 
     def objective(self, scales=None):
         """Return the `Objective` that `OTKClassifier` minimises."""
@@ -82,7 +81,7 @@ class Case(NamedTuple):
         """Train for one epoch from the start, and return the loss."""
         objective = self.objective()
         self.embedding.set_params(n_jobs=n_jobs)
-        adam, rates = Adam(len(objective.start)), (LEARNING_RATE, LEARNING_RATE)
+        adam, rates = Adam(len(objective.start)), (self.learning_rate, self.learning_rate)
         random = np.random.RandomState(0)
         with single_threaded(), np.errstate(all="ignore"):
             _, loss = run_epoch(
@@ -133,114 +132,10 @@ def batches_of(problem, batch_size, is_sorted):
     return [batches[i] for i in np.random.RandomState(1).permutation(len(batches))]
 
 
-class Batch(NamedTuple):
-    """Sets padded to the longest, as tensors.
-
-    Parameters
-    ----------
-    x : tensor of shape (n_sets, n_windows, n_features)
-    squares : tensor of shape (n_sets, n_windows, 1)
-        Squared norms of the windows.
-    masses : tensor of shape (n_sets, n_windows, 1)
-        0 where there is only padding.
-    targets : tensor of shape (n_sets, 1)
-    """
-
-    x: object
-    squares: object
-    masses: object
-    targets: object
-
-
-def padded(problem, index):
-    """Return a `Batch` of some of the sets."""
-    import torch
-
-    windows = [peers.windows(x, FILTER_SIZE) for x in problem.sets[index]]
-    shape = len(windows), max(len(w) for w in windows)
-    x = np.zeros((*shape, windows[0].shape[1]), np.float32)
-    masses = np.zeros((*shape, 1), np.float32)
-    for i, w in enumerate(windows):
-        x[i, : len(w)], masses[i, : len(w)] = w, 1 / len(w)
-    squares = (x**2).sum(axis=2, keepdims=True)
-    targets = problem.targets[index].astype(np.float32)
-    return Batch(*map(torch.from_numpy, [x, squares, masses, targets]))
-
-
-def torch_parameters(case):
-    """Return what is trained as tensors, by name."""
-    import torch
-
-    values = case.start._asdict()
-    values["references"] = values["references"][0]
-    return {
-        name: torch.tensor(value, dtype=torch.float32, requires_grad=True)
-        for name, value in values.items()
-    }
-
-
-def torch_loss(parameters, batch, n_iter, case):
-    """Mean loss of a batch, with the penalty, all of it to be differentiated."""
-    import torch
-    from torch.nn import functional
-
-    epsilon, damping = case.embedding.epsilon, case.embedding.damping
-    x, squares, masses, targets = batch
-    anchors, gamma = parameters["anchors"], parameters["log_gamma"].exp()
-    references = functional.normalize(parameters["references"], dim=1)
-    n_supports = len(references)
-
-    anchor_squares = (anchors**2).sum(dim=1)
-
-    def kappa_of(x, squares):
-        distances = squares + anchor_squares - 2 * (x @ anchors.T)
-        return torch.exp(-gamma * distances.clamp(min=0))
-
-    gram = kappa_of(anchors, anchor_squares.unsqueeze(1))
-    eigenvalues, U = torch.linalg.eigh(gram)
-    normalization = (U / (eigenvalues.clamp(min=0).sqrt() + damping)) @ U.T
-    kappa = kappa_of(x, squares)
-
-    similarity = kappa @ (references @ normalization).T
-    shift = similarity.detach().amax(dim=2, keepdim=True)
-    gibbs = torch.exp((similarity - shift) / epsilon)
-    transposed = gibbs.transpose(1, 2)
-    v = torch.full((len(x), n_supports, 1), 1 / n_supports)
-    for _ in range(n_iter):
-        u = masses / (gibbs @ v)
-        v = (1 / n_supports) / (transposed @ u)
-    plan = u * gibbs * v.transpose(1, 2)
-    embeddings = n_supports * (plan.transpose(1, 2) @ kappa) @ normalization
-
-    coef = parameters["coef"]
-    scores = embeddings.flatten(start_dim=1) @ coef.T + parameters["intercept"]
-    loss = functional.binary_cross_entropy_with_logits(scores, targets)
-    penalty = case.problem.alpha / len(case.problem.sets)
-    return loss + penalty / 2 * (coef**2).sum()
-
-
-def torch_epoch(case, batches, n_iter, n_threads=N_THREADS):
-    """Train for one epoch from the start, and return the loss."""
-    import torch
-
-    torch.set_num_threads(n_threads)
-    parameters = torch_parameters(case)
-    groups = [
-        {"params": [parameter], "lr": LEARNING_RATE * case.scales[name]}
-        for name, parameter in parameters.items()
-    ]
-    adam, losses = torch.optim.Adam(groups, fused=True), []
-    for batch in batches:
-        adam.zero_grad()
-        loss = torch_loss(parameters, batch, n_iter, case)
-        loss.backward()
-        adam.step()
-        losses.append(loss.item())
-    return np.mean(losses)
-
-
 def largest_deviation(case):
     """Compare loss and gradients of one batch, and return how far they are apart."""
+    import _torch_training
+
     given = case.embedding.get_params()
     case.embedding.set_params(**CONVERGED)
     index = batches_of(case.problem, case.batch_size, is_sorted=False)[0]
@@ -248,8 +143,9 @@ def largest_deviation(case):
     loss, gradient = objective(objective.start, index)
     case.embedding.set_params(**{name: given[name] for name in CONVERGED})
 
-    parameters, start = torch_parameters(case), 0
-    found = torch_loss(parameters, padded(case.problem, index), CONVERGED_ITERATIONS, case)
+    parameters, start = _torch_training.tensors_of(case), 0
+    batch = _torch_training.padded(case.problem, index, FILTER_SIZE)
+    found = _torch_training.mean_loss(parameters, batch, CONVERGED_ITERATIONS, case)
     found.backward()
     deviations = {"loss": abs(found.item() - loss) / loss}
     for name, parameter in parameters.items():
@@ -269,19 +165,20 @@ def in_turns(functions):
     times = {name: [] for name in functions}
     for _ in range(1 + N_ROUNDS):
         for name, function in functions.items():
-            start = time.perf_counter()
-            result = function()
-            times[name].append(time.perf_counter() - start)
+            took, result = once(function)
+            times[name].append(took)
             assert np.isfinite(result).all(), name
     return {name: np.array(taken[1:]) for name, taken in times.items()}
 
 
 def peers_of(case, n_iter):
     """Return the epochs of PyTorch, by name."""
+    import _torch_training
+
     functions = {}
     for is_sorted, kind in [(False, "random"), (True, "sorted")]:
         indices = batches_of(case.problem, case.batch_size, is_sorted)
-        batches = [padded(case.problem, index) for index in indices]
+        batches = [_torch_training.padded(case.problem, i, FILTER_SIZE) for i in indices]
         filled = np.mean(np.concatenate([b.masses.numpy().ravel() > 0 for b in batches]))
         settings = {(n_iter, N_THREADS), (n_iter, 1)}
         if is_sorted:
@@ -289,7 +186,9 @@ def peers_of(case, n_iter):
         for n, n_threads in sorted(settings):
             name = f"PyTorch, {kind} batches ({filled:.0%} real), {n} iterations"
             name += ", one thread" if n_threads == 1 else ""
-            functions[name] = functools.partial(torch_epoch, case, batches, n, n_threads)
+            functions[name] = functools.partial(
+                _torch_training.epoch, case, batches, n, n_threads
+            )
     return functions
 
 
@@ -309,7 +208,7 @@ def report(n_supports, n_components):
         "epoch": case.epoch,
         "epoch, one thread": functools.partial(case.epoch, n_jobs=1),
     }
-    for function in ours.values():  # before PyTorch is there, and its threads with it
+    for function in ours.values():  # before PyTorch is imported, and its threads with it
         function()
     times = in_turns({**ours, **peers_of(case, max(1, round(n_iter.mean())))})
     for name, taken in times.items():

@@ -132,7 +132,7 @@ def cells_like():
     )
 
 
-def sharp(problem, n_supports, epsilon):
+def real_sets(problem, n_supports, epsilon):
     """Real sets, at an epsilon that sends each element to few supports."""
     if problem == "digits":
         X, _ = load_digit_points()

@@ -1,0 +1,48 @@
+"""Time to import, and of the first `transform`, without and with compiled code.
+
+python benchmarks/speed/startup.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+# Run in a bare process: modules that this script has imported would be in the way.
+CODE = """
+import time
+import numba, sklearn.cluster, sklearn.kernel_approximation, scipy.linalg, numpy as np
+start = time.perf_counter()
+from otk_sklearn import OTKEmbedding
+added = time.perf_counter() - start
+random = np.random.default_rng(0)
+X = [random.normal(size=(20, 12)).astype(np.float32) for _ in range(100)]
+model = OTKEmbedding(5, anchors=X[0], references=np.ones((1, 5, 20), np.float32)).fit(X)
+times = []
+for _ in range(2):
+    start = time.perf_counter()
+    model.transform(X)
+    times.append(time.perf_counter() - start)
+print(f"{added:.2f} {times[0]:.2f} {times[1]:.4f}")
+"""
+
+
+def main():
+    """Start twice, with an empty folder for compiled code at first."""
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ["nothing compiled", "compiled before"]:
+            found = subprocess.check_output(
+                [sys.executable, "-c", CODE],
+                env={**os.environ, "NUMBA_CACHE_DIR": cache},
+                text=True,
+            )
+            added, first, again = found.split()
+            print(
+                f"start, {name}: import {added} s more than numba and scikit-learn, first "
+                f"transform {first} s, second {again} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
