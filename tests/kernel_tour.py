@@ -17,7 +17,7 @@ from otk_sklearn import (
     SetCollection,
     SlicedWassersteinEmbedding,
 )
-from otk_sklearn._compiled import features, implicit, pooling, sinkhorn
+from otk_sklearn._compiled import features, implicit_gradient, pooling, sinkhorn
 from otk_sklearn._compiled.primitives import jit
 from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.supervised._losses import softmax_loss
@@ -203,7 +203,7 @@ def check_quantiles():
 
 
 def check_that_all_were_called():
-    for module in [features, implicit, pooling, sinkhorn]:
+    for module in [features, implicit_gradient, pooling, sinkhorn]:
         for name, function in vars(module).items():
             if isinstance(function, numba.core.registry.CPUDispatcher):
                 assert function.signatures, name

@@ -8,9 +8,9 @@ def test_import_compiles_nothing_and_imports_no_optional_package():
     code = """
 import sys, numba.core.registry
 from otk_sklearn import display
-from otk_sklearn._compiled import features, implicit, pooling, primitives, sinkhorn
+from otk_sklearn._compiled import features, implicit_gradient, pooling, primitives, sinkhorn
 dispatcher = numba.core.registry.CPUDispatcher
-compiled = [f for m in (features, implicit, pooling, primitives, sinkhorn)
+compiled = [f for m in (features, implicit_gradient, pooling, primitives, sinkhorn)
             for f in vars(m).values() if isinstance(f, dispatcher)]
 print(len(compiled) > 3, sum(len(f.signatures) for f in compiled))
 optional = ["ot", "torch", "matplotlib", "sktime", "awkward", "polars"]

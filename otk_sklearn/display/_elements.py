@@ -8,7 +8,7 @@ from otk_sklearn.display._drawing import (
     number_ticks,
     place_elements,
 )
-from otk_sklearn.sets._input import as_sets
+from otk_sklearn.sets._validation import as_sets
 
 
 def element_layout(steps, X, kind, columns, element_names, otherwise):

@@ -18,7 +18,7 @@ from otk_sklearn.display._drawing import (
 )
 from otk_sklearn.inspection._nearest_elements import nearest_elements
 from otk_sklearn.inspection._pipeline_steps import model_steps
-from otk_sklearn.sets._input import as_sets
+from otk_sklearn.sets._validation import as_sets
 
 # Elements that are drawn behind the nearest ones.
 _MAX_BACKGROUND = 2000

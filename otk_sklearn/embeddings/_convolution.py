@@ -23,16 +23,16 @@ from otk_sklearn.features._anchors import learn_feature_map
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._offsets import masses_of
+from otk_sklearn.sets._positions import positions_of
+from otk_sklearn.sets._sampling import sample_elements
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
     input_attributes,
 )
-from otk_sklearn.sets._packing import masses_of
-from otk_sklearn.sets._positions import positions_of
-from otk_sklearn.sets._sampling import sample_elements
 from otk_sklearn.sets._windows import subsampling_windows, windows_of
 
 

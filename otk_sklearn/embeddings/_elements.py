@@ -30,7 +30,12 @@ from otk_sklearn._utils.estimators import (
     set_fitted,
 )
 from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
-from otk_sklearn.sets._input import as_fitted_sets, as_sets, check_finite, input_attributes
+from otk_sklearn.sets._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    input_attributes,
+)
 
 
 class ElementTransformer(

@@ -23,14 +23,14 @@ from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._sampling import group_equal_rows
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
     input_attributes,
 )
-from otk_sklearn.sets._sampling import group_equal_rows
 
 
 class FisherVectorEmbedding(

@@ -14,9 +14,9 @@ from otk_sklearn.matching._references import (
     wasserstein_kmeans,
 )
 from otk_sklearn.sets._arrays import check_parameter_array
-from otk_sklearn.sets._input import check_finite, input_attributes
-from otk_sklearn.sets._positions import check_positions, n_axes_of, positions_of
+from otk_sklearn.sets._positions import check_position_axes, n_axes_of, positions_of
 from otk_sklearn.sets._sampling import merge_equal_sets, sample_elements, sample_sets
+from otk_sklearn.sets._validation import check_finite, input_attributes
 from otk_sklearn.sets._windows import windows_of
 
 
@@ -86,7 +86,7 @@ class _EmbeddingLearner:
             n_supports = self._fixed_references.shape[1]
         check_finite(sets)
         if model.position is not None:
-            check_positions(sets, n_supports, n_axes_of(sets))
+            check_position_axes(sets, n_supports, n_axes_of(sets))
         if sample_weight is not None and not sample_weight.all():
             positive = np.flatnonzero(sample_weight)
             sets, sample_weight = sets[positive], sample_weight[positive]

@@ -22,13 +22,13 @@ from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progre
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._positions import PositionFilter, check_position_axes
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
 )
-from otk_sklearn.sets._positions import PositionFilter, check_positions
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
 
@@ -515,7 +515,7 @@ class OTKEmbedding(
         self._validate_params()  # transport parameters may be changed after fit
         check_finite(sets)
         if self.position is not None:
-            check_positions(sets, self.references_.shape[1], self._n_axes)
+            check_position_axes(sets, self.references_.shape[1], self._n_axes)
         matching = Matching(
             fitted_feature_map(self, self._kernel),
             self.references_,

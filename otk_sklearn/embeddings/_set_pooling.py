@@ -10,7 +10,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, set_fitted
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,

@@ -21,15 +21,15 @@ from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._positions import positions_of
+from otk_sklearn.sets._sampling import sample_elements
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
     input_attributes,
 )
-from otk_sklearn.sets._positions import positions_of
-from otk_sklearn.sets._sampling import sample_elements
 
 
 class SlicedWassersteinEmbedding(

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks
-from otk_sklearn.features._kernels import HomogeneousKernel, RbfKernel
+from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.sets._arrays import as_fitted
 
 
@@ -55,8 +55,7 @@ class FeatureMap:
         """
         if self.kernel == "linear":
             return lambda elements: (elements, row_norms(elements))
-        kernel = RbfKernel if self.kernel == "rbf" else HomogeneousKernel
-        return kernel(self.anchors, self.gamma, dtype)
+        return KERNELS[self.kernel](self.anchors, self.gamma, dtype)
 
     def whiten(self, rows):
         """Multiply rows, which are values of `kappa_W` or sums of them, by D."""

@@ -159,3 +159,7 @@ class HomogeneousKernel(RbfKernel):
             out += radial[:, np.newaxis] * unit
             out /= np.where(norms > 0, norms, np.inf)[:, np.newaxis]
         return gradients
+
+
+# By the parameter `kernel`. Of the linear kernel, features are the elements themselves.
+KERNELS = {"rbf": RbfKernel, "homogeneous": HomogeneousKernel}

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
-from otk_sklearn.sets._input import as_fitted_sets, as_sets
+from otk_sklearn.sets._validation import as_fitted_sets, as_sets
 from otk_sklearn.sets._windows import filter_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 

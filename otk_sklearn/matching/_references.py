@@ -12,9 +12,9 @@ from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._matching import Matching
-from otk_sklearn.sets._input import check_finite_output
 from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
+from otk_sklearn.sets._validation import check_finite_output
 
 # Iterations of Wasserstein K-means, and those without improvement before it stops. Swaps of
 # single references, and those without improvement in a row before it stops.

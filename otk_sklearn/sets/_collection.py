@@ -9,23 +9,19 @@ import itertools
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
-from otk_sklearn.sets._checks import (
+from otk_sklearn.sets._long_tables import check_no_group_column, sort_by_group
+from otk_sklearn.sets._nested_lists import read_lists
+from otk_sklearn.sets._offsets import (
     check_offsets,
-    check_positions,
     check_weights,
     immutable_copy,
-    read_only,
-)
-from otk_sklearn.sets._packing import (
-    check_no_group_column,
-    check_padded,
-    join,
     masses_of,
     offsets_of,
-    pack,
-    read_lists,
-    sort_by_group,
+    read_only,
 )
+from otk_sklearn.sets._padded_arrays import check_padded
+from otk_sklearn.sets._positions import check_positions
+from otk_sklearn.sets._sequences import join, pack
 
 
 class SetCollection:

@@ -9,7 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
-from otk_sklearn.sets._packing import locate_element
+from otk_sklearn.sets._arrays import as_rows
+from otk_sklearn.sets._offsets import locate_element, read_only
 
 # Elements for which the filter is computed at a time.
 _MAX_FILTERED = 2**13
@@ -23,7 +24,27 @@ def n_axes_of(sets):
     return 1 if sets.positions is None else sets.positions.shape[1]
 
 
-def check_positions(sets, n_supports, n_axes):
+def check_positions(positions, offsets):
+    n_elements = offsets[-1]
+    positions = np.array(as_rows(positions, n_elements, "positions"), dtype=np.float64)
+    if positions.ndim == 1:
+        positions = positions[:, np.newaxis]
+    if positions.ndim != 2 or positions.shape[1] not in (1, 2):
+        raise ValueError(
+            f"positions has shape {positions.shape}; expected ({n_elements}, n_axes), on "
+            "1 or 2 axes."
+        )
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(wrong):
+        i, element = locate_element(wrong[0], offsets)
+        raise ValueError(
+            f"positions has NaN or infinity in set {i} (element {element}); expected "
+            "finite coordinates."
+        )
+    return read_only(positions)
+
+
+def check_position_axes(sets, n_supports, n_axes):
     """Raise an error if positions don't match the number of supports and axes.
 
     Warns if positions lie outside of [0, 1], the range of those of the supports.

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._packing import offsets_of
+from otk_sklearn.sets._offsets import offsets_of
 
 # Rows compared at a time.
 _MAX_COMPARED = 2**12

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.features import copy_windows
-from otk_sklearn.sets._packing import masses_of, offsets_of
+from otk_sklearn.sets._offsets import masses_of, offsets_of
 
 # Rows gathered at a time to average the weights and positions of windows.
 _MAX_BATCH_ROWS = 2**17

@@ -28,7 +28,7 @@ from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
 from otk_sklearn.sets._arrays import as_fitted
-from otk_sklearn.sets._input import (
+from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,

@@ -12,7 +12,7 @@ import numpy as np
 from otk_sklearn.features._feature_map import fitted_feature_map, make_feature_map
 from otk_sklearn.features._gradient import DifferentiableFeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
-from otk_sklearn.matching._gradients import (
+from otk_sklearn.matching._differentiable_matching import (
     DifferentiableMatching,
     FieldwiseAddable,
     Gradients,

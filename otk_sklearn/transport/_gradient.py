@@ -1,6 +1,6 @@
 """The gradient of plans: implicit differentiation of their marginals."""
 
-from otk_sklearn._compiled.implicit import plans_to_similarities
+from otk_sklearn._compiled.implicit_gradient import plans_to_similarities
 
 
 def pull_back_plans(plan, offsets, transport, gradients):

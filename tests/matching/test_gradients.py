@@ -13,10 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import inv, sqrtm
 
 from otk_sklearn import SetCollection
-from otk_sklearn._compiled import implicit, pooling
+from otk_sklearn._compiled import implicit_gradient, pooling
 from otk_sklearn.features._feature_map import inverse_root
 from otk_sklearn.features._gradient import DifferentiableFeatureMap
-from otk_sklearn.matching._gradients import DifferentiableMatching
+from otk_sklearn.matching._differentiable_matching import DifferentiableMatching
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._plans import plain_plan
@@ -668,7 +668,9 @@ def similarity_gradients(plan, slopes, power, epsilon, dtype=np.float64):
     gradients = np.array(slopes.T[np.newaxis], dtype)
     rounded = np.array(plan.T[np.newaxis], dtype)
     offsets = np.array([0, len(plan)])
-    implicit.plans_to_similarities(rounded, offsets, power, dtype(1 / epsilon), gradients)
+    implicit_gradient.plans_to_similarities(
+        rounded, offsets, power, dtype(1 / epsilon), gradients
+    )
     return gradients[0].T
 
 
@@ -690,7 +692,7 @@ def test_the_reduced_system_is_the_dense_one(lengths, n_supports, power):
         ]
         for r in range(2)
     ]
-    implicit.plans_to_similarities(plan, offsets, power, 1 / epsilon, gradients)
+    implicit_gradient.plans_to_similarities(plan, offsets, power, 1 / epsilon, gradients)
     for r in range(2):
         assert_allclose(gradients[r], np.hstack(expected[r]), rtol=1e-7, atol=1e-9)
 
@@ -738,7 +740,7 @@ def test_attention_has_a_softmax_for_each_support():
         shares, slopes = plan[:, :, i:j], gradients[:, :, i:j]
         mean = np.average(slopes, axis=2, weights=shares)[:, :, None]
         expected[:, :, i:j] = shares * (slopes - mean) / 0.3
-    implicit.plans_to_similarities(plan, offsets, 0.0, 1 / 0.3, gradients)
+    implicit_gradient.plans_to_similarities(plan, offsets, 0.0, 1 / 0.3, gradients)
     assert_allclose(gradients, expected, rtol=1e-12)
 
 

@@ -30,7 +30,7 @@ from otk_sklearn import (
     OTKEmbedding,
     SetCollection,
 )
-from otk_sklearn.sets._input import as_sets
+from otk_sklearn.sets._validation import as_sets
 
 NESTED = [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]], [[9.0, 10.0], [11.0, 12.0]]]
 OFFSETS = np.array([0, 1, 4, 6])

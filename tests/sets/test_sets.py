@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, train_test_split
 from sklearn.utils import resample, shuffle
 
 from otk_sklearn import SetCollection
-from otk_sklearn.sets._input import as_sets
+from otk_sklearn.sets._validation import as_sets
 
 
 def assert_same_sets(collection, sets):

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from otk_sklearn.sets._arrays import as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._packing import locate_element, offsets_of, pack
+from otk_sklearn.sets._offsets import locate_element, offsets_of
+from otk_sklearn.sets._sequences import pack
 
 
 def as_sets(X, *, explain_rows=True):

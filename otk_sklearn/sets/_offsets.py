@@ -1,9 +1,11 @@
-"""Validation of offsets, weights and positions, which compiled code relies on."""
+"""Offsets and weights of sets: proved once, for all kernels."""
 
 import numpy as np
 
-from otk_sklearn.sets._arrays import as_rows, as_unmasked
-from otk_sklearn.sets._packing import locate_element
+from otk_sklearn.sets._arrays import (
+    as_rows,
+    as_unmasked,
+)
 
 
 def read_only(array):
@@ -15,6 +17,29 @@ def read_only(array):
 def immutable_copy(offsets):
     """Return a copy that can't be made writeable: compiled code indexes by it unchecked."""
     return np.frombuffer(offsets.tobytes(), np.int64)
+
+
+def offsets_of(lengths):
+    """Offsets of consecutive sets of these lengths."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def locate_element(row, offsets):
+    """Return the index of the set of a packed row, and that of the element in the set."""
+    i = np.searchsorted(offsets, row, side="right") - 1
+    return i, row - offsets[i]
+
+
+def masses_of(weights, offsets):
+    """Weights normalized to sum to 1 in each set; None means equal weights."""
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    if weights is None:
+        return np.repeat(1.0 / lengths, lengths)
+    # Divide by the largest first: sums of tiny or huge weights would under- or overflow.
+    heaviest = np.maximum.reduceat(weights, starts)
+    masses = weights / np.repeat(heaviest, lengths)
+    masses /= np.repeat(np.add.reduceat(masses, starts), lengths)
+    return masses
 
 
 def check_offsets(offsets, n_elements):
@@ -60,23 +85,3 @@ def check_weights(weights, offsets):
                 f"weights of set {zero[0]} are all zero; expected a positive sum."
             )
     return read_only(weights)
-
-
-def check_positions(positions, offsets):
-    n_elements = offsets[-1]
-    positions = np.array(as_rows(positions, n_elements, "positions"), dtype=np.float64)
-    if positions.ndim == 1:
-        positions = positions[:, np.newaxis]
-    if positions.ndim != 2 or positions.shape[1] not in (1, 2):
-        raise ValueError(
-            f"positions has shape {positions.shape}; expected ({n_elements}, n_axes), on "
-            "1 or 2 axes."
-        )
-    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
-    if len(wrong):
-        i, element = locate_element(wrong[0], offsets)
-        raise ValueError(
-            f"positions has NaN or infinity in set {i} (element {element}); expected "
-            "finite coordinates."
-        )
-    return read_only(positions)

@@ -1,0 +1,64 @@
+"""Sequences of arrays, one for each set, packed into one array."""
+
+import numpy as np
+
+from otk_sklearn.sets._arrays import (
+    as_floats,
+    as_rows,
+    check_elements,
+)
+from otk_sklearn.sets._offsets import offsets_of
+
+
+def pack(sets, name):
+    """Copy a sequence of sets into one array; return it and the offsets.
+
+    Parameters
+    ----------
+    sets : sequence of array-like of shape (n_elements_i, n_features)
+    name : str
+        Name of the sequence in error messages.
+    """
+    sets = list(sets)
+    if not sets:
+        raise ValueError(f"{name} is an empty collection; expected at least one set.")
+    arrays = [check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
+    for i, array in enumerate(arrays):
+        if len(array) == 0:
+            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
+        if array.shape[1] != arrays[0].shape[1]:
+            raise ValueError(
+                f"set {i} of {name} has {array.shape[1]} features, set 0 has "
+                f"{arrays[0].shape[1]}; expected the same number in every set."
+            )
+        columns = list(getattr(sets[i], "columns", []))
+        if columns != list(getattr(sets[0], "columns", [])):
+            raise ValueError(
+                f"set {i} of {name} has the columns {columns}, set 0 has "
+                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
+            )
+    offsets = offsets_of([len(array) for array in arrays])
+    single = all(array.dtype == np.float32 for array in arrays)
+    dtype = np.float32 if single else np.float64
+    values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
+    for i, array in enumerate(arrays):
+        values[offsets[i] : offsets[i + 1]] = (
+            as_floats(array, f"set {i} of {name}") if array.dtype == object else array
+        )
+    return values, offsets
+
+
+def join(parts, offsets, name):
+    """Concatenate the weights or positions of each set."""
+    parts = list(parts)
+    lengths = np.diff(offsets)
+    if len(parts) != len(lengths):
+        raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")
+    rows = [as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)]
+    for i, row in enumerate(rows):
+        if row.shape[1:] != rows[0].shape[1:]:
+            raise ValueError(
+                f"{name} of set {i} has shape {row.shape}, that of set 0 {rows[0].shape}; "
+                "expected the same number of axes."
+            )
+    return np.concatenate(rows)
