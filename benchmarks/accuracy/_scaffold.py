@@ -130,7 +130,7 @@ def mean_and_deviation(values, sign=""):
 
 
 def with_common(estimator, **params):
-    """Return a clone with such of these parameters as it has, or as steps of it have."""
+    """Return a clone with those of these parameters that it, or a step of it, has."""
     estimator = clone(estimator)
     for step in getattr(estimator, "named_steps", {"": estimator}).values():
         known = step.get_params(deep=False)

@@ -62,7 +62,7 @@ GRIDS = {
     },
     "OTKClassifier": {"embedding__n_supports": [3, 5, 10, 20]},
 }
-# The one parameter that isn't at its default, by method.
+# By method: the estimator, and the one parameter that isn't at its default.
 SETTINGS = {
     f"{estimator}, {parameter}={value:g}": (estimator, parameter, value)
     for estimator, grid in GRIDS.items()
