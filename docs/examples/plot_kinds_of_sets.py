@@ -79,9 +79,9 @@ ax.figure.set_layout_engine("constrained")
 plt.show()
 
 # %%
-# Transport finds the classes better than any mean, on all three collections, most clearly on
-# the digits, whose means are hardly informative. A reference for each kind adds little or
-# loses: one reference with more supports does about as well.
+# Transport finds the classes better than any mean, on all three collections, most clearly
+# on the digits, whose means are hardly informative. A reference for each kind adds little
+# or loses: one reference with more supports does about as well.
 #
 # The clusters
 # ------------

@@ -3,8 +3,8 @@
 
 Which samples of a collection don't belong there? scikit-learn's outlier detectors take
 vectors, so sets are embedded first. Here a few drawings of other digits are mixed with
-many of one digit, and an :class:`~sklearn.ensemble.IsolationForest` has to find them without
-labels.
+many of one digit, and an :class:`~sklearn.ensemble.IsolationForest` has to find them
+without labels.
 """
 
 # %%

@@ -93,5 +93,5 @@ plt.show()
 # %%
 # Red dots are evidence for the digit, blue ones against it; titles show their sum
 # with a constant. Dots at the upper left are evidence for both digits. Those at the
-# upper right are evidence against the five, but hardly for the nine, and those in the middle
-# against the nine: the loop of this one is open.
+# upper right are evidence against the five, but hardly for the nine, and those in the
+# middle against the nine: the loop of this one is open.

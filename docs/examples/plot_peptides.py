@@ -87,7 +87,7 @@ plt.show()
 
 # %%
 # The contribution of a window is divided among its five residues, so neighbours have
-# similar bars: they show motifs, not letters. In the first peptide, two segments that end in
+# similar bars: they show motifs, not letters. In the first peptide, two segments ending in
 # a cysteine (C) contribute most, one of them with two lysines (K): their charge is indeed
 # what attracts such peptides to bacterial membranes. In the second, the start is evidence
 # against it, which is worth a second look:

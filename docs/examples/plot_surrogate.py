@@ -4,8 +4,8 @@
 A natural distance between two sets is the cost of the optimal transport plan between them.
 It takes a plan for every *pair* of sets, and 1,400 sets already have a million pairs.
 :class:`~otk_sklearn.OTKEmbedding` matches each set once, to a reference, and compares
-what was sent to the same support. How well does this approximate the exact distance, how does
-it depend on the number of supports and on epsilon, and does it affect a classifier?
+what was sent to the same support. How well does this approximate the exact distance, how
+does it depend on the number of supports and on epsilon, and does it affect a classifier?
 """
 
 # %%
@@ -160,8 +160,8 @@ figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center
 plt.show()
 
 # %%
-# On the digits, more supports approximate the exact distance better, and accuracy rises with
-# it: fifty supports with a small epsilon classify as well as exact plans. With a large
+# On the digits, more supports approximate the exact distance better, and accuracy rises,
+# too: fifty supports with a small epsilon classify as well as exact plans. With a large
 # epsilon all supports receive the same mean, which is the mean map again, for any number of
 # supports. With few supports, the smallest epsilon is the worst.
 #
@@ -172,7 +172,7 @@ plt.show()
 # Other exact distances
 # ---------------------
 # Alternatives are the plan between the elements themselves, without features, and
-# the entropic plan between two sets. This is the correlation of the distances of the default
+# the entropic plan between two sets. This is the correlation of distances of the default
 # embedding with each, on random pairs; Spearman's correlation compares their ranks.
 rng = np.random.default_rng(0)
 epsilon = OTKEmbedding().epsilon
@@ -199,5 +199,5 @@ for name, (X, _) in problems.items():
 
 # %%
 # The surrogate is good: at its defaults, it ranks pairs of sets nearly as each of these
-# plans does, in a small fraction of their time. It needs enough supports, about fifty, and a
-# small epsilon, of 0.05 or less.
+# plans does, in a small fraction of their time. It needs enough supports, about fifty, and
+# a small epsilon, of 0.05 or less.

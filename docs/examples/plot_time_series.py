@@ -88,8 +88,8 @@ plt.show()
 # %%
 # On GunPoint, a bag of hand positions is less informative than *when* the hand is
 # where, which positions add. On JapaneseVowels, frames identify the speaker in any
-# order. There are few training sets (270 and 50), so accuracies are uncertain by some points,
-# and small differences are not significant.
+# order. There are few training sets (270 and 50), so accuracies are uncertain by some
+# points, and small differences are not significant.
 #
 # On the test sets
 # ----------------

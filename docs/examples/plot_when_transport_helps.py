@@ -97,8 +97,8 @@ plt.show()
 
 # %%
 # All kinds of pooling but one are little better than chance on some synthetic problem, and
-# many are close to perfect on another. Means of kernel features and Fisher vectors distinguish
-# distributions, the latter better than transport, but not co-occurrences.
+# many are close to perfect on another. Means of kernel features and Fisher vectors
+# distinguish distributions, the latter better than transport, but not co-occurrences.
 # Attention detects these, but misses the one outlying element. Only transport does
 # well on all four: every element has to be sent somewhere, and elements sent to different
 # supports are not averaged.

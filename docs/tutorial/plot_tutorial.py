@@ -96,8 +96,8 @@ print(f"on drawings that were kept aside: {search.score(X_test, y_test):.3f}")
 # One prediction, explained
 # -------------------------
 # A linear classifier is a weighted sum of the embedding's components, and each component is
-# a sum over elements. So a decision is a sum over elements. This is the contribution of each
-# spot of one drawing to "eight", positive or negative:
+# a sum over elements. So a decision is a sum over elements. This is the contribution of
+# each spot of one drawing to "eight", positive or negative:
 model = search.best_estimator_
 eight = np.flatnonzero(y_test == 8)[0]
 display = ImportanceDisplay.from_estimator(model, X_test, index=eight, columns=(1, 0))
@@ -106,7 +106,7 @@ display.ax_.invert_yaxis()
 plt.show()
 
 # %%
-# The contributions are also available as numbers. With a constant, they sum to the decision:
+# The contributions are available as numbers. With a constant, they sum to the decision:
 explained = element_contributions(model, X_test[eight : eight + 1])
 total = explained.contributions[0].sum() + explained.constant
 print(total, model.decision_function(X_test[eight : eight + 1]))
