@@ -2,8 +2,8 @@
 ====================================
 
 Each image becomes the set of its lit pixels, with row, column and intensity: 16 to 42
-points, in no order. Which way to turn such a set into a vector serves a linear classifier
-best? Three are compared by cross-validation, and a picture shows what transport makes of
+points, in no order. Which embedding of such sets is best for a linear classifier?
+Three are compared by cross-validation, and a figure shows transport plans of
 some digits. `make demo` runs this, or, from the repository's folder::
 
     python docs/examples/digits_point_sets.py [PICTURE.png]
@@ -12,7 +12,7 @@ some digits. `make demo` runs this, or, from the repository's folder::
 # %%
 # The sets
 # --------
-# The points of all drawings lie in one array, and offsets tell where each drawing starts.
+# The points of all drawings are in one array, with the offset of each drawing.
 import sys
 from pathlib import Path
 
@@ -32,9 +32,9 @@ print(f"{X}\n")
 # %%
 # Three ways to pool
 # ------------------
-# The cheapest ones are the mean of the points, and their mean and deviation. These few
-# numbers are scaled once more, to give them their best chance. The many of the embedding
-# are centred: it changes nothing but the time, as the classifier's solver then needs far
+# The cheapest are the mean of the points, and their mean and standard deviation. These few
+# features are scaled again, to give them their best chance. Those of the embedding
+# are centred, which only saves time: the classifier's solver then needs far
 # fewer iterations.
 embeddings = {
     "mean": make_pipeline(SetPooling(), StandardScaler()),
@@ -45,8 +45,8 @@ embeddings = {
 }
 
 # %%
-# Points are scaled first, by scikit-learn's own scaler, as distances between them decide
-# what is similar. A logistic regression follows. Nothing is tuned.
+# Points are scaled first, by `StandardScaler`, as the embedding depends on distances
+# between them. A logistic regression follows. Nothing is tuned.
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 print(f"{'pooling':<20} {'features':>8} {'accuracy':>18} {'fit':>8} {'predict':>8}")
 for name, embedding in embeddings.items():
@@ -63,19 +63,19 @@ for name, embedding in embeddings.items():
     )
 
 # %%
-# Transport makes far fewer mistakes than means and deviations do, for more features and
-# some more time.
+# Transport makes far fewer errors than means and standard deviations, with more features
+# and somewhat more time.
 #
-# What is matched to what
-# -----------------------
-# Two drawings each of five digits, and for each point the support that takes most of its
-# mass. A reference of eight supports leaves few enough colours.
+# Transport plans
+# ---------------
+# Two drawings each of five digits, and for each point the support that receives most of its
+# mass. A reference of eight supports keeps the number of colours small.
 n_supports, classes = 8, [0, 1, 3, 4, 7]
 chosen = np.concatenate([np.flatnonzero(y == digit)[:2] for digit in classes])
 scaled = ElementTransformer(StandardScaler()).fit_transform(X)
 embedding = OTKEmbedding(n_supports, random_state=0).fit(scaled)
 plans = embedding.transport_plan(scaled[chosen])
-# Okabe and Ito's colours, which the colour-blind tell apart.
+# The colour-blind-safe palette of Okabe and Ito.
 colors = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
 
 figure, axes = plt.subplots(
@@ -101,5 +101,5 @@ if "sphinx_gallery" not in sys.modules:  # which shows the figure itself
 # sphinx_gallery_end_ignore
 
 # %%
-# The same parts of a drawing go to the same support. So what is compared between two
-# drawings is not their overall mean, but the mean of those points that play the same part.
+# The same parts of a drawing go to the same support. So two drawings are compared not by
+# their overall means, but by the means of corresponding points.

@@ -1,17 +1,17 @@
 """Epsilon: from sharp plans to mean pooling
 =========================================
 
-`epsilon` is how much a plan is blurred. With a small one, each element goes to few
-supports; with a large one, every support receives the same, and the embedding becomes a
-mean. What lies between, where does accuracy have its best place, and what does a sharp plan
+`epsilon` controls how much a plan is blurred. With a small one, each element goes to few
+supports; with a large one, all supports receive the same mean, and the embedding becomes
+mean pooling. Which values between are best for accuracy, and what does a sharp plan
 cost?
 """
 
 # %%
 # Plans of one set
 # ----------------
-# The plan of one digit, a set of points, and twelve supports. All have the same supports:
-# epsilon plays no part when these are learned. Mind the scales: the sharper the plan, the
+# Plans between one digit, a set of points, and twelve supports. All have the same supports,
+# as their learning doesn't depend on epsilon. Mind the scales: the sharper the plan, the
 # larger its largest entries.
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -47,9 +47,9 @@ plt.show()
 # %%
 # Accuracy
 # --------
-# Along epsilon, by cross-validation. Two lines are what lies at its ends: exact transport,
-# by `solver="emd"`, and the mean of features. Where all of 30 supports hold this mean, a
-# linear model's penalty weighs a thirtieth; so the mean on its own gets 30 times the `C`.
+# As a function of epsilon, by cross-validation. Two lines are the limits: exact transport,
+# by `solver="emd"`, and the mean of features. If all 30 supports hold this mean, the
+# penalty of a linear model is a thirtieth; so the mean alone gets 30 times the `C`.
 n_supports = 30
 epsilons = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]
 
@@ -74,15 +74,15 @@ ax.legend()
 plt.show()
 
 # %%
-# Accuracy hardly changes from 0.01 to 0.1, where supports are still apart. From there on it
+# Accuracy hardly changes from 0.01 to 0.1, where supports still differ. Beyond, it
 # falls, and ends near that of the mean. Exact transport is the limit at the other end, and
 # a little blur does no harm. So `epsilon` is worth a search, but not a fine one.
 #
-# What a sharp plan costs
-# -----------------------
-# Each dot is a set: how many iterations it took until its plan was accurate to `tol`, and
-# what error is left. By default there are 100 at most, and a warning tells of sets that
-# miss `tol` with these.
+# The cost of a sharp plan
+# ------------------------
+# Each dot is a set: the number of iterations until its plan reached `tol`, and its
+# residual. The default is 100 iterations at most, with a warning about sets that
+# don't reach `tol`.
 figure, axes = plt.subplots(
     1, 3, figsize=(7.5, 3), layout="constrained", sharex=True, sharey=True
 )

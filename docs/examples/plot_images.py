@@ -1,18 +1,18 @@
-"""Images: the place of a pixel
-============================
+"""Images: positions of pixels
+===========================
 
-An image of vectors, an array of shape (n_images, height, width, n_channels), is a set of
-pixels for each image, and its pixels have places on a grid. Without them, all that counts
-is which pixels there are. With `position`, supports lie on a grid as well, and pixels go to
-supports that are near. How much do places matter, and how wide should the filter be?
+Each image of an array of shape (n_images, height, width, n_channels) is a set of
+pixels, with positions on a grid. By default, positions are ignored.
+With `position`, supports lie on a grid as well, and pixels are sent to
+nearby supports. How much do positions matter, and how large should `position_sigma` be?
 """
 
 # %%
-# Pixels with and without places
-# ------------------------------
-# Handwritten digits of 8 x 8 pixels in one channel. Without places, this is a bag of
-# intensities. With places, 36 supports lie on a grid of 6 x 6, and `position_sigma` is how
-# far they reach, as a part of the side of an image.
+# Pixels with and without positions
+# ---------------------------------
+# Handwritten digits of 8 x 8 pixels in one channel. Without positions, this is a bag of
+# intensities. With positions, 36 supports lie on a grid of 6 x 6, and `position_sigma` is
+# their range, as a fraction of the side of an image.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -52,16 +52,16 @@ ax.set(xlabel="position_sigma", ylabel="accuracy", ylim=(0, 1.08))
 plt.show()
 
 # %%
-# Places make a digit of what was a bag of intensities. With a narrow filter, pixels between
-# supports reach none of them, and are left out; a wide one blurs. Either way, a linear
+# Positions are essential here. With a small `position_sigma`, pixels between
+# supports reach none of them, and are ignored; a large one blurs. Either way, a linear
 # classifier of the pixels themselves does better: in aligned images of one size, each pixel
 # is a feature, and there is no need for sets.
 #
-# What a filter does to the plan
-# ------------------------------
+# The effect on the plan
+# ----------------------
 # To have few colours, with nine supports on a grid of 3 x 3, numbered row by row. Each
-# pixel has the colour of the support that takes most of it, the paler the less of it goes
-# there.
+# pixel has the colour of the support that receives most of its mass, the paler the smaller
+# this share.
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.7), layout="constrained")
 axes[0].imshow(images[0, :, :, 0], cmap="gray_r")
 axes[0].set(title="image", xticks=[], yticks=[])
@@ -75,13 +75,13 @@ for sigma, ax in zip([0.4, 0.1], axes[1:]):
 plt.show()
 
 # %%
-# The wide filter leaves the pixels a choice of supports, by their intensity; with the
-# narrow one, the nearest support takes them.
+# With the large `position_sigma`, pixels are assigned to supports by intensity, too; with
+# the small one, to the nearest support.
 #
-# Which pixels decide
-# -------------------
-# With 36 supports, what each pixel adds to the decision for the digit that is predicted:
-# red speaks for it, blue against it.
+# Contributions of pixels
+# -----------------------
+# With 36 supports, the contribution of each pixel to the decision for the predicted digit:
+# red is for it, blue against it.
 classifier = make_classifier(position="gaussian", position_sigma=0.1).fit(images, y)
 figure, axes = plt.subplots(2, 5, figsize=(7.5, 3.3), layout="constrained")
 for index, (above, below) in enumerate(axes.T):
@@ -95,5 +95,5 @@ for index, (above, below) in enumerate(axes.T):
 plt.show()
 
 # %%
-# White pixels have a say, too: they are elements as well, and where nothing is drawn tells
-# digits apart.
+# White pixels contribute, too: they are elements as well, and empty regions distinguish
+# digits.

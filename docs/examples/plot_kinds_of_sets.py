@@ -1,17 +1,17 @@
 """Kinds of sets: clustering without labels
 ========================================
 
-Clustering algorithms take vectors, so sets have to become vectors first. Which embedding
-brings sets of the same kind together? Here K-means clusters three collections by five
-embeddings, and labels, which none of them has seen, tell how well it does.
+Clustering algorithms take vectors, so sets have to be embedded first. Which embedding
+groups sets of the same kind? Here K-means clusters three collections with five
+embeddings, and is evaluated with labels, which were not used.
 """
 
 # %%
 # Five embeddings
 # ---------------
-# Three ways to take means, and transport to one reference or to several. Several references
-# are learned by K-means of whole sets: each set goes to the reference that it resembles
-# most, so a reference for each kind that is looked for seems natural.
+# Three kinds of means, and transport to one reference or to several. Several references
+# are learned by K-means of whole sets: each set is assigned to the most similar
+# reference, so one reference per expected kind seems natural.
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -56,7 +56,7 @@ def make_embeddings(n_kinds):
 # Agreement with labels
 # ---------------------
 # There are as many clusters as classes: ten digits, nine speakers, four motions. The
-# adjusted Rand index is 1 where clusters are the classes, and 0 on average where they are
+# adjusted Rand index is 1 if clusters equal the classes, and 0 on average if they are
 # random.
 clusters, agreement = {}, pd.DataFrame()
 for name, (X, y) in problems.items():
@@ -79,14 +79,14 @@ ax.figure.set_layout_engine("constrained")
 plt.show()
 
 # %%
-# Transport finds the classes better than any mean does, on all three, and most of all on
-# the digits, whose means say little. A reference for each kind adds little or loses: one
-# reference with more supports does about as well.
+# Transport finds the classes better than any mean, on all three collections, most clearly
+# on the digits, whose means are hardly informative. A reference for each kind adds little
+# or loses: one reference with more supports does about as well.
 #
-# What is in a cluster
-# --------------------
-# Each column shows drawings from one of the clusters that transport finds among the digits;
-# above it are its most frequent digit and the share of it.
+# The clusters
+# ------------
+# Each column shows drawings from one of the clusters that transport finds among the digits,
+# with the most frequent digit and its share above.
 X, y = problems["digits"]
 found = clusters["digits", "transport"]
 figure, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")

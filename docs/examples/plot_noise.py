@@ -1,18 +1,18 @@
-"""Leaving out noise: relaxed transport
-=====================================
+"""Robustness to noise: relaxed transport
+======================================
 
-A transport plan sends every element of a set somewhere, and what belongs to nothing spoils
-the supports that it ends up in. With `relaxation`, elements that resemble no support may
-give up their mass. Here a classifier of handwritten digits learns from clean drawings, and
-then meets drawings with clutter around them. How much does relaxation save, and what does
-it cost where there is no clutter?
+A transport plan sends every element of a set somewhere, so outliers contaminate
+the supports that they are sent to. With `relaxation`, elements that resemble no support may
+lose their mass. Here a classifier of handwritten digits is trained on clean drawings, and
+tested on drawings with clutter around them. How much does relaxation help, and what does
+it cost without clutter?
 """
 
 # %%
 # Drawings, and clutter
 # ---------------------
-# A digit is the set of its lit pixels: row, column and intensity. Clutter is points in a
-# wide frame around the drawing, of any intensity.
+# A digit is the set of its lit pixels: row, column and intensity. Clutter is random points
+# in a wide frame around the drawing, of any intensity.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -25,11 +25,11 @@ from otk_sklearn.datasets import load_digit_points
 
 
 def with_clutter(X, n_points, random_state):
-    """Each drawing with points added in the frame around it, last."""
+    """Append points in the frame around it to each drawing."""
     rng = np.random.default_rng(random_state)
     sets = []
     for points in X:
-        # Along one axis, points lie beyond the drawing, along the other, anywhere.
+        # Points lie outside the drawing along one axis, and anywhere along the other.
         beyond = rng.choice([-1, 1], n_points) * rng.uniform(4.5, 7.5, n_points)
         places = np.column_stack([beyond, rng.uniform(-7.5, 7.5, n_points)])
         places = rng.permuted(places, axis=1) + 3.5
@@ -54,11 +54,11 @@ def make_classifier(**params):
 
 
 # %%
-# Who gives up mass
-# -----------------
-# All points of a set start with the same mass. What the plan leaves them is the sum of
-# their row. The three pictures are of one drawing with ten points of clutter (rings);
-# colours are a point's mass in the plan, relative to what it started with.
+# Row marginals of relaxed plans
+# ------------------------------
+# All points of a set have the same mass. The mass that the plan transports is the sum of
+# their row. The three plots are of one drawing with ten points of clutter (rings);
+# colours are a point's mass in the plan, relative to its original mass.
 drawing = with_clutter(X_test[:1], n_points=10, random_state=0)
 row, column, intensity = drawing[0].T
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 3.2), layout="constrained")
@@ -77,10 +77,10 @@ plt.show()
 # %%
 # Accuracy
 # --------
-# Classifiers that have learned from clean drawings, for several values of `relaxation`, and
-# test drawings with more and more clutter. Attention, `solver="softmax"`, stands at the end
-# of the scale: there, no element has to go anywhere. One line is of classifiers that have
-# met ten points of clutter in their training drawings, too.
+# Classifiers trained on clean drawings, for several values of `relaxation`, and
+# test drawings with more and more clutter. Attention, `solver="softmax"`, is the limit
+# of the scale, without any constraint on row marginals. One line is of classifiers
+# with ten points of clutter in their training drawings, too.
 settings = {str(value): {"relaxation": value} for value in [None, 1, 0.3, 0.1, 0.03]}
 settings["attention"] = {"solver": "softmax"}
 amounts = [0, 3, 10, 20]
@@ -104,8 +104,8 @@ plt.show()
 
 # %%
 # With much clutter, a small value of `relaxation` restores most of the accuracy. It isn't
-# free: without clutter, points that tell digits apart give up mass as well, and some
-# accuracy is lost. Attention does about as well as the smallest values; `relaxation` has
-# what lies between it and balanced transport. And it is of little help where clutter is in
-# the training drawings: supports then settle in the clutter, and for a plan it is no noise
-# any more. So learn from clean sets where there are any.
+# free: without clutter, points that distinguish digits lose mass as well, and some
+# accuracy is lost. Attention does about as well as the smallest values; `relaxation`
+# interpolates between it and balanced transport. It helps little if clutter is in
+# the training drawings: some supports then represent the clutter, so it is no longer far
+# from all supports. So train on clean sets if there are any.

@@ -1,10 +1,10 @@
-"""Outlying sets: drawings that don't belong
-=========================================
+"""Outlier detection: drawings of another digit
+============================================
 
 Which samples of a collection don't belong there? scikit-learn's outlier detectors take
-vectors, and an embedding gives them vectors of sets. Here a few strange drawings hide among
-many of one digit, and an :class:`~sklearn.ensemble.IsolationForest` is to find them without
-any label.
+vectors, so sets are embedded first. Here a few drawings of other digits are mixed with
+many of one digit, and an :class:`~sklearn.ensemble.IsolationForest` has to find them
+without labels.
 """
 
 # %%
@@ -37,10 +37,10 @@ for digit in range(10):
     collections[digit] = np.concatenate([own, strange])
 
 # %%
-# Embeddings learn nothing but what drawings are made of, so they are learned once, from all
-# that is there. The forest then sees one collection at a time, and gives each drawing a
-# score. The area under the ROC curve is the chance that a strange drawing has a higher
-# score than one that belongs: 0.5 where scores are random.
+# Embeddings only learn the elements of drawings, so they are fitted once, to all
+# collections. The forest is then fitted to one collection at a time, and scores each
+# drawing. The area under the ROC curve is the probability that an outlier has a higher
+# score than an inlier: 0.5 for random scores.
 embeddings = {
     "mean and deviation": SetPooling(["mean", "std"]),
     "mean of kernel features": KernelMeanEmbedding(random_state=0),
@@ -63,14 +63,13 @@ ax.figure.set_layout_engine("constrained")
 plt.show()
 
 # %%
-# Transport finds strange drawings best, here for every digit. What is strange in a drawing
-# is often which strokes it has rather than how much ink is where, and that is what means
-# lose.
+# Transport detects outliers best, here for every digit. Outliers often differ by their
+# strokes rather than by how much ink is where, which means don't capture.
 #
-# What the forest finds strange
-# -----------------------------
+# The detected outliers
+# ---------------------
 # These are the twelve drawings with the highest scores in four of the collections, by
-# transport. Orange are those of other digits; the others are at least unusual.
+# transport. Those of other digits are orange; the others are at least unusual.
 figure, axes = plt.subplots(4, 1, figsize=(7.5, 3.2), layout="constrained")
 for digit, ax in zip([0, 2, 4, 7], axes):
     members = collections[digit]

@@ -1,17 +1,17 @@
-"""From a pandas table to an explained mistake
-===========================================
+"""From a pandas table to an explained error
+=========================================
 
-Sets often come as a long table: a row for each measurement, and a column that tells which
-sample it belongs to. This example goes all the way from such a table to a cross-validated
-score, and then asks of the worst mistake what made it. The samples are handwritten digits,
+Sets often come as a long table: one row per measurement, and a column that identifies the
+sample it belongs to. This example goes from such a table to a cross-validated
+score, and then explains the worst error. The samples are handwritten digits,
 but rows might as well be cells of patients, or purchases of customers.
 """
 
 # %%
 # A long table, and labels
 # ------------------------
-# A row is a dot of ink: which drawing it belongs to, where it is, and how dark. A second
-# table has one label for each drawing. Rows may come in any order, so these are shuffled.
+# A row is a dot of ink: its drawing, its coordinates, and its darkness. A second
+# table has one label per drawing. Rows may be in any order, so these are shuffled.
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -43,7 +43,7 @@ print(dots.groupby("drawing").size().describe().round(1).to_string())
 # %%
 # Sets of rows
 # ------------
-# `from_groups` makes a set of the rows of each drawing. Sets come in the order in which the
+# `from_groups` makes a set of the rows of each drawing. Sets are in the order in which the
 # drawings first appear in the table, and labels have to be put in the same order.
 X = SetCollection.from_groups(dots[["column", "row", "ink"]], dots["drawing"])
 names = dots["drawing"].unique()
@@ -53,8 +53,8 @@ print(X)
 # %%
 # A score
 # -------
-# Columns are brought to one scale, sets embedded, embeddings centred (so that the
-# classifier needs less time), and classified. All of it is learned in each fold anew.
+# Columns are scaled, sets embedded, embeddings centred (so that the
+# classifier converges faster), and classified. All steps are fitted in each fold.
 pipeline = make_pipeline(
     ElementTransformer(StandardScaler()),
     OTKEmbedding(20, random_state=0),
@@ -65,12 +65,12 @@ scores = cross_val_score(pipeline, X, y, cv=3)
 print(f"accuracy {scores.mean():.3f}, folds {scores.round(3)}")
 
 # %%
-# One mistake, explained
-# ----------------------
-# Here each drawing is classified by a model that hasn't seen it, and one is mistaken with
-# more confidence than any other. What speaks for the label that it gets, and what for the
-# one that it has? The decision of a linear classifier is a sum over the dots of a drawing,
-# and each has its share.
+# One error, explained
+# --------------------
+# Here each drawing is classified by a model that wasn't trained on it, and the most
+# confident error is selected. What is evidence for the predicted label, and what for the
+# true one? The decision of a linear classifier is a sum of contributions of the dots of a
+# drawing.
 probability = cross_val_predict(pipeline, X, y, cv=3, method="predict_proba")
 doubt = probability.max(axis=1) - probability[np.arange(len(y)), y]
 worst = doubt.argmax()
@@ -91,7 +91,7 @@ for target, ax in zip([predicted, y[worst]], axes):
 plt.show()
 
 # %%
-# Red dots speak for the digit, blue ones against it; titles have what they come to
-# together, with a constant. Dots at the upper left speak for both digits. Those at the
-# upper right speak against the five, but hardly for the nine, and those in the middle
-# against the nine: the loop of this one is open.
+# Red dots are evidence for the digit, blue ones against it; titles show their sum
+# with a constant. Dots at the upper left are evidence for both digits. Those at the
+# upper right are evidence against the five, but hardly for the nine, and those in the
+# middle against the nine: the loop of this one is open.

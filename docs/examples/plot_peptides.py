@@ -2,18 +2,18 @@
 ===============================================
 
 Antimicrobial peptides are short proteins that kill bacteria. Here a linear classifier of
-:class:`~otk_sklearn.OTKEmbedding` learns to tell them from other peptides, and is then
-asked what it has learned: what do supports stand for, and which residues of a peptide speak
+:class:`~otk_sklearn.OTKEmbedding` learns to distinguish them from other peptides, and is
+then interpreted: what do supports represent, and which residues of a peptide are evidence
 for its class?
 """
 
 # %%
 # Sequences as sets of windows
 # ----------------------------
-# Each residue is an indicator vector, and each element a window of five residues in a row.
+# Each residue is a one-hot vector, and each element a window of five consecutive residues.
 # The homogeneous kernel compares windows by the directions of these vectors: by how many
-# letters they share, place by place. Half of the 5,200 sequences are for training.
-# Sequences that come more than once are taken once, so that none is in both halves.
+# letters they share, position by position. Half of the 5,200 sequences are for training.
+# Duplicate sequences are removed, so that none is in both halves.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +31,7 @@ _, first = np.unique(sequences, return_index=True)
 train, test = train_test_split(first, random_state=0, test_size=0.5, stratify=y[first])
 
 windows = {"filter_size": 5, "padding": "same", "kernel": "homogeneous", "gamma": 1.4}
-# With each embedding, the penalty that is best by cross-validation in the training half.
+# For each embedding, the penalty is chosen by cross-validation in the training half.
 embeddings = {
     "composition": (SetPooling(), 1),
     "mean of windows": (KernelMeanEmbedding(128, random_state=0, **windows), 1),
@@ -53,13 +53,13 @@ for name, (embedding, C) in embeddings.items():
 plt.show()
 
 # %%
-# The composition of a peptide, how often each residue comes, says a lot already. Which come
-# together says more, and transport more than the mean of all windows.
+# The composition of a peptide, the frequencies of residues, is already informative. Windows
+# are more so, and transport more than the mean of all windows.
 #
-# What supports stand for
-# -----------------------
-# Supports are points in a space of features; the windows that come closest to one, over
-# many peptides, tell what it collects.
+# Interpreting supports
+# ---------------------
+# Supports are points in feature space; the windows nearest to one, over
+# many peptides, show what it represents.
 pipeline = pipelines["transport of windows"]
 display = SupportsDisplay.from_estimator(
     pipeline, X[test], element_names=sequences[test], n_elements=4
@@ -69,10 +69,10 @@ plt.show()
 # %%
 # Residues that decide
 # --------------------
-# The decision of a linear model is a sum over supports, and a support's part is a sum over
-# the elements that it was sent. So each residue has a share of the decision, and all shares
-# and a constant add up to it. These are the two short peptides of the test half that the
-# classifier is surest of: one that it takes for antimicrobial, and one that it doesn't.
+# The decision of a linear model is a sum over supports, each of which is a sum over
+# the elements sent to it. So each residue has a contribution, and the contributions
+# and a constant add up to the decision. These are the most confident predictions for short
+# peptides of the test half: one predicted to be antimicrobial, and one not.
 decision = pipeline.decision_function(X[test])
 decision[X.lengths[test] > 40] = 0  # short ones, to be legible
 extremes = test[[decision.argmax(), decision.argmin()]]
@@ -86,16 +86,16 @@ for i, ax in zip(extremes, axes):
 plt.show()
 
 # %%
-# A window shares its part among its five residues, so neighbours have similar bars: it is
-# motifs that speak, not letters. In the first peptide, two stretches that end in a cysteine
-# (C) speak loudest, one of them with two lysines (K): their charge is indeed what draws
-# such peptides to the membranes of bacteria. In the second, it is the start that speaks
-# against it, and that is worth a second look:
+# The contribution of a window is divided among its five residues, so neighbours have
+# similar bars: they show motifs, not letters. In the first peptide, two segments ending in
+# a cysteine (C) contribute most, one of them with two lysines (K): their charge is indeed
+# what attracts such peptides to bacterial membranes. In the second, the start is evidence
+# against it, which is worth a second look:
 begins = np.array([sequence.startswith("M") for sequence in sequences[train]])
 for label, name in [(1, "antimicrobial"), (0, "other")]:
     print(f"{name}: {begins[y[train] == label].mean():.0%} begin with M")
 
 # %%
-# Proteins are made with a methionine (M) in front, which is cut off from many peptides that
-# do something. So the classifier has learned in part from how the collection was made, and
-# its accuracy on other data may be worse: an explanation can say so where a score can't.
+# Proteins are synthesized with an initial methionine (M), which is cut off from many active
+# peptides. So the classifier has in part learned how the collection was made, and
+# its accuracy on other data may be worse: an explanation can show this, a score can't.

@@ -4,21 +4,21 @@
 A natural distance between two sets is the cost of the optimal transport plan between them.
 It takes a plan for every *pair* of sets, and 1,400 sets already have a million pairs.
 :class:`~otk_sklearn.OTKEmbedding` matches each set once, to a reference, and compares
-what was sent to the same support. How much of the exact distance is left, how does that
-depend on the number of supports and on epsilon, and does a classifier feel the difference?
+what was sent to the same support. How well does this approximate the exact distance, how
+does it depend on the number of supports and on epsilon, and does it affect a classifier?
 """
 
 # %%
 # Sets, and the exact distance between them
 # -----------------------------------------
-# The first digits as sets of points, and utterances as sets of frames. Both ways should
-# look at the elements through the same eyes, so exact distances are taken between their
-# features :math:`\psi`, whose distances are those of the kernel:
+# The first digits as sets of points, and utterances as sets of frames. For a fair
+# comparison of both, exact distances are computed between the
+# features :math:`\psi` of elements, whose distances are those of the kernel:
 #
 # .. math:: W(x, x') = \min_P \sum_{ij} P_{ij} \|\psi(x_i) - \psi(x'_j)\|^2
 #
-# An embedding with one support has to send everything to it. Of a set, it gives the mean of
-# the features (the *mean map*: our baseline), and of a single element, its features.
+# An embedding with one support sends everything to it. For a set, it is the mean of
+# the features (the *mean map*: our baseline), and for a single element, its features.
 # Anchors depend on the seed, not on the number of supports, so these are the features of
 # all embeddings below.
 import time
@@ -36,7 +36,7 @@ from otk_sklearn.datasets import load_digit_points, load_japanese_vowels
 
 
 def exact_distances(sets):
-    """Cost of the exact plan between each two sets, by POT."""
+    """Cost of the exact plan between each pair of sets, by POT."""
     distances = np.zeros((len(sets), len(sets)))
     for i, j in zip(*np.tril_indices(len(sets), -1)):
         distances[i, j] = distances[j, i] = ot.emd2([], [], ot.dist(sets[i], sets[j]))
@@ -47,7 +47,7 @@ def embedded_distances(embedding, X):
     """Squared distances between embeddings, from the kernel between sets."""
     kernel = embedding.kernel_matrix(X)
     squared_norms = kernel.diagonal()
-    # What is 0 may come out as -1e-16.
+    # Rounding may turn 0 into -1e-16.
     return np.maximum(squared_norms[:, np.newaxis] + squared_norms - 2 * kernel, 0)
 
 
@@ -73,13 +73,13 @@ for name, (X, _) in problems.items():
     print(f"    embedding, learned and applied {embedding_time:6.2f} s")
 
 # %%
-# The time of exact plans grows with the square of the number of sets, that of the embedding
-# with their number.
+# The time of exact plans is quadratic in the number of sets, that of the embedding
+# linear.
 #
 # Pair by pair
 # ------------
-# Each dot is a pair of digits; those of the same digit stand out. On the left, the distance
-# between the means of features, on the right, that of embeddings by default.
+# Each dot is a pair of digits; those of the same digit are highlighted. On the left, the
+# distance between means of features, on the right, between default embeddings.
 X, y = problems["digits"]
 pairs = np.tril_indices(len(X), -1)
 same = y[pairs[0]] == y[pairs[1]]
@@ -117,7 +117,7 @@ plt.show()
 
 
 def accuracy(distances, y):
-    """Cross-validated accuracy of a support vector machine that sees distances only."""
+    """Cross-validated accuracy of a support vector machine that uses distances only."""
     kernel = np.exp(-distances / np.median(distances))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     return cross_val_score(SVC(C=10, kernel="precomputed"), kernel, y, cv=folds).mean()
@@ -160,20 +160,20 @@ figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center
 plt.show()
 
 # %%
-# On the digits, more supports come closer to the exact distance, and accuracy goes with
-# it: fifty supports with a small epsilon classify as well as exact plans do. A large
-# epsilon makes all supports receive the same, and leads back to the mean map however many
-# there are. With few supports, the smallest epsilon is the worst.
+# On the digits, more supports approximate the exact distance better, and accuracy rises,
+# too: fifty supports with a small epsilon classify as well as exact plans. With a large
+# epsilon all supports receive the same mean, which is the mean map again, for any number of
+# supports. With few supports, the smallest epsilon is the worst.
 #
-# On the vowels there is nothing to win: means alone are close to the exact distance, and
-# all accuracies lie within a few sets of each other. What helps to copy transport helps a
-# classifier only where transport itself does.
+# On the vowels there is nothing to gain: means alone are close to the exact distance, and
+# all accuracies lie within a few sets of each other. A better approximation of transport
+# helps a classifier only where transport itself does.
 #
 # Other exact distances
 # ---------------------
-# One may rather think of the plan between the elements themselves, without features, or of
-# the entropic plan between two sets. This is how the distances of the default embedding
-# go with each, on pairs drawn at random; Spearman's correlation compares their orders.
+# Alternatives are the plan between the elements themselves, without features, and
+# the entropic plan between two sets. This is the correlation of distances of the default
+# embedding with each, on random pairs; Spearman's correlation compares their ranks.
 rng = np.random.default_rng(0)
 epsilon = OTKEmbedding().epsilon
 print(f"{'':<8} {'plans':<36} Pearson Spearman")
@@ -187,7 +187,7 @@ for name, (X, _) in problems.items():
     others = {
         "exact, of features": [ot.emd2([], [], costs) for costs in of_features],
         "exact, of elements": [ot.emd2([], [], costs) for costs in of_elements],
-        # Costs are on twice the scale of similarities, which epsilon is on.
+        # Costs are on twice the scale of similarities and epsilon.
         "entropic, of features, same epsilon": [
             ot.sinkhorn2([], [], costs, reg=2 * epsilon) for costs in of_features
         ],
@@ -198,6 +198,6 @@ for name, (X, _) in problems.items():
         print(f"{name:<8} {plans:<36} {pearson:>7.3f} {spearman:>8.3f}")
 
 # %%
-# The surrogate is good: at its defaults, it orders pairs of sets nearly as each of these
-# plans does, for a small part of their time. It takes supports enough, some fifty, and an
-# epsilon small enough, of 0.05 or less.
+# The surrogate is good: at its defaults, it ranks pairs of sets nearly as each of these
+# plans does, in a small fraction of their time. It needs enough supports, about fifty, and
+# a small epsilon, of 0.05 or less.

@@ -1,19 +1,19 @@
 """Time series: does order matter?
 ===============================
 
-To a set, the order of its elements means nothing. Windows (`filter_size`) make an element
-of several steps in a row, and positions hold together what happens at the same time. Both
-are parameters of :class:`~otk_sklearn.OTKEmbedding`, so a grid search can tell whether they
-are of use: here on two problems with different answers.
+The order of the elements of a set is ignored. Windows (`filter_size`) make an element
+of several consecutive steps, and position weights match what happens at the same time. Both
+are parameters of :class:`~otk_sklearn.OTKEmbedding`, so a grid search can show whether they
+help: here on two problems with different answers.
 """
 
 # %%
 # Two problems
 # ------------
 # In *JapaneseVowels*, nine speakers utter two vowels: sets of 7 to 26 frames with 12
-# coefficients each. *GunPoint* has one number a step, where the right hand of an actor is:
-# they draw a gun, or only point. All of its series have 150 steps, and come in a 3-D array.
-# Both have a test part of their own.
+# coefficients each. *GunPoint* has one number per step, the position of an actor's right
+# hand: they draw a gun, or only point. All of its series have 150 steps, in a 3-D array.
+# Both have a predefined test set.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -43,8 +43,8 @@ plt.show()
 # %%
 # One pipeline, one search
 # ------------------------
-# Elements are scaled, embedded and classified. The search takes three lengths of windows,
-# each without positions, and with narrow and wide filters.
+# Elements are scaled, embedded and classified. The grid has three window lengths,
+# each without positions, and with small and large `position_sigma`.
 pipeline = Pipeline(
     [
         ("scale", ElementTransformer(StandardScaler())),
@@ -68,7 +68,7 @@ for name, (X, y) in train.items():
     searches[name] = GridSearchCV(pipeline, grid, cv=folds).fit(X, y)
 
 # %%
-# The accuracies, each the mean of five folds, as maps of the grid:
+# The accuracies, means over five folds, as heat maps of the grid:
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
 columns = ["none", "sigma 0.3", "sigma 0.1"]
 for (name, search), ax in zip(searches.items(), axes):
@@ -86,15 +86,15 @@ figure.colorbar(image, ax=axes, label="cross-validated accuracy", shrink=0.8)
 plt.show()
 
 # %%
-# On GunPoint, a bag of hand positions says less than one that knows *when* the hand is
-# where, and positions bring that in. On JapaneseVowels, frames tell the speaker in any
-# order. Training sets are few (270 and 50), so accuracies are uncertain by some points, and
-# small differences mean nothing.
+# On GunPoint, a bag of hand positions is less informative than *when* the hand is
+# where, which positions add. On JapaneseVowels, frames identify the speaker in any
+# order. There are few training sets (270 and 50), so accuracies are uncertain by some
+# points, and small differences are not significant.
 #
-# On the test parts
-# -----------------
-# The searches have kept the best setting of each problem, learned from all training sets.
-# This is what they make of the test parts, next to the same pipeline without any order:
+# On the test sets
+# ----------------
+# The searches have refitted the best setting of each problem to all training sets.
+# This is their accuracy on the test sets, next to the same pipeline without any order:
 for name, search in searches.items():
     unordered = pipeline.fit(*train[name]).score(*test[name])
     print(f"{name}: without order {unordered:.3f}, best {search.score(*test[name]):.3f}")
@@ -102,7 +102,7 @@ for name, search in searches.items():
         print(f"    {parameter} = {value}")
 
 # %%
-# Few mistakes are left on JapaneseVowels:
+# Few errors remain on JapaneseVowels:
 X, y = test["JapaneseVowels"]
 figure, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
 ConfusionMatrixDisplay.from_estimator(

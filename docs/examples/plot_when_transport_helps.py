@@ -1,18 +1,18 @@
 """When does transport help?
 =========================
 
-All embeddings have one interface, so the way to find out is a grid search over the step of
-a pipeline that makes vectors of sets. Here it is on three generated problems, each made to
-defeat some way of pooling, and on a real one.
+All embeddings have the same interface, so a grid search over the embedding step of
+a pipeline can find out. Here it is on three synthetic problems, each designed so that
+some kind of pooling fails, and on a real one.
 """
 
 # %%
 # Problems
 # --------
-# - *Polygons*: points around the corners of a regular polygon, of three to six corners.
+# - *Polygons*: points around the corners of a regular polygon, with three to six corners.
 #   Means and covariances are all the same.
-# - *Co-occurrences*: of four kinds of elements, each set has two, and what matters is which
-#   go together. The mean of *any* features of elements is the same in both classes.
+# - *Co-occurrences*: each set has two of four kinds of elements, and the class depends on
+#   which two. The mean of *any* features of elements is the same in both classes.
 # - *Rare elements*: points on a circle; in one class, one of them lies in its middle.
 # - *Vowels*: utterances by nine speakers, as frames of speech.
 import numpy as np
@@ -56,8 +56,8 @@ plt.show()
 # %%
 # Seven ways to pool, one search
 # ------------------------------
-# `pool` is a step like any other. What comes out of it is scaled, so that all ways have the
-# same chance, and the penalty of the classifier is searched as well.
+# `pool` is a step like any other. Its output is scaled, for a fair comparison,
+# and the penalty of the classifier is searched as well.
 poolings = {
     "mean": SetPooling(),
     "mean, std, min, max": SetPooling(["mean", "std", "min", "max"]),
@@ -96,13 +96,13 @@ figure.colorbar(image, label="cross-validated accuracy")
 plt.show()
 
 # %%
-# All ways of pooling but one are little better than guessing on some generated problem, and
-# many are close to perfect on another. Means of kernel features and Fisher vectors tell
-# distributions apart, the latter better than transport does, but not what goes together.
-# Attention tells that, and misses the one element that fits nowhere. Only transport does
-# well on all four: every element has to go somewhere, and what goes to different supports
-# is not averaged.
+# All kinds of pooling but one are little better than chance on some synthetic problem, and
+# many are close to perfect on another. Means of kernel features and Fisher vectors
+# distinguish distributions, the latter better than transport, but not co-occurrences.
+# Attention detects these, but misses the one outlying element. Only transport does
+# well on all four: every element has to be sent somewhere, and elements sent to different
+# supports are not averaged.
 #
-# The real problem is less of a riddle: all do well there, and most of the differences are
-# within the error of a cross-validation of 270 sets. So try the means first. If kernel
-# means and transport don't beat them, a set's average says it all.
+# The real problem is easier: all do well there, and most of the differences are
+# within the error of a cross-validation with 270 sets. So try the means first. If kernel
+# means and transport don't beat them, the mean of a set is informative enough.

@@ -1,9 +1,9 @@
 """References before and after training with labels
 ================================================
 
-Handwritten digits as sets of points once more. A reference of only four supports is learned
-without labels, by K-means, and then trained together with a linear classifier. What does it
-gain, and what do the supports look for, before and after?
+Handwritten digits as sets of points again. A reference of only four supports is learned
+without labels, by K-means, and then trained jointly with a linear classifier. How much does
+accuracy gain, and what do the supports respond to, before and after?
 """
 
 # %%
@@ -34,7 +34,7 @@ X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 # Accuracy
 # --------
 # Without labels: the embedding, and a logistic regression whose penalty is cross-validated.
-# With labels: the same embedding is only where training starts.
+# With labels: the same embedding is the starting point of training.
 n_supports = 4
 before = OTKEmbedding(n_supports, random_state=0).fit(X_train)
 logistic = GridSearchCV(
@@ -53,13 +53,13 @@ for name, score in scores.items():
     print(f"{n_supports} supports, {name} training: accuracy {score:.3f}")
 
 # %%
-# With as few supports as this, labels take away a good part of the mistakes.
+# With so few supports, labels avoid many of the errors.
 #
-# What supports look for
-# ----------------------
-# A support lies in feature space, where there is nothing to look at. But each point of the
-# plane has features too, and so a similarity to each support: a map of what it looks for.
-# The third coordinate of the points is how dark they are; the maps show the darkest.
+# What supports respond to
+# ------------------------
+# A support lies in feature space, which can't be plotted. But each point of the
+# plane has features too, and so a similarity to each support: a map of its response.
+# The third coordinate of the points is their darkness; the maps show the darkest.
 side = np.linspace(-0.5, 7.5, 65)
 row, column = np.meshgrid(side, side, indexing="ij")
 points = np.column_stack([row.ravel(), column.ravel(), np.full(row.size, 16.0)])
@@ -92,5 +92,5 @@ if "sphinx_gallery" not in sys.modules:  # which shows the figure itself
 # sphinx_gallery_end_ignore
 
 # %%
-# Before training, each support looks for points in one broad place. After it, for finer
-# shapes, and also for there being no points: blue is what a support avoids.
+# Before training, each support responds to points in one broad region. After it, to finer
+# shapes, and also to the absence of points: blue is a negative response.

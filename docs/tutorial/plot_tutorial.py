@@ -2,18 +2,18 @@
 Ten-minute tutorial
 ===================
 
-From a table to a cross-validated score, and from there to one prediction and its reasons.
+From a table to a cross-validated score, and from there to an explained prediction.
 
-The table is one as people have it: each row is an *element* (here a dark spot on paper),
-some columns say what it is like, and one says which *set* it belongs to (here a drawing).
+The table is in long format: each row is an *element* (here a dark spot on paper),
+some columns are its features, and one identifies the *set* it belongs to (here a drawing).
 Each set has one label (here the digit that was drawn).
 """
 
 # %%
 # A table
 # -------
-# Drawings of threes and eights come as a long table, and their labels as a series of their
-# own. If yours is in a file, this is `pandas.read_csv` or `pandas.read_parquet`.
+# Drawings of threes and eights are in a long table, and their labels in a separate
+# Series. Read your own from a file with `pandas.read_csv` or `pandas.read_parquet`.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -44,15 +44,15 @@ table.head()
 # %%
 # From the table to sets
 # ----------------------
-# `from_groups` makes a set of the rows of each drawing. Sets come in the order in which
-# drawings first appear in the table; labels are put into the same order, by name.
+# `from_groups` makes a set of the rows of each drawing. Sets are in the order in which
+# drawings first appear in the table; labels are put into the same order, by index.
 X = SetCollection.from_groups(table[["row", "column", "ink"]], table["drawing"])
 y = labels.loc[table["drawing"].unique()].to_numpy()
 print(X)
 print(f"{len(y)} labels: {np.sum(y == 3)} threes, {np.sum(y == 8)} eights")
 
 # %%
-# From here on all is scikit-learn. Some sets are kept aside for the end.
+# From here on, everything is scikit-learn. Some sets are held out for the end.
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.3, stratify=y, random_state=0
 )
@@ -60,8 +60,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # A pipeline and its score
 # ------------------------
-# Three steps before the classifier: elements on one scale, as distances between them will
-# decide; the embedding; and centred vectors, which saves the classifier time.
+# Three steps before the classifier: scaling of elements, as the embedding depends on
+# distances between them; the embedding; and centring, which saves the classifier time.
 pipeline = make_pipeline(
     ElementTransformer(StandardScaler()),
     OTKEmbedding(random_state=0),
@@ -73,7 +73,7 @@ scores = cross_val_score(pipeline, X_train, y_train, cv=folds)
 print(f"accuracy {scores.mean():.3f} +- {scores.std():.3f}")
 
 # %%
-# Is it worth it? The same pipeline with the mean and deviation of each column instead:
+# Is it worth it? The same pipeline with the mean and standard deviation of each column:
 simple = make_pipeline(
     SetPooling(["mean", "std"]), StandardScaler(), LogisticRegression(max_iter=1000)
 )
@@ -83,7 +83,7 @@ print(f"accuracy {scores.mean():.3f} +- {scores.std():.3f}")
 # %%
 # Better parameters
 # -----------------
-# How sharp plans are (`epsilon`), and how many supports there are, is what pays to search.
+# The most important are the sharpness of plans (`epsilon`) and the number of supports.
 grid = {
     "otkembedding__epsilon": [0.02, 0.05, 0.2],
     "otkembedding__n_supports": [10, 50],
@@ -95,9 +95,9 @@ print(f"on drawings that were kept aside: {search.score(X_test, y_test):.3f}")
 # %%
 # One prediction, explained
 # -------------------------
-# A linear classifier adds up the vector's numbers, and transport says which elements each
-# of them comes from. So a decision is a sum over elements. Here is what each spot of one
-# drawing adds to "eight", or takes away from it:
+# A linear classifier is a weighted sum of the embedding's components, and each component is
+# a sum over elements. So a decision is a sum over elements. This is the contribution of
+# each spot of one drawing to "eight", positive or negative:
 model = search.best_estimator_
 eight = np.flatnonzero(y_test == 8)[0]
 display = ImportanceDisplay.from_estimator(model, X_test, index=eight, columns=(1, 0))
@@ -106,14 +106,14 @@ display.ax_.invert_yaxis()
 plt.show()
 
 # %%
-# What is drawn are numbers that can be had, too. With a constant, they sum to the decision:
+# The contributions are available as numbers. With a constant, they sum to the decision:
 explained = element_contributions(model, X_test[eight : eight + 1])
 total = explained.contributions[0].sum() + explained.constant
 print(total, model.decision_function(X_test[eight : eight + 1]))
 
 # %%
-# Where to go on
-# --------------
+# Next steps
+# ----------
 # - The :doc:`user guide </guide/index>`: other kinds of data, and what to use when.
 # - :doc:`Examples </auto_examples/index>` on proteins, speech and motion.
 # - :doc:`Pitfalls </guide/pitfalls>`, if a score is not what you expected.
