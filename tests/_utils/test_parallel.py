@@ -13,6 +13,8 @@ from otk_sklearn import OTKEmbedding
 from otk_sklearn._utils.chunks import map_chunks
 from otk_sklearn._utils.thread_limits import single_threaded
 
+pytestmark = pytest.mark.serial  # which has BLAS use as many threads as it will
+
 with single_threaded():  # finds the libraries that are loaded by now
     pass
 LIBRARIES = {library["filepath"] for library in threadpool_info()}
