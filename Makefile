@@ -18,7 +18,7 @@ UNCOMPILED := tests/test_golden.py tests/features/test_features.py \
 	tests/embeddings/test_convolution.py::test_embedding_of_windows
 
 # Where tests run in parallel, threads of BLAS would only wait for each other.
-ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PARALLEL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 # How long `make fuzz` runs, and which cases it draws.
 MINUTES ?= 10
@@ -34,8 +34,7 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of d
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -m "not slow and serial"
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow and not serial" --numprocesses auto
+	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
 	$(BIN)/python -m pytest -m slow
@@ -89,7 +88,7 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declar
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
 fuzz: $(VENV)/tests.installed  ## All combinations, then random cases for MINUTES=10, SEED=0
-	$(ONE_THREAD) $(BIN)/python -m pytest -m pairwise --all-combinations --numprocesses auto
+	$(PARALLEL) $(BIN)/python -m pytest -m pairwise --all-combinations --numprocesses auto
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 exactness: $(VENV)/tests.installed  ## How far results are from those of float64 in logarithms

@@ -27,7 +27,7 @@ from otk_sklearn import (
 )
 
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.xdist_group("serial"),
     pytest.mark.skipif(
         not Path("/proc/self/clear_refs").exists(), reason="needs Linux to measure memory"
     ),

@@ -13,7 +13,7 @@ import pytest
 
 import otk_sklearn
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.xdist_group("serial")
 
 CASES = Path(__file__).with_name("process_cases.py")
 LIMIT = 240  # seconds, of which nearly all is for compiling on a slow machine
@@ -25,7 +25,12 @@ OPTIONS = "-W", "error", "-W", "ignore:.*fork:DeprecationWarning"
 def start(name, *arguments, **environment):
     return subprocess.Popen(
         [sys.executable, *OPTIONS, CASES, name, *map(str, arguments)],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "2", **environment},
+        env={
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": "2",
+            "OMP_NUM_THREADS": "2",
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,26 +7,34 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_array_equal
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from otk_sklearn import OTKEmbedding
 from otk_sklearn._utils.chunks import map_chunks
-from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn._utils.thread_limits import _controller, single_threaded
 
-pytestmark = pytest.mark.serial  # which has BLAS use as many threads as it will
 
-with single_threaded():  # finds the libraries that are loaded by now
-    pass
-LIBRARIES = {library["filepath"] for library in threadpool_info()}
+@pytest.fixture(autouse=True)
+def two_threads():
+    """A limit other than 1, wherever the tests run."""
+    with threadpool_limits(2):
+        yield
 
 
 def limits():
-    """Those of NumPy's, SciPy's and scikit-learn's libraries: others may load their own."""
-    return [
+    """Those of the libraries that are ours to limit: others may have been loaded since."""
+    ours = {
+        library.filepath
+        for user_api in ["blas", "openmp"]
+        for library in _controller(user_api).lib_controllers
+    }
+    limits = [
         library["num_threads"]
         for library in threadpool_info()
-        if library["filepath"] in LIBRARIES
+        if library["filepath"] in ours
     ]
+    assert limits
+    return limits
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
