@@ -152,9 +152,11 @@ def test_extrapolation_on_digits(n_supports):
     assert found.n_iter[:40].mean() < np.mean(passes) / 3
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-@pytest.mark.parametrize("n_elements", [1, 15, 16, 17, 255, 256, 257, 700])
-@pytest.mark.parametrize("n_supports", [1, 3, 4, 7])
+@pytest.mark.pairwise(
+    ("n_supports", [1, 3, 4, 7]),
+    ("n_elements", [1, 15, 16, 17, 255, 256, 257, 700]),
+    (("dtype", "atol"), [(np.float32, 1e-5), (np.float64, 1e-12)]),
+)
 def test_plans_of_sets_on_the_edges_of_blocks(n_elements, n_supports, dtype, atol):
     random = np.random.default_rng(0)
     S = random.normal(size=(n_elements, n_supports))
@@ -198,9 +200,11 @@ def test_extrapolation_in_logarithms():
     assert np.abs(plain.sum(axis=1) - masses).sum() > 0.1
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("adding", [False, True])
-@pytest.mark.parametrize("n_components", [3, 200])
+@pytest.mark.pairwise(
+    ("n_components", [3, 200]),
+    ("adding", [False, True]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_pooling_is_a_matrix_product(n_components, adding, dtype):
     """Of each set; the large ones are left to BLAS."""
     random = np.random.default_rng(0)
@@ -229,9 +233,11 @@ def test_plans_of_one_chunk_outlive_the_next():
         assert_allclose(model.transform([X[i]])[0], out[i], rtol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_columns", [1, 2, 3])
-@pytest.mark.parametrize("values", [3, 10**6])
+@pytest.mark.pairwise(
+    ("values", [3, 10**6]),
+    ("n_columns", [1, 2, 3]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_equal_rows_are_grouped(values, n_columns, dtype):
     """With few values, the first bytes of rows don't tell them apart."""
     random = np.random.default_rng(0)

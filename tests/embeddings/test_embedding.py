@@ -41,9 +41,11 @@ def make_model(**params):
     return OTKEmbedding(**{**defaults, **params})
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    ("solver", ["sinkhorn", "softmax"]),
+    ("weighted", [False, True]),
+)
 def test_embedding_is_the_formulas(kernel, solver, weighted, sets):
     rng = np.random.default_rng(0)
     weights = [rng.uniform(0.1, 1, len(x)) if weighted else np.ones(len(x)) for x in sets]
@@ -178,10 +180,12 @@ def test_numpy_scalars_as_parameters(sets):
         assert model.transport_plan(sets32)[0].dtype == np.float32
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
-@pytest.mark.parametrize("damping", [1e-2, 1e-4])
-@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.1, 1.0])
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+@pytest.mark.pairwise(
+    ("solver", ["sinkhorn", "softmax"]),
+    ("epsilon", [1e-3, 1e-2, 0.1, 1.0]),
+    ("damping", [1e-2, 1e-4]),
+    ("kernel", ["rbf", "homogeneous"]),
+)
 def test_float32_plans_of_kernels(solver, epsilon, damping, kernel):
     """Whitening makes features cancel: what float32 has left must be enough."""
     X, _ = load_digit_points()
@@ -322,9 +326,11 @@ def test_no_nan_at_any_scale(kernel, dtype, sets):
             model.set_params(gamma="median")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("epsilon", [1e-320, 1e-50, 1e-12, 1e-6, 1e6, 1e300])
+@pytest.mark.pairwise(
+    ("epsilon", [1e-320, 1e-50, 1e-12, 1e-6, 1e6, 1e300]),
+    ("solver", SOLVERS),
+    ("dtype", [np.float32, np.float64]),
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_no_nan_at_any_epsilon(epsilon, solver, dtype, sets):
     X = SetCollection.from_sets(

@@ -34,9 +34,11 @@ def test_kernels_and_features_are_the_formulas(kernel, gamma):
         assert_allclose(feature_map.kappa_in(elements.dtype)(elements)[0][-2], 0, atol=0)
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-@pytest.mark.parametrize("gamma", [1e-3, 0.5, 30.0])
-@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+@pytest.mark.pairwise(
+    ("kernel", ["rbf", "homogeneous"]),
+    ("gamma", [1e-3, 0.5, 30.0]),
+    (("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-12)]),
+)
 def test_kernel_values_and_their_norms(kernel, gamma, dtype, rtol):
     """With the larger gamma, rows are far from the anchors' mean, and looked after."""
     elements, anchors = ELEMENTS.astype(dtype), ANCHORS.astype(dtype)

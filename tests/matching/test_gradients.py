@@ -397,9 +397,11 @@ def test_sharp_plans_are_no_exception(kernel, relaxation):
     assert_derivatives(problem, n_directions=3)
 
 
-@pytest.mark.parametrize("n_components", [30, 60])
-@pytest.mark.parametrize("relaxation", [None, 0.5])
-@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+@pytest.mark.pairwise(
+    ("kernel", ["rbf", "homogeneous"]),
+    ("relaxation", [None, 0.5]),
+    ("n_components", [30, 60]),
+)
 def test_nearly_singular_grams_are_no_exception(kernel, relaxation, n_components):
     """Whitening multiplies by 100 where eigenvalues are nearly 0."""
     problem = make_problem(kernel, "sinkhorn", relaxation, n_components=n_components)
@@ -674,9 +676,11 @@ def similarity_gradients(plan, slopes, power, epsilon, dtype=np.float64):
     return gradients[0].T
 
 
-@pytest.mark.parametrize("power", [0.1, 0.9, 1.0])
-@pytest.mark.parametrize("n_supports", [1, 2, 10])
-@pytest.mark.parametrize("lengths", [(1,), (6,), (1, 30, 3, 400)])
+@pytest.mark.pairwise(
+    ("lengths", [(1,), (6,), (1, 30, 3, 400)]),
+    ("n_supports", [1, 2, 10]),
+    ("power", [0.1, 0.9, 1.0]),
+)
 def test_the_reduced_system_is_the_dense_one(lengths, n_supports, power):
     rng = np.random.default_rng(0)
     offsets, epsilon = np.concatenate([[0], np.cumsum(lengths)]), 0.3
@@ -697,9 +701,11 @@ def test_the_reduced_system_is_the_dense_one(lengths, n_supports, power):
         assert_allclose(gradients[r], np.hstack(expected[r]), rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("power", [0.9, 1.0])
-@pytest.mark.parametrize("coupling", [0, 1e-30, 1e-16, 1e-14, 1e-12, 1e-10, 1e-7, 1e-4])
+@pytest.mark.pairwise(
+    ("coupling", [0, 1e-30, 1e-16, 1e-14, 1e-12, 1e-10, 1e-7, 1e-4]),
+    ("power", [0.9, 1.0]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_supports_may_share_next_to_nothing(coupling, power, dtype):
     """What one block of a plan has to do with others is then lost in rounding."""
     rng = np.random.default_rng(0)

@@ -296,10 +296,12 @@ DEGENERATE = {
 
 
 @pytest.mark.filterwarnings("ignore:n_components", "ignore:Sinkhorn missed")
-@pytest.mark.parametrize("solver", ["sinkhorn", "emd", "softmax", "relaxed"])
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("references", METHODS)
-@pytest.mark.parametrize("case", DEGENERATE)
+@pytest.mark.pairwise(
+    ("case", DEGENERATE),
+    ("references", METHODS),
+    ("kernel", KERNELS),
+    ("solver", ["sinkhorn", "emd", "softmax", "relaxed"]),
+)
 def test_degenerate_sets(case, references, kernel, solver):
     sets = [np.array(x, dtype=float) for x in DEGENERATE[case]]
     transport = {"solver": solver}

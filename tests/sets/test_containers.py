@@ -735,15 +735,17 @@ def test_estimators_name_the_constructor(X, expected):
         OTKEmbedding().fit(X)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        OTKEmbedding(2, n_components=2, random_state=0),
-        OTKClassifier(OTKEmbedding(2, n_components=2), random_state=0),
-    ],
+@pytest.mark.pairwise(
+    ("how", ["set_output", "config"]),
+    ("library", ["pandas", "polars"]),
+    (
+        "model",
+        [
+            OTKEmbedding(2, n_components=2, random_state=0),
+            OTKClassifier(OTKEmbedding(2, n_components=2), random_state=0),
+        ],
+    ),
 )
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-@pytest.mark.parametrize("how", ["set_output", "config"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_tables_out_of_a_pipeline(model, library, how):
     sets, y = make_sets(n_features=2), np.arange(12) % 2

@@ -28,9 +28,11 @@ def make_model(**params):
     return OTKEmbedding(**{**defaults, **params})
 
 
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
-@pytest.mark.parametrize("kernel", ["rbf", "homogeneous", "linear"])
-@pytest.mark.parametrize("position", ["gaussian", "hard"])
+@pytest.mark.pairwise(
+    ("position", ["gaussian", "hard"]),
+    ("kernel", ["rbf", "homogeneous", "linear"]),
+    ("solver", ["sinkhorn", "softmax"]),
+)
 def test_on_a_line_it_is_the_formulas(position, kernel, solver, sets):
     rng = np.random.default_rng(0)
     weights = [rng.uniform(0.1, 1, len(x)) for x in sets]
@@ -121,9 +123,11 @@ def features_of(model, elements):
     return probe.transform([[x] for x in elements])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax", "emd"])
-@pytest.mark.parametrize(("position", "sigma"), [("hard", 1e-3), ("gaussian", 1e-300)])
+@pytest.mark.pairwise(
+    (("position", "sigma"), [("hard", 1e-3), ("gaussian", 1e-300)]),
+    ("solver", ["sinkhorn", "softmax", "emd"]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_without_partners(position, sigma, solver, dtype):
     """Supports that no element is near to hold zeros; elements near none are left out."""
     sets = make_sets(max_length=7, dtype=dtype)

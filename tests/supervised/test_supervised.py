@@ -607,9 +607,11 @@ def test_equal_and_empty_looking_sets(estimator, optimizer, kernel):
 
 
 @every_estimator
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("refit_head", [False, True])
-@pytest.mark.parametrize("batch_size", [8, 1000])
+@pytest.mark.pairwise(
+    ("batch_size", [8, 1000]),
+    ("refit_head", [False, True]),
+    ("early_stopping", [False, True]),
+)
 def test_a_diverging_loss_is_told_and_leaves_what_was_before(
     estimator, early_stopping, refit_head, batch_size
 ):

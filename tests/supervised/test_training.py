@@ -116,9 +116,11 @@ def differences(function, flat, step=1e-3):
     return gradient
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("batch", [slice(None), np.array([4, 1, 7])])
-@pytest.mark.parametrize("kernel", ["rbf", "homogeneous", "linear"])
+@pytest.mark.pairwise(
+    ("kernel", ["rbf", "homogeneous", "linear"]),
+    ("batch", [slice(None), np.array([4, 1, 7])]),
+    ("loss", LOSSES),
+)
 def test_loss_is_that_of_the_plain_embedding_and_a_linear_model(loss, batch, kernel):
     objective, embedding = make_objective(loss, kernel=kernel)
     for flat in [objective.start, away_from(objective.start)]:
@@ -235,9 +237,11 @@ def logistic_regression(X, y, weights, alpha):
     return model.fit(X, y, sample_weight=weights)
 
 
-@pytest.mark.parametrize("start", ["zero", "random"])
-@pytest.mark.parametrize("alpha", [0.3, 5.0])
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.pairwise(
+    ("n_classes", [2, 4]),
+    ("alpha", [0.3, 5.0]),
+    ("start", ["zero", "random"]),
+)
 def test_linear_model_is_logistic_regression(n_classes, alpha, start):
     X, y, weights = make_table(n_classes)
     expected = logistic_regression(X, y, weights, alpha)

@@ -31,10 +31,12 @@ def make_costs(n_elements, n_supports, weighted=True):
     return x, z, masses, x @ z.T - (x**2).sum(axis=1, keepdims=True) / 2
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("relaxation", [1e-3, 0.1, 1.0, 10.0])
-@pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0, 10.0])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.pairwise(
+    ("shape", SHAPES),
+    ("epsilon", [0.02, 0.1, 1.0, 10.0]),
+    ("relaxation", [1e-3, 0.1, 1.0, 10.0]),
+    ("weighted", [False, True]),
+)
 def test_it_is_the_semi_unbalanced_plan_of_pot(shape, epsilon, relaxation, weighted):
     x, z, masses, similarities = make_costs(*shape, weighted)
     plan, _ = plan_of(x, z, masses, epsilon=epsilon, relaxation=relaxation)
@@ -54,9 +56,11 @@ def test_it_is_the_semi_unbalanced_plan_of_pot(shape, epsilon, relaxation, weigh
     assert_allclose(plan.sum(axis=0), 1 / len(z), rtol=1e-10)
 
 
-@pytest.mark.parametrize("relaxation", [1e-3, 0.1, 1.0, 100.0])
-@pytest.mark.parametrize("epsilon", [1e-5, 1e-4, 1e-3, 0.1])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.pairwise(
+    ("shape", SHAPES),
+    ("epsilon", [1e-5, 1e-4, 1e-3, 0.1]),
+    ("relaxation", [1e-3, 0.1, 1.0, 100.0]),
+)
 def test_plain_and_log_domain_are_the_formulas(shape, epsilon, relaxation):
     """The smaller epsilons underflow: those sets are solved in the log domain."""
     x, z, masses, similarities = make_costs(*shape)
@@ -175,9 +179,11 @@ def test_embeddings_weights_and_float32(kernel, sets):
     assert_allclose(kernel_matrix, model.transform(X) @ model.transform(X).T / 5)
 
 
-@pytest.mark.parametrize("relaxation", [1e-300, 1e-3, 1.0, 1e300])
-@pytest.mark.parametrize("epsilon", [1e-300, 1e-3, 1.0, 1e300])
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.pairwise(
+    ("kernel", KERNELS),
+    ("epsilon", [1e-300, 1e-3, 1.0, 1e300]),
+    ("relaxation", [1e-300, 1e-3, 1.0, 1e300]),
+)
 def test_no_nan_at_any_scale(kernel, epsilon, relaxation, sets):
     X = [*sets, np.zeros((3, 4)), 1e3 * sets[2], 1e30 * sets[3], np.repeat(sets[4], 2, 0)]
     model = OTKEmbedding(3, kernel=kernel, n_components=8, epsilon=epsilon, tol=0)

@@ -40,9 +40,11 @@ def pot_plan(x, z, masses, epsilon, n_iter):
     return plan.T
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.pairwise(
+    ("epsilon", EPSILONS),
+    ("shape", SHAPES),
+    ("weighted", [False, True]),
+)
 def test_sinkhorn_is_that_of_pot_at_equal_iterations(epsilon, shape, weighted):
     x, z, masses = make_problem(*shape, weighted)
     pot = pot_plan(x, z, masses, epsilon, 20)
@@ -73,9 +75,11 @@ def test_sinkhorn_is_that_of_pot_at_convergence(epsilon, shape, weighted):
     assert np.abs(ours.sum(axis=1) - masses).sum() <= 1e-11
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.pairwise(
+    ("epsilon", EPSILONS),
+    ("shape", SHAPES),
+    ("weighted", [False, True]),
+)
 def test_float32_keeps_to_a_support_mass(epsilon, shape, weighted):
     x, z, masses = make_problem(*shape, weighted)
     # Both sides are given the same numbers: those that float32 holds.
@@ -86,10 +90,12 @@ def test_float32_keeps_to_a_support_mass(epsilon, shape, weighted):
     assert_allclose(ours, pot, rtol=0, atol=1e-4 / shape[1])
 
 
-@pytest.mark.parametrize("offset", [0, 100])
-@pytest.mark.parametrize("spread", [1e-2, 1.0])
-@pytest.mark.parametrize("epsilon", EPSILONS)
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+@pytest.mark.pairwise(
+    ("solver", ["sinkhorn", "softmax"]),
+    ("epsilon", EPSILONS),
+    ("spread", [1e-2, 1.0]),
+    ("offset", [0, 100]),
+)
 def test_float32_sees_when_similarities_are_rounded(solver, epsilon, spread, offset):
     """Similarities large and alike: nothing underflows, yet float32 has no digits left."""
     rng = np.random.default_rng(0)
@@ -128,9 +134,11 @@ def make_chunk(dtype=np.float64):
 PROBLEMS = [("sinkhorn", None), ("sinkhorn", 0.3), ("softmax", None), ("emd", None)]
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-6), (np.float64, 1e-12)])
-@pytest.mark.parametrize("epsilon", [0.002, 0.5])
-@pytest.mark.parametrize(("solver", "relaxation"), PROBLEMS)
+@pytest.mark.pairwise(
+    (("solver", "relaxation"), PROBLEMS),
+    ("epsilon", [0.002, 0.5]),
+    (("dtype", "atol"), [(np.float32, 1e-6), (np.float64, 1e-12)]),
+)
 def test_sets_and_references_of_a_chunk_are_apart(solver, relaxation, epsilon, dtype, atol):
     similarities, offsets, masses = make_chunk(dtype)
     transport = Transport(solver, epsilon, relaxation, max_iter=8, tol=0)
@@ -186,9 +194,11 @@ def test_values_are_what_plans_maximise(solver, relaxation):
             assert_allclose(values[s, r], expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("factor", [0.999, 1.001])
-@pytest.mark.parametrize("solver", ["sinkhorn", "softmax"])
+@pytest.mark.pairwise(
+    ("solver", ["sinkhorn", "softmax"]),
+    ("factor", [0.999, 1.001]),
+    ("dtype", [np.float32, np.float64]),
+)
 def test_float32_is_trusted_with_little_rounding_only(solver, factor, dtype):
     similarities, offsets, masses = make_chunk(dtype)
     transport = Transport(solver, 0.5, None, max_iter=8, tol=0)
