@@ -37,7 +37,7 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of d
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
-	$(BIN)/python -m pytest -m slow
+	$(PARALLEL) $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup
 
 format: $(VENV)/tests.installed  ## Format the code
 	$(BIN)/ruff check --fix .

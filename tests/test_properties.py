@@ -407,6 +407,7 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.slow
 def test_a_set_of_a_million_elements_beside_one_of_one():
     """In float32, sums over them keep their digits."""
     random = np.random.default_rng(0)

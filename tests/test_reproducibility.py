@@ -153,7 +153,7 @@ def test_threads_give_the_same_bits_in_float32():
         assert_same_bits(several[name], one[name])
 
 
-@pytest.mark.parametrize("working_memory", [0.05, 1])
+@pytest.mark.parametrize("working_memory", [pytest.param(0.05, marks=pytest.mark.slow), 1])
 def test_other_chunks_give_almost_the_same(working_memory, expected):
     """`fit` and `transform` without labels."""
     names = [*EMBEDDINGS, "layer"]
