@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import eigh
 
-from otk_sklearn.transport._plans import plain_plan
+from otk_sklearn.transport._solvers import plain_plan
 
 
 def make_sets(n_sets=12, n_features=4, max_length=30, seed=0, dtype=np.float64):

@@ -23,8 +23,8 @@ from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.supervised._losses import softmax_loss
 from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._problem import Problem
-from otk_sklearn.transport._plans import plain_plan, solve_plans
 from otk_sklearn.transport._problem import Transport
+from otk_sklearn.transport._solvers import plain_plan, solve_plans
 
 # On the edges of blocks and vectors, and beyond where BLAS takes over.
 LENGTHS = [1, 15, 16, 17, 255, 256, 257, 700]

@@ -13,7 +13,7 @@ import numpy as np
 from helpers import means_over, plain_filter, plain_windows
 
 from otk_sklearn.sets._positions import support_positions
-from otk_sklearn.transport._plans import plain_plan
+from otk_sklearn.transport._solvers import plain_plan
 
 # Roundings that add up in sums as short as those here.
 _ROUNDINGS = 40

@@ -231,10 +231,10 @@ def test_element_transformer(shape, elsewhere):
     assert elsewhere(peak_of_fit, model, 16, shape) < 16 * n_elements + 3 * values / 20
 
 
-SETS = (10_000, 10, "float64")
+SETS = (5_000, 10, "float64")
 
 
-def learning(n_components=64, max_elements=60_000, **params):
+def learning(n_components=64, max_elements=30_000, **params):
     return embedding(8, n_components, max_elements, **params)
 
 
@@ -242,17 +242,17 @@ def learning(n_components=64, max_elements=60_000, **params):
     ("model", "shape", "times"),
     [
         (learning(), SETS, 3),
-        (learning(), (10_000, 10, "float32"), 3),
-        (learning(), (100_000, 1, "float64"), 3),
+        (learning(), (5_000, 10, "float32"), 3),
+        (learning(), (50_000, 1, "float64"), 3),
         (learning(), ONE, 3),
         (learning(position="gaussian"), SETS, 3),
         (learning(8, kernel="homogeneous", filter_size=8), ONE, 3),
-        (layer(8, 8, 60_000), ONE, 3),
-        (KernelMeanEmbedding(max_elements=60_000, random_state=0), SETS, 3),
-        (SlicedWassersteinEmbedding(max_elements=60_000, random_state=0), SETS, 6),
-        (FisherVectorEmbedding(max_elements=60_000, random_state=0), SETS, 5),
+        (layer(8, 8, 30_000), ONE, 3),
+        (KernelMeanEmbedding(max_elements=30_000, random_state=0), SETS, 3),
+        (SlicedWassersteinEmbedding(max_elements=30_000, random_state=0), SETS, 6),
+        (FisherVectorEmbedding(max_elements=30_000, random_state=0), SETS, 5),
         (learning(references="barycenter"), SETS, 4),
-        (learning(n_references=2, epsilon=1), (4000, 10, "float64"), 4),
+        (learning(n_references=2, epsilon=1), (3000, 10, "float64"), 4),
     ],
     ids=lambda case: " ".join(str(case).split()),
 )

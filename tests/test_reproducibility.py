@@ -10,6 +10,7 @@ import pytest
 import sklearn
 from helpers import make_sets
 from numpy.testing import assert_allclose, assert_array_equal
+from threadpoolctl import threadpool_info
 
 import otk_sklearn
 from otk_sklearn import (
@@ -115,15 +116,15 @@ def assert_same_bits(found, expected):
         assert_array_equal(array, same)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_processes_give_the_same_bits(threads, tmp_path, expected):
-    """Whatever the seed of Python's hashes, and the threads that BLAS and OpenMP have."""
+def test_another_process_gives_the_same_bits(tmp_path, expected):
+    """With another seed of Python's hashes, and other thread limits of BLAS and OpenMP."""
+    threads = 1 + max(library["num_threads"] for library in threadpool_info())
     found = results_of_process(
         tmp_path / "results.npz",
         expected,
         OPENBLAS_NUM_THREADS=str(threads),
         OMP_NUM_THREADS=str(threads),
-        PYTHONHASHSEED=str(threads),
+        PYTHONHASHSEED="1",
     )
     assert_same_bits(found, [array for arrays in expected.values() for array in arrays])
 
@@ -138,7 +139,7 @@ def test_code_compiled_anew_gives_the_same_bits(tmp_path, expected):
     assert_same_bits(found, expected["one reference"])
 
 
-@pytest.mark.parametrize("n_jobs", [2, 3, -1])
+@pytest.mark.parametrize("n_jobs", [3, -1])
 def test_threads_give_the_same_bits(n_jobs, expected):
     found = results(n_jobs)
     for name, arrays in expected.items():

@@ -4,8 +4,8 @@ import numpy as np
 
 from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn.features._feature_map import make_feature_map
-from otk_sklearn.transport._plans import solve_plans
 from otk_sklearn.transport._problem import Transport
+from otk_sklearn.transport._solvers import solve_plans
 
 
 def make_sets(n_sets, shortest, longest, n_features):

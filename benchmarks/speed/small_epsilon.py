@@ -16,8 +16,8 @@ import numpy as np
 from _timing import seconds
 
 from otk_sklearn._compiled import sinkhorn
-from otk_sklearn.transport._plans import solve_plans
 from otk_sklearn.transport._problem import Transport
+from otk_sklearn.transport._solvers import solve_plans
 
 TOL = 1e-4
 MODES = ["plain", "extrapolated"]

@@ -1,6 +1,6 @@
 """Compiled functions for windows of rows and for kernels between elements.
 
-Kernels are serial and release the GIL; callers parallelize over chunks of sets. Bounds are
+They are serial and release the GIL; callers parallelize over chunks of sets. Bounds are
 not checked: `SetCollection` has validated offsets and shapes, and no index is computed from
 the values of elements.
 """

@@ -1,1 +1,1 @@
-"""Utilities for all packages: estimators, chunks, thread limits, progress."""
+"""Utilities for all packages: estimators, chunks, thread limits, progress, scikit-learn."""

@@ -6,8 +6,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+
+from otk_sklearn._utils import sklearn_compat
+from otk_sklearn._utils.sklearn_compat import HasMethods, Interval, StrOptions
 
 # Constraints on the parameters of estimators that learn features of elements or windows.
 FEATURE_CONSTRAINTS = {
@@ -46,7 +47,7 @@ def check_sample_weight(sample_weight, sets):
     """
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(
+    weights = sklearn_compat.check_sample_weight(
         sample_weight, sets.offsets[1:], dtype=np.float64, ensure_non_negative=True
     )
     check_sum_of_weights(weights, "sample_weight")

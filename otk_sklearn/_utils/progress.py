@@ -4,15 +4,7 @@ import contextlib
 import threading
 import time
 
-from sklearn.utils._user_interface import _print_elapsed_time
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:  # pragma: no cover - scikit-learn before 1.9
-
-    class CallbackSupportMixin:
-        """An estimator without callbacks."""
-
+from otk_sklearn._utils.sklearn_compat import print_elapsed_time
 
 # Seconds between two lines of the progress of a long computation.
 _PRINT_INTERVAL = 5.0
@@ -74,7 +66,7 @@ class Progress:
             Maximum number of iterations; None if it is unbounded.
         """
         name_of_estimator = type(self._estimator).__name__
-        with _print_elapsed_time(name_of_estimator, name if self._verbose else None):
+        with print_elapsed_time(name_of_estimator, name if self._verbose else None):
             self._n_iter, self.stops = 0, False
             self._begin(name, max_subtasks)
             depth = len(self._tasks)

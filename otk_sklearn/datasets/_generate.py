@@ -4,8 +4,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
+from otk_sklearn._utils.sklearn_compat import Interval, validate_params
 from otk_sklearn.sets._collection import SetCollection
 
 # Minimum and maximum number of elements of a generated set.

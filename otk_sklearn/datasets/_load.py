@@ -4,8 +4,8 @@ import contextlib
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.utils._param_validation import StrOptions, validate_params
 
+from otk_sklearn._utils.sklearn_compat import StrOptions, validate_params
 from otk_sklearn.sets._collection import SetCollection
 
 # One-letter codes of the amino acids, in the order of the features of `load_peptides`.

@@ -1,4 +1,4 @@
-"""Pictures of fitted models and of what they do, for matplotlib."""
+"""Displays of fitted models and of what they do, drawn with matplotlib."""
 
 from otk_sklearn.display._convergence import ConvergenceDisplay
 from otk_sklearn.display._importance import ImportanceDisplay

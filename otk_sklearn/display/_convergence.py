@@ -1,4 +1,4 @@
-"""A picture of how the fit of a model, or the plans of sets, have converged."""
+"""`ConvergenceDisplay`: how the fit of a model, or the plans of sets, have converged."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A picture of one set: what its elements add to a decision."""
+"""`ImportanceDisplay`: what the elements of one set add to a decision."""
 
 import numpy as np
 from sklearn.base import is_regressor

@@ -1,4 +1,4 @@
-"""A picture of a model: what its supports stand for."""
+"""`SupportsDisplay`: what the supports of a model stand for."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A picture of one set: where the transport plan sends its elements."""
+"""`TransportPlanDisplay`: where the transport plan sends the elements of one set."""
 
 import numpy as np
 

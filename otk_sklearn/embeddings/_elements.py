@@ -6,15 +6,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metadata_routing import (
     UNUSED,
     MetadataRouter,
     MethodMapping,
-    _raise_for_params,
-    _routing_enabled,
     process_routing,
 )
 from sklearn.utils.validation import (
@@ -29,7 +26,15 @@ from otk_sklearn._utils.estimators import (
     check_sample_weight,
     set_fitted,
 )
-from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.sklearn_compat import (
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    fit_context,
+    raise_for_params,
+    routing_enabled,
+)
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
@@ -116,7 +121,7 @@ class ElementTransformer(
         self.max_elements = max_elements
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None, **params):
         """Fit the transformer on the elements of all sets.
 
@@ -241,11 +246,11 @@ class ElementTransformer(
     def _fit_metadata(self, sets, sample_weight, params):
         """Return the metadata of the sets to pass to the `fit` of the transformer."""
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if _routing_enabled():
+        if routing_enabled():
             routed = process_routing(self, "fit", **metadata, **params)
             metadata = dict(routed.transformer.fit)
         else:
-            _raise_for_params(params, self, "fit")
+            raise_for_params(params, self, "fit")
             if metadata and not has_fit_parameter(self.transformer, "sample_weight"):
                 raise ValueError(
                     f"sample_weight is given, but transformer={self.transformer!r} does "

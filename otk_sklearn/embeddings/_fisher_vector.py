@@ -5,11 +5,10 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
@@ -19,7 +18,8 @@ from otk_sklearn._utils.estimators import (
     VectorsOutMixin,
     set_fitted,
 )
-from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, Interval, fit_context
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
@@ -167,7 +167,7 @@ class FisherVectorEmbedding(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Fit the mixture to the elements of sets.
 

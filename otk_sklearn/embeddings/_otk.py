@@ -6,10 +6,9 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
@@ -18,7 +17,13 @@ from otk_sklearn._utils.estimators import (
     check_sample_weight,
     set_fitted,
 )
-from otk_sklearn._utils.progress import CallbackSupportMixin, Percentage, Progress
+from otk_sklearn._utils.progress import Percentage, Progress
+from otk_sklearn._utils.sklearn_compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.matching._matching import Matching
@@ -292,7 +297,7 @@ class OTKEmbedding(
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Learn anchors and references.
 
@@ -334,7 +339,7 @@ class OTKEmbedding(
         set_fitted(self, attributes)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None, sample_weight=None):
         """Learn anchors and references, and embed the same sets.
 

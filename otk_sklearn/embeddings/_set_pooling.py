@@ -3,13 +3,17 @@
 import copy
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, set_fitted
+from otk_sklearn._utils.sklearn_compat import (
+    StrOptions,
+    check_feature_names_in,
+    fit_context,
+)
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
@@ -71,7 +75,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
     def __init__(self, statistics="mean"):
         self.statistics = statistics
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Store the number and names of features; nothing is learned.
 
@@ -160,7 +164,7 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
         """
         model = copy.copy(self)
         check_is_fitted(model)
-        features = _check_feature_names_in(model, input_features)
+        features = check_feature_names_in(model, input_features)
         names = [
             f"{name}_{feature}" for name in model._statistics() for feature in features
         ]

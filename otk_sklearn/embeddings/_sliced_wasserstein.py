@@ -4,9 +4,8 @@ import copy
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval
 
 from otk_sklearn._compiled.pooling import quantile_means
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
@@ -17,7 +16,8 @@ from otk_sklearn._utils.estimators import (
     check_sample_weight,
     set_fitted,
 )
-from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, Interval, fit_context
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
@@ -138,7 +138,7 @@ class SlicedWassersteinEmbedding(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Draw random directions, and compute the quantile functions of the reference.
 

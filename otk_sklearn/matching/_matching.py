@@ -11,7 +11,7 @@ from sklearn.utils.extmath import row_norms
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn.sets._arrays import as_fitted
-from otk_sklearn.transport._plans import plan_values, solve_plans
+from otk_sklearn.transport._solvers import plan_values, solve_plans
 
 
 class Matching:
@@ -53,7 +53,7 @@ class Matching:
         self._kappa_of = feature_map.kappa_in(self.dtype)
         self._buffers = Buffers()
         # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
-        # needs whitening. In float64, whatever the sets: D has large entries that cancel.
+        # needs whitening. Always in float64: D has large entries that cancel.
         supports = feature_map.whiten(references.astype(np.float64))
         self.supports = supports.astype(self.dtype)
         n_references, n_supports, n_components = self.supports.shape

@@ -52,7 +52,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
     Parameters
     ----------
     elements : Elements
-        Features: distinct, and unit-norm, or 0 where an element is far from all anchors.
+        Features: distinct, and L2-normalized, or 0 for an element far from all anchors.
     n_supports : int
     method : {"kmeans", "random"}
     random_state : int
@@ -62,7 +62,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
     Returns
     -------
     reference : ndarray of shape (n_supports, n_components)
-        Unit-norm; in order, if elements have positions. With fewer elements than
+        L2-normalized; in order, if elements have positions. With fewer elements than
         `n_supports`, supports repeat.
     """
     nonzero = elements.rows.any(axis=1)
@@ -90,7 +90,7 @@ def learn_from_elements(
     ----------
     feature_map : FeatureMap
     elements : Elements
-        Distinct; unit-norm, unless the kernel is rbf.
+        Distinct; L2-normalized, unless the kernel is rbf.
     n_references, n_supports : int
     method : {"kmeans", "random"}
     random_state : int

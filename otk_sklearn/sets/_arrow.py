@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from otk_sklearn.sets._nested_lists import (
+from otk_sklearn.sets._list_columns import (
     check_equal_n_features,
     check_not_missing,
     hstack_columns,

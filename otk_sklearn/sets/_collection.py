@@ -9,8 +9,8 @@ import itertools
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
+from otk_sklearn.sets._list_columns import read_lists
 from otk_sklearn.sets._long_tables import check_no_group_column, sort_by_group
-from otk_sklearn.sets._nested_lists import read_lists
 from otk_sklearn.sets._offsets import (
     check_offsets,
     check_weights,

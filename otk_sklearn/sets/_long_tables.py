@@ -1,4 +1,4 @@
-"""Long tables, a row for each element, sorted by the groups that are their sets."""
+"""Long tables, a row for each element: `SetCollection.from_groups` sorts them into sets."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Offsets and weights of sets: proved once, for all kernels."""
+"""Offsets and weights of sets: proved once, for all compiled functions."""
 
 import numpy as np
 

@@ -5,15 +5,9 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    _fit_context,
-    clone,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
@@ -23,7 +17,13 @@ from otk_sklearn._utils.estimators import (
     check_sum_of_weights,
     set_fitted,
 )
-from otk_sklearn._utils.progress import CallbackSupportMixin, Progress
+from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.sklearn_compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
@@ -121,7 +121,7 @@ class SupervisedEmbedding(
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Learn the embedding and the linear model with the labels.
 
@@ -453,6 +453,6 @@ class SupervisedEmbedding(
         return scores
 
     def _embeddings(self, X):
-        """What `transform` returns, as an array whatever `set_output` says."""
+        """What `transform` returns, but always an array, without `set_output`."""
         sets = as_fitted_sets(self, X)
         return self.embedding_._transform(sets)

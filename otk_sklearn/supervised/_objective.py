@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
 from otk_sklearn.features._feature_map import fitted_feature_map, make_feature_map
-from otk_sklearn.features._gradient import DifferentiableFeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._differentiable_matching import (
     DifferentiableMatching,

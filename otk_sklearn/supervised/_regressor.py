@@ -3,10 +3,11 @@
 import copy
 
 import numpy as np
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
+from otk_sklearn._utils.sklearn_compat import fit_context
 from otk_sklearn.supervised._base import SupervisedEmbedding
 from otk_sklearn.supervised._losses import squared_loss
 
@@ -148,7 +149,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
 
     __module__ = "otk_sklearn"  # where users import it from
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on these sets, by Adam at a constant learning rate.
 

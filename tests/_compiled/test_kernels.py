@@ -13,8 +13,8 @@ from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn._compiled import pooling, primitives
 from otk_sklearn.datasets import load_digit_points
 from otk_sklearn.sets._sampling import group_equal_rows
-from otk_sklearn.transport._plans import plain_plan, solve_plans
 from otk_sklearn.transport._problem import Transport
+from otk_sklearn.transport._solvers import plain_plan, solve_plans
 
 
 @numba.njit

@@ -14,13 +14,13 @@ from scipy.linalg import inv, sqrtm
 
 from otk_sklearn import SetCollection
 from otk_sklearn._compiled import implicit_gradient, pooling
+from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
 from otk_sklearn.features._feature_map import inverse_root
-from otk_sklearn.features._gradient import DifferentiableFeatureMap
 from otk_sklearn.matching._differentiable_matching import DifferentiableMatching
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
-from otk_sklearn.transport._plans import plain_plan
 from otk_sklearn.transport._problem import Transport
+from otk_sklearn.transport._solvers import plain_plan
 
 KERNELS = ["rbf", "homogeneous", "linear"]
 SOLVERS = [("sinkhorn", None), ("sinkhorn", 0.5), ("softmax", None), ("emd", None)]

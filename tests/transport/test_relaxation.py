@@ -10,7 +10,7 @@ from sklearn.base import clone
 from test_transport import make_problem
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn.transport._plans import plain_plan
+from otk_sklearn.transport._solvers import plain_plan
 
 KERNELS = ["rbf", "homogeneous", "linear"]
 SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (300, 20)]
