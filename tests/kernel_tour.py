@@ -20,7 +20,7 @@ from otk_sklearn import (
 from otk_sklearn._compiled import features, implicit_gradient, pooling, sinkhorn
 from otk_sklearn._compiled.primitives import jit
 from otk_sklearn.sets._positions import support_positions
-from otk_sklearn.supervised._losses import softmax_loss
+from otk_sklearn.supervised._losses import SoftmaxLoss
 from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._problem import Problem
 from otk_sklearn.transport._problem import Transport
@@ -170,7 +170,7 @@ def check_gradients(dtype, **params):
         }
     ).fit(sets)
     targets = np.eye(3)[[0, 1, 2, 0, 1]]
-    problem = Problem(sets, targets, np.ones(5), softmax_loss, alpha=0.1)
+    problem = Problem(sets, targets, np.ones(5), SoftmaxLoss(), alpha=0.1)
     coef = random.normal(size=(3, embedding.references_.size))
     start = parameters_of(embedding, coef, np.zeros(3))
     scales = parameter_scales(embedding, embedding.transform(sets))

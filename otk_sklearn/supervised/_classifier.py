@@ -18,7 +18,7 @@ from sklearn.utils.validation import column_or_1d
 
 from otk_sklearn._utils.sklearn_compat import StrOptions, fit_context
 from otk_sklearn.supervised._base import SupervisedEmbedding
-from otk_sklearn.supervised._losses import logistic_loss, softmax_loss
+from otk_sklearn.supervised._losses import LogisticLoss, SoftmaxLoss
 
 
 class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
@@ -339,7 +339,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     def _loss(self, attributes):
         several = not attributes["_multilabel"] and len(attributes["classes_"]) > 2
-        return softmax_loss if several else logistic_loss
+        return SoftmaxLoss() if several else LogisticLoss()
 
     def _class_weight_of(self, y, weights, attributes):
         """The weight that each set has for its class."""

@@ -1,6 +1,5 @@
 """The training problem: sets with targets, weights and a loss."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +7,7 @@ from sklearn.model_selection import train_test_split
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._sampling import group_equal_sets
-from otk_sklearn.supervised._linear_model import fit_linear_model
-from otk_sklearn.supervised._losses import logistic_loss, score_of, softmax_loss
+from otk_sklearn.supervised._losses import Loss
 
 # Number of folds of cross-validation.
 _N_FOLDS = 3
@@ -25,8 +23,7 @@ class Problem(NamedTuple):
         Standardized: what users see is `scale * targets + center`.
     weights : ndarray of shape (n_sets,)
         Positive.
-    loss : callable
-        As in `_losses.py`.
+    loss : Loss
     center, scale : ndarray of shape (n_outputs,) or float
     alpha : float or None
         Strength of the L2 penalty `alpha / 2 ||coef||^2` on the sum of losses.
@@ -35,7 +32,7 @@ class Problem(NamedTuple):
     sets: SetCollection
     targets: np.ndarray
     weights: np.ndarray
-    loss: Callable
+    loss: Loss
     center: np.ndarray | float = 0.0
     scale: np.ndarray | float = 1.0
     alpha: float | None = None
@@ -77,23 +74,19 @@ class Problem(NamedTuple):
     @property
     def strata(self):
         """The class of each set; None if sets don't have exactly one class."""
-        if self.loss is softmax_loss:
-            return self.targets.argmax(axis=1)
-        if self.loss is logistic_loss and self.targets.shape[1] == 1:
-            return self.targets[:, 0].astype(int)
-        return None
+        return self.loss.strata(self.targets)
 
     def fit_linear_model(self, embeddings, start=None):
         """Return coef and intercept of the best linear model of the sets' embeddings."""
-        return fit_linear_model(
-            embeddings, self.targets, self.weights, self.alpha, self.loss, start
+        return self.loss.fit_linear_model(
+            embeddings, self.targets, self.weights, self.alpha, start
         )
 
     def score(self, scores):
         """Return accuracy or R^2, and the mean loss."""
         losses, _ = self.loss(scores, self.targets)
         mean_loss = np.average(losses, weights=self.weights)
-        return score_of(self.loss, scores, self.targets, self.weights), mean_loss
+        return self.loss.score(scores, self.targets, self.weights), mean_loss
 
     def folds(self, random):
         """Return pairs of masks of training and test sets; none if sets are too few."""

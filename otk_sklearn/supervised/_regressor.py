@@ -9,7 +9,7 @@ from sklearn.utils.validation import column_or_1d
 
 from otk_sklearn._utils.sklearn_compat import fit_context
 from otk_sklearn.supervised._base import SupervisedEmbedding
-from otk_sklearn.supervised._losses import squared_loss
+from otk_sklearn.supervised._losses import SquaredLoss
 
 
 class OTKRegressor(RegressorMixin, SupervisedEmbedding):
@@ -198,7 +198,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         return {"_one_output": y.ndim == 1}, y, y.reshape(len(y), -1)
 
     def _loss(self, attributes):
-        return squared_loss
+        return SquaredLoss()
 
     def _standardize(self, problem, resuming):
         targets, weights = problem.targets, problem.weights

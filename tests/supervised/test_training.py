@@ -9,8 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn.supervised._linear_model import fit_linear_model
-from otk_sklearn.supervised._losses import logistic_loss, softmax_loss, squared_loss
+from otk_sklearn.supervised._losses import LogisticLoss, SoftmaxLoss, SquaredLoss
 from otk_sklearn.supervised._objective import Objective, Parameters, parameter_scales
 from otk_sklearn.supervised._optimizers import (
     Adam,
@@ -22,10 +21,10 @@ from otk_sklearn.supervised._problem import Problem
 from otk_sklearn.supervised._training import Monitor
 
 LOSSES = {
-    "softmax": (softmax_loss, 3),
-    "binary": (logistic_loss, 1),
-    "multilabel": (logistic_loss, 2),
-    "squared": (squared_loss, 2),
+    "softmax": (SoftmaxLoss(), 3),
+    "binary": (LogisticLoss(), 1),
+    "multilabel": (LogisticLoss(), 2),
+    "squared": (SquaredLoss(), 2),
 }
 ALL = ("references", "anchors", "gamma")
 WEIGHTS = np.array([1.0, 0.5, 3.0, 1.0, 2.0, 0.25, 1.0, 1.0, 1.5])
@@ -34,9 +33,9 @@ WEIGHTS = np.array([1.0, 0.5, 3.0, 1.0, 2.0, 0.25, 1.0, 1.0, 1.5])
 def make_targets(loss, n_sets):
     rng = np.random.default_rng(1)
     function, n_outputs = LOSSES[loss]
-    if function is squared_loss:
+    if isinstance(function, SquaredLoss):
         return rng.normal(size=(n_sets, n_outputs))
-    if function is softmax_loss:
+    if isinstance(function, SoftmaxLoss):
         return np.eye(n_outputs)[np.arange(n_sets) % n_outputs]
     return (rng.uniform(size=(n_sets, n_outputs)) < 0.5).astype(float)
 
@@ -245,16 +244,16 @@ def logistic_regression(X, y, weights, alpha):
 def test_linear_model_is_logistic_regression(n_classes, alpha, start):
     X, y, weights = make_table(n_classes)
     expected = logistic_regression(X, y, weights, alpha)
-    targets, loss = np.eye(n_classes)[y], softmax_loss
+    targets, loss = np.eye(n_classes)[y], SoftmaxLoss()
     if n_classes == 2:
-        targets, loss = y[:, np.newaxis].astype(float), logistic_loss
+        targets, loss = y[:, np.newaxis].astype(float), LogisticLoss()
     if start == "random":
         rng = np.random.default_rng(1)
         n_outputs = targets.shape[1]
         start = rng.normal(size=(n_outputs, X.shape[1])), rng.normal(size=n_outputs)
     else:
         start = None
-    coef, intercept = fit_linear_model(X, targets, weights, alpha, loss, start)
+    coef, intercept = loss.fit_linear_model(X, targets, weights, alpha, start)
     assert_allclose(coef, expected.coef_, atol=5e-3)
     scores = X @ coef.T + intercept
     probability = softmax(scores, axis=1) if n_classes > 2 else expit(scores[:, 0])
@@ -266,7 +265,7 @@ def test_linear_model_is_logistic_regression(n_classes, alpha, start):
 def test_linear_model_of_several_labels_is_one_for_each():
     X, y, weights = make_table(3)
     targets = np.column_stack([y == 0, y > 0, y == 2]).astype(float)
-    coef, intercept = fit_linear_model(X, targets, weights, 0.5, logistic_loss)
+    coef, intercept = LogisticLoss().fit_linear_model(X, targets, weights, 0.5)
     for label in range(3):
         expected = logistic_regression(X, targets[:, label], weights, 0.5)
         assert_allclose(coef[label], expected.coef_[0], atol=5e-3)
@@ -278,7 +277,7 @@ def test_linear_model_of_several_labels_is_one_for_each():
 def test_linear_model_of_numbers_is_ridge_regression():
     X, y, weights = make_table(3)
     targets = np.random.default_rng(1).normal(size=(len(X), 2)) + X[:, :2]
-    coef, intercept = fit_linear_model(X, targets, weights, 2.0, squared_loss)
+    coef, intercept = SquaredLoss().fit_linear_model(X, targets, weights, 2.0)
     # the normal equations of the weighted problem, with an unpenalised intercept
     design = np.column_stack([X, np.ones(len(X))])
     penalty = np.diag([2.0] * X.shape[1] + [0.0])
@@ -292,7 +291,7 @@ def test_linear_model_of_numbers_is_ridge_regression():
 
 def test_linear_model_where_a_class_has_no_member():
     X, y, weights = make_table(2)
-    coef, intercept = fit_linear_model(X, np.eye(3)[y], weights, 0.5, softmax_loss)
+    coef, intercept = SoftmaxLoss().fit_linear_model(X, np.eye(3)[y], weights, 0.5)
     probability = softmax(X @ coef.T + intercept, axis=1)
     assert probability[:, 2].max() < 1e-2
     # A softmax of two classes has the penalty on two halves of one vector.
@@ -300,21 +299,21 @@ def test_linear_model_where_a_class_has_no_member():
     assert_allclose(probability[:, :2], expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("loss", [softmax_loss, logistic_loss, squared_loss])
+@pytest.mark.parametrize("loss", [SoftmaxLoss(), LogisticLoss(), SquaredLoss()])
 def test_linear_model_of_a_single_class_is_its_intercept(loss):
     X, _, weights = make_table(2)
-    coef, intercept = fit_linear_model(X, np.ones((len(X), 1)), weights, 0.5, loss)
+    coef, intercept = loss.fit_linear_model(X, np.ones((len(X), 1)), weights, 0.5)
     assert_allclose(coef, 0, atol=0.1)
     scores = X @ coef.T + intercept
     assert np.isfinite(scores).all()
-    if loss is logistic_loss:
+    if isinstance(loss, LogisticLoss):
         assert expit(scores).min() > 0.99
 
 
 def test_chosen_penalty_has_the_least_loss_in_cross_validation():
     X, y, weights = make_table(3)
     sets = SetCollection(X, np.arange(len(X) + 1))
-    problem = Problem(sets, np.eye(3)[y], weights, softmax_loss)
+    problem = Problem(sets, np.eye(3)[y], weights, SoftmaxLoss())
     alphas = (1000.0, 30.0, 3.0, 0.01)
     for splits in [problem.folds(np.random.RandomState(s)) for s in range(3)]:
         assert [test.sum() for _, test in splits] == [40, 40, 40]
