@@ -3,8 +3,6 @@
 import numpy as np
 from scipy.linalg import eigh
 
-from otk_sklearn.transport._solvers import plain_plan
-
 
 def make_sets(n_sets=12, n_features=4, max_length=30, seed=0, dtype=np.float64):
     """Sets of 1 to `max_length` standard normal elements; the first has one element."""
@@ -135,3 +133,53 @@ def plain_match(model, elements, masses=None, positions=None, supports=None):
         )
         plans.append(position_weights * plan)
     return psi, np.array(plans)
+
+
+def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
+    """Solve for one set's plan to one reference as the formulas are written.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n_elements, n_supports)
+    masses : ndarray of shape (n_elements,)
+    solver : {"sinkhorn", "softmax"}
+    epsilon : float
+    max_iter : int
+        Sinkhorn iterations: each updates element potentials, then support potentials.
+    relaxation : float or None
+
+    Returns
+    -------
+    plan : ndarray of shape (n_elements, n_supports)
+    """
+    with np.errstate(divide="ignore"):
+        log_a = np.log(masses)[:, np.newaxis]
+    log_b = -np.log(similarities.shape[1])
+    power = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
+    log_kernel = similarities / epsilon
+    log_u, log_v = 0.0, np.zeros((1, similarities.shape[1]))
+    for _ in range(max_iter if solver == "sinkhorn" else 0):
+        log_u = -power * log_sum_exp(log_kernel + log_v + log_b, axis=1)
+        log_v = -log_sum_exp(log_kernel + log_u + log_a, axis=0)
+    if solver == "softmax":
+        log_v = -log_sum_exp(log_kernel + log_a, axis=0)
+    return np.exp(log_a + log_u + log_kernel + log_v + log_b)
+
+
+def log_sum_exp(x, axis):
+    highest = x.max(axis=axis, keepdims=True)
+    return highest + np.log(np.exp(x - highest).sum(axis=axis, keepdims=True))
+
+
+def plain_support_positions(n_supports, n_axes):
+    """Positions of supports on a line, counted from 0, or on a square grid, from 1."""
+    if n_axes == 1:
+        return np.array([[j / n_supports] for j in range(n_supports)])
+    side = round(n_supports**0.5)
+    return np.array(
+        [
+            [row / side, column / side]
+            for row in range(1, side + 1)
+            for column in range(1, side + 1)
+        ]
+    )

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 import sklearn
-from helpers import make_sets, plain_embedding
+from helpers import make_sets, plain_embedding, plain_plan, plain_support_positions
 from numpy.testing import assert_allclose
 
 from otk_sklearn import (
@@ -19,12 +19,11 @@ from otk_sklearn import (
 )
 from otk_sklearn._compiled import features, implicit_gradient, pooling, sinkhorn
 from otk_sklearn._compiled.primitives import jit
-from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.supervised._losses import SoftmaxLoss
 from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._problem import Problem
 from otk_sklearn.transport._problem import Transport
-from otk_sklearn.transport._solvers import plain_plan, solve_plans
+from otk_sklearn.transport._solvers import solve_plans
 
 # On the edges of blocks and vectors, and beyond where BLAS takes over.
 LENGTHS = [1, 15, 16, 17, 255, 256, 257, 700]
@@ -108,7 +107,7 @@ def check_embeddings(**params):
     random = np.random.default_rng(0)
     X = SetCollection.from_sets([random.normal(size=(n, 3)) for n in LENGTHS])
     model.fit(X)
-    supports = support_positions(model.n_supports, 1)
+    supports = plain_support_positions(model.n_supports, 1)
     expected = [
         plain_embedding(model, x, None, np.arange(len(x))[:, None] / len(x), supports)
         for x in X

@@ -10,10 +10,13 @@ import collections
 from typing import NamedTuple
 
 import numpy as np
-from helpers import means_over, plain_filter, plain_windows
-
-from otk_sklearn.sets._positions import support_positions
-from otk_sklearn.transport._solvers import plain_plan
+from helpers import (
+    means_over,
+    plain_filter,
+    plain_plan,
+    plain_support_positions,
+    plain_windows,
+)
 
 # Roundings that add up in sums as short as those here.
 _ROUNDINGS = 40
@@ -145,7 +148,7 @@ def problem_of(model, features, reference, windows, dtype):
         error = np.minimum(error, terms + trusted)
     position_weights = 1.0
     if model.position is not None:
-        supports = support_positions(len(reference), windows.positions.shape[1])
+        supports = plain_support_positions(len(reference), windows.positions.shape[1])
         position_weights = plain_filter(
             model.position, model.position_sigma, windows.positions, supports
         )

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import TransformerMixin
+from sklearn.utils import check_random_state
 
 from otk_sklearn._utils import sklearn_compat
 from otk_sklearn._utils.sklearn_compat import HasMethods, Interval, StrOptions
@@ -27,6 +28,8 @@ FEATURE_CONSTRAINTS = {
     ],
     "random_state": ["random_state"],
 }
+
+_N_SEEDS = 5
 
 # Smallest and largest sum of weights: its square stays in the range of floats.
 _SUM_RANGE = 1e-100, 1e100
@@ -62,6 +65,21 @@ def check_sum_of_weights(weights, name):
             f"{name} adds up to {total:g}; expected a sum of {_SUM_RANGE[0]:g} to "
             f"{_SUM_RANGE[1]:g}."
         )
+
+
+def draw_seeds(random_state):
+    """Draw the seeds of all steps that an embedding may have.
+
+    They are drawn at once, so that a step that is skipped or cached changes no other seed,
+    and estimators of equal `random_state` use the same ones for the steps that they share.
+
+    Returns
+    -------
+    list of int
+        Of the sampled elements, gamma, the anchors, the references and the sampled sets.
+    """
+    random = check_random_state(random_state)
+    return [int(seed) for seed in random.randint(2**31 - 1, size=_N_SEEDS)]
 
 
 def set_fitted(estimator, attributes):

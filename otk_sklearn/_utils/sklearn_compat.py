@@ -21,6 +21,11 @@ except ImportError:  # pragma: no cover - scikit-learn before 1.9
         """An estimator without callbacks."""
 
 
+def validate_parameters(estimator):
+    """Raise an error if a parameter of the estimator is of a wrong type or out of range."""
+    estimator._validate_params()
+
+
 __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
@@ -32,5 +37,6 @@ __all__ = [
     "print_elapsed_time",
     "raise_for_params",
     "routing_enabled",
+    "validate_parameters",
     "validate_params",
 ]

@@ -1,47 +1,27 @@
 """`ConvolutionalKernelLayer`: kernel features of the windows of ordered sets."""
 
-import copy
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.validation import check_memory
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.utils import gen_batches
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import (
-    FEATURE_CONSTRAINTS,
-    DocumentedMixin,
-    SetsOutMixin,
-    check_sample_weight,
-    set_fitted,
-)
-from otk_sklearn._utils.progress import Progress
-from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, Interval, fit_context
-from otk_sklearn._utils.thread_limits import single_threaded
-from otk_sklearn.features._anchors import learn_feature_map
+from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, SetsOutMixin
+from otk_sklearn._utils.sklearn_compat import Interval
+from otk_sklearn.embeddings._base import SetTransformer, snapshot
+from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
-from otk_sklearn.features._unit_norm import unit_elements
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._offsets import masses_of
-from otk_sklearn.sets._positions import positions_of
-from otk_sklearn.sets._sampling import sample_elements
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-    input_attributes,
-)
-from otk_sklearn.sets._windows import subsampling_windows, windows_of
+from otk_sklearn.sets._validation import check_finite_output
+from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 
 
 class ConvolutionalKernelLayer(
-    DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
     SetsOutMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
+    SetTransformer,
     auto_wrap_output_keys=None,
 ):
     """Replace the elements of ordered sets by kernel features of their windows.
@@ -178,65 +158,8 @@ class ConvolutionalKernelLayer(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn the anchors and the kernel coefficient.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-        y : ignored
-            Not used, present for API consistency by convention.
-        sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
-            two copies of it, as long as there are at most `max_elements` windows.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or X is not a valid collection of sets. The
-            message identifies the invalid set. The estimator is then unchanged.
-        """
-        sets = as_sets(X)
-        weights = check_sample_weight(sample_weight, sets)
-        progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        check_finite(sets)
-        random = check_random_state(self.random_state)
-        sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
-        window_params = {"filter_size": self.filter_size, "padding": self.padding}
-        windows = windows_of(sets, **window_params)
-        no_positions = positions_of(windows, None)
-        with single_threaded(), np.errstate(all="ignore"):
-            elements = sample_elements(
-                windows, no_positions, self.max_elements, sample_seed, weights
-            )
-            elements = unit_elements(elements)
-            feature_map = learn_feature_map(
-                elements,
-                kernel="homogeneous",
-                gamma=self.gamma,
-                n_components=self.n_components,
-                anchors=self.anchors,
-                damping=self.damping,
-                memory=check_memory(self.memory),
-                seeds=seeds,
-            )
-        attributes = {
-            **input_attributes(X, sets),
-            "anchors_": feature_map.anchors,
-            "normalization_": feature_map.normalization,
-            "gamma_": feature_map.gamma,
-            "_windows": window_params,
-        }
-        progress.end_fit(attributes)
-        set_fitted(self, attributes)
-        return self
+    def _learn(self, sets, sample_weight):
+        return learn_feature_attributes(self, "homogeneous", sets, sample_weight)
 
     def transform(self, X):
         """Replace elements by the kernel features of windows.
@@ -258,13 +181,10 @@ class ConvolutionalKernelLayer(
         ValueError
             If X is not a valid collection of sets, or does not match the input of `fit`.
         """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
-        model._validate_params()
-        check_finite(sets)
-        windows = windows_of(sets, **model._windows)
+        model, sets = snapshot(self, X)
+        windows = fitted_windows(model, sets)
         kept, taps = subsampling_windows(windows.offsets, model.subsampling)
-        feature_map = fitted_feature_map(model, "homogeneous")
+        feature_map = fitted_feature_map(model)
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)

@@ -1,45 +1,24 @@
 """`FisherVectorEmbedding`: gradients of the log-likelihood of a Gaussian mixture."""
 
-import copy
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
-from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import (
-    FEATURE_CONSTRAINTS,
-    DocumentedMixin,
-    VectorsOutMixin,
-    set_fitted,
-)
-from otk_sklearn._utils.progress import Progress
-from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, Interval, fit_context
-from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
+from otk_sklearn._utils.sklearn_compat import Interval, fit_context
+from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._offsets import offsets_in
 from otk_sklearn.sets._sampling import group_equal_rows
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-    input_attributes,
-)
 
 
-class FisherVectorEmbedding(
-    DocumentedMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    VectorsOutMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class FisherVectorEmbedding(SetEmbedding):
     """Embed each set by its Fisher vector with respect to a Gaussian mixture.
 
     A mixture with diagonal covariances is fitted to the elements of all sets. The Fisher
@@ -194,12 +173,11 @@ class FisherVectorEmbedding(
         ConvergenceWarning
             If the mixture has not converged within `max_iter` iterations.
         """
-        sets = as_sets(X)
-        check_finite(sets)
-        progress = Progress(self).begin_fit(0, X, y)
-        random = check_random_state(self.random_state)
-        sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
-        with single_threaded(), np.errstate(all="ignore"), warnings.catch_warnings():
+        return self._fit(X, y)
+
+    def _learn(self, sets, sample_weight):
+        sample_seed, mixture_seed, *_ = draw_seeds(self.random_state)
+        with warnings.catch_warnings():
             # A harmless warning of K-means about elements that differ by rounding only.
             warnings.filterwarnings("ignore", "Number of distinct clusters")
             scaler = StandardScaler()
@@ -215,17 +193,9 @@ class FisherVectorEmbedding(
                 reg_covar=self.reg_covar,
                 max_iter=self.max_iter,
                 tol=self.tol,
-                random_state=seed,
+                random_state=mixture_seed,
             ).fit(elements)
-        attributes = {
-            **input_attributes(X, sets),
-            "scaler_": scaler,
-            "mixture_": mixture,
-            "n_iter_": mixture.n_iter_,
-        }
-        progress.end_fit(attributes)
-        set_fitted(self, attributes)
-        return self
+        return {"scaler_": scaler, "mixture_": mixture, "n_iter_": mixture.n_iter_}
 
     def _sample_elements(self, sets, seed):
         """Return at most `max_elements` elements of positive weight, in float64."""
@@ -252,62 +222,33 @@ class FisherVectorEmbedding(
             )
         return min(self.n_components, n_distinct)
 
-    def transform(self, X):
-        """Embed sets.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-
-        Returns
-        -------
-        ndarray of shape (n_sets, 2 * n_components * n_features)
-            In the dtype of X: the gradients with respect to means, ordered by component
-            and then feature, followed by those with respect to standard deviations.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not a valid collection of sets, or does not match the input of `fit`.
-        """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
-        model._validate_params()
-        check_finite(sets)
-        scaler, mixture = model.scaler_, _validated_mixture(model.mixture_, sets.n_features)
+    def _pooling(self, sets):
+        scaler, mixture = self.scaler_, _validated_mixture(self.mixture_, sets.n_features)
         n_components, n_features = mixture.means_.shape
-        out = np.empty((len(sets), 2 * n_components * n_features), sets.dtype)
-        # Per element, in float64: values, powers, and twice the responsibilities.
-        max_rows = rows_in_memory(8 * (4 * n_features + 2 * n_components))
-        max_rows = min(max_rows, chunk_rows(2 * n_features + n_components))
 
-        def embed(chunk):
-            part = sets[chunk]
+        def embed(part, max_rows, out):
             masses = part.masses
             moments = np.empty((len(part), n_components, 1 + 2 * n_features))
             for rows in gen_batches(len(part.values), max_rows):  # splits long sets
                 x = scaler.transform(part.values[rows].astype(np.float64))
                 responsibilities = mixture.predict_proba(x).T * masses[rows]
                 powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
-                offsets = np.clip(part.offsets - rows.start, 0, len(x))
+                offsets = offsets_in(rows, part.offsets)
                 pool(responsibilities, powers, offsets, rows.start > 0, moments)
             vectors = _gradients(mixture, moments)
-            if model.power != 1:
-                vectors = np.sign(vectors) * np.abs(vectors) ** model.power
-            out[chunk] = unit_rows(vectors)[0] if model.normalize else vectors
+            if self.power != 1:
+                vectors = np.sign(vectors) * np.abs(vectors) ** self.power
+            out[:] = unit_rows(vectors)[0] if self.normalize else vectors
 
-        map_chunks(
+        return Pooling(
+            sets,
             embed,
-            sets.lengths,
+            # In float64: values, powers, and twice the responsibilities.
+            row_bytes=8 * (4 * n_features + 2 * n_components),
+            width=2 * n_features + n_components,
             rows_per_set=4 * n_components,  # moments, gradients and temporary arrays
-            max_rows=max_rows,
-            n_jobs=model.n_jobs,
+            n_jobs=self.n_jobs,
         )
-        check_finite_output(out, "embedding")
-        return out
 
     @property
     def _n_features_out(self):

@@ -1,46 +1,21 @@
 """`KernelMeanEmbedding`: the mean of the kernel features of the elements of a set."""
 
-import copy
-
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.validation import check_memory
+from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
-from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import (
-    FEATURE_CONSTRAINTS,
-    DocumentedMixin,
-    VectorsOutMixin,
-    check_sample_weight,
-    set_fitted,
-)
-from otk_sklearn._utils.progress import Progress
-from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, StrOptions, fit_context
-from otk_sklearn._utils.thread_limits import single_threaded
-from otk_sklearn.features._anchors import learn_feature_map
+from otk_sklearn._utils.chunks import Buffers
+from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS
+from otk_sklearn._utils.sklearn_compat import StrOptions
+from otk_sklearn.embeddings._base import Pooling, SetEmbedding
+from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
-from otk_sklearn.features._unit_norm import unit_elements
-from otk_sklearn.sets._positions import positions_of
-from otk_sklearn.sets._sampling import sample_elements
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-    input_attributes,
-)
-from otk_sklearn.sets._windows import windows_of
+from otk_sklearn.features._kernels import KERNELS
+from otk_sklearn.sets._offsets import offsets_in
+from otk_sklearn.sets._windows import fitted_windows, values_of, window_parameters
 
 
-class KernelMeanEmbedding(
-    DocumentedMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    VectorsOutMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class KernelMeanEmbedding(SetEmbedding):
     """Embed each set by the mean of the kernel features of its elements.
 
     The kernel mean embedding [1]_ [2]_, approximated by the Nyström method: mean pooling in
@@ -147,7 +122,7 @@ class KernelMeanEmbedding(
 
     _parameter_constraints: dict = {
         **FEATURE_CONSTRAINTS,
-        "kernel": [StrOptions({"rbf", "homogeneous", "linear"})],
+        "kernel": [StrOptions(set(KERNELS))],
     }
 
     def __init__(
@@ -177,121 +152,30 @@ class KernelMeanEmbedding(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn the anchors and the kernel coefficient.
+    def _learn(self, sets, sample_weight):
+        return learn_feature_attributes(self, self.kernel, sets, sample_weight)
 
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-        y : ignored
-            Not used, present for API consistency by convention.
-        sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
-            two copies of it, as long as there are at most `max_elements` windows.
+    def _pooling(self, sets):
+        feature_map = fitted_feature_map(self)
+        kappa_of, buffers = feature_map.kappa_in(sets.dtype), Buffers()
+        n_components = self._n_features_out
 
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or X is not a valid collection of sets. The
-            message identifies the invalid set. The estimator is then unchanged.
-        """
-        sets = as_sets(X)
-        check_finite(sets)
-        weights = check_sample_weight(sample_weight, sets)
-        progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        # An OTKEmbedding with the same random_state uses the same seeds for these steps.
-        random = check_random_state(self.random_state)
-        sample_seed, *seeds = (int(s) for s in random.randint(2**31 - 1, size=3))
-        window_params = {"filter_size": self.filter_size, "padding": self.padding}
-        windows = windows_of(sets, **window_params)
-        no_positions = positions_of(windows, None)
-        with single_threaded(), np.errstate(all="ignore"):
-            elements = sample_elements(
-                windows, no_positions, self.max_elements, sample_seed, weights
-            )
-            if self.kernel != "rbf":  # the other kernels learn from directions only
-                elements = unit_elements(elements)
-            feature_map = learn_feature_map(
-                elements,
-                kernel=self.kernel,
-                gamma=self.gamma,
-                n_components=self.n_components,
-                anchors=self.anchors,
-                damping=self.damping,
-                memory=check_memory(self.memory),
-                seeds=seeds,
-            )
-        attributes = {
-            **input_attributes(X, sets),
-            "anchors_": feature_map.anchors,
-            "normalization_": feature_map.normalization,
-            "gamma_": feature_map.gamma,
-            # Parameters that the attributes depend on; `set_params` may change them later.
-            "_kernel": self.kernel,
-            "_windows": window_params,
-        }
-        progress.end_fit(attributes)
-        set_fitted(self, attributes)
-        return self
-
-    def transform(self, X):
-        """Embed sets.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-
-        Returns
-        -------
-        ndarray of shape (n_sets, n_components)
-            In the dtype of X.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not a valid collection of sets, or does not match the input of `fit`.
-        """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
-        model._validate_params()
-        check_finite(sets)
-        windows = windows_of(sets, **model._windows)
-        feature_map = fitted_feature_map(model, model._kernel)
-        kappa_of = feature_map.kappa_in(sets.dtype)
-        n_window, n_components = windows.values.shape[1], model._n_features_out
-        out = np.empty((len(sets), n_components), sets.dtype)
-        # Per element: its values and features, and a temporary copy of both.
-        max_rows = rows_in_memory(8 * 2 * (n_window + n_components))
-        max_rows = min(max_rows, chunk_rows(n_components))
-
-        def embed(chunk):
-            part = windows[chunk]
+        def embed(part, max_rows, out):
             masses = part.masses.astype(part.dtype)[np.newaxis]
             pooled = np.empty((len(part), 1, n_components), part.dtype)
-            for rows in gen_batches(len(part.values), max_rows):  # splits long sets
-                kappa, _ = kappa_of(part.values[rows])
-                offsets = np.clip(part.offsets - rows.start, 0, len(kappa))
+            for rows in gen_batches(part.offsets[-1], max_rows):  # splits long sets
+                kappa, _ = kappa_of(values_of(part, rows, buffers))
+                offsets = offsets_in(rows, part.offsets)
                 pool(masses[:, rows], kappa, offsets, rows.start > 0, pooled)
-            out[chunk] = feature_map.whiten(pooled[:, 0])
+            out[:] = feature_map.whiten(pooled[:, 0])
 
-        map_chunks(
-            embed, windows.lengths, rows_per_set=1, max_rows=max_rows, n_jobs=model.n_jobs
-        )
-        check_finite_output(out, "embedding")
-        return out
+        windows = fitted_windows(self, sets)
+        # Per element: its values and features, and a temporary copy of both.
+        row_bytes = 8 * 2 * (windows.values.shape[1] + n_components)
+        return Pooling(windows, embed, row_bytes, n_components, 1, self.n_jobs)
 
     @property
     def _n_features_out(self):
         if self.anchors_ is None:
-            return self.n_features_in_ * self._windows["filter_size"]
+            return self.n_features_in_ * window_parameters(self)["filter_size"]
         return len(self.anchors_)

@@ -1,12 +1,16 @@
 """Learning of the anchors, and then of the references, of an `OTKEmbedding`."""
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+from otk_sklearn._utils.estimators import draw_seeds
 from otk_sklearn._utils.thread_limits import single_threaded
-from otk_sklearn.features._anchors import learn_feature_map
-from otk_sklearn.features._unit_norm import unit_elements
+from otk_sklearn.embeddings._state import (
+    fitted_attributes,
+    position_filter_of,
+    transport_of,
+)
+from otk_sklearn.features._anchors import FeatureParameters, learn_features
 from otk_sklearn.matching._references import (
     MAX_ITER,
     LearningStopped,
@@ -14,8 +18,8 @@ from otk_sklearn.matching._references import (
     wasserstein_kmeans,
 )
 from otk_sklearn.sets._arrays import check_parameter_array
-from otk_sklearn.sets._positions import check_position_axes, n_axes_of, positions_of
-from otk_sklearn.sets._sampling import merge_equal_sets, sample_elements, sample_sets
+from otk_sklearn.sets._positions import n_axes_of, positions_of
+from otk_sklearn.sets._sampling import merge_equal_sets, sample_sets
 from otk_sklearn.sets._validation import check_finite, input_attributes
 from otk_sklearn.sets._windows import windows_of
 
@@ -47,24 +51,18 @@ def learn_attributes(model, X, sets, sample_weight, progress):
     # threads.
     with single_threaded(), np.errstate(all="ignore"):
         with progress.stage("anchors"):
-            elements = learner.sample_elements()
-            feature_map = learner.learn_feature_map(elements)
+            feature_map, elements = learner.learn_features()
         with progress.stage("references", learner.max_references_iter):
             references, history, residual = learner.learn_references(
                 elements, feature_map, progress
             )
     attributes = {
         **input_attributes(X, sets),
-        "anchors_": feature_map.anchors,
-        "normalization_": feature_map.normalization,
-        "gamma_": feature_map.gamma,
-        "references_": references,
+        **fitted_attributes(
+            feature_map, references, model.filter_size, model.padding, sets
+        ),
         "objective_history_": history,
         "n_iter_": max(1, len(history)),
-        # Parameters that the attributes depend on; `set_params` may change them later.
-        "_kernel": model.kernel,
-        "_windows": learner.window_params,
-        "_n_axes": n_axes_of(sets),
     }
     return attributes, residual
 
@@ -79,24 +77,22 @@ class _EmbeddingLearner:
     """
 
     def __init__(self, model, sets, sample_weight):
-        model._transport()  # raises if parameters are inconsistent
+        self._transport = transport_of(model)
         self._fixed_references, n_supports = None, model.n_supports
         if not isinstance(model.references, str):
             self._fixed_references = _check_references(model.references)
             n_supports = self._fixed_references.shape[1]
         check_finite(sets)
-        if model.position is not None:
-            check_position_axes(sets, n_supports, n_axes_of(sets))
+        self._position_filter = position_filter_of(model, n_supports, n_axes_of(sets))
+        if self._position_filter is not None:
+            self._position_filter.check_axes(sets)
         if sample_weight is not None and not sample_weight.all():
             positive = np.flatnonzero(sample_weight)
             sets, sample_weight = sets[positive], sample_weight[positive]
         self._model, self._sets, self._sample_weight = model, sets, sample_weight
-        self.window_params = {"filter_size": model.filter_size, "padding": model.padding}
-        # All seeds are drawn at once: whether a result is cached changes no later draw.
-        random = check_random_state(model.random_state)
-        seeds = [int(seed) for seed in random.randint(2**31 - 1, size=5)]
-        self._elements_seed, *self._feature_map_seeds = seeds[:3]
-        self._references_seed, self._sets_seed = seeds[3:]
+        *self._feature_seeds, self._references_seed, self._sets_seed = draw_seeds(
+            model.random_state
+        )
         self._memory = check_memory(model.memory)
 
     @property
@@ -106,30 +102,18 @@ class _EmbeddingLearner:
             return 0
         return MAX_ITER if self._model.n_references == 1 else None
 
-    def sample_elements(self):
-        """Sample the `Elements` from which the feature map and references are learned."""
+    def learn_features(self):
+        """Return the `FeatureMap`, and the `Elements` that it was learned from."""
         model = self._model
-        elements = sample_elements(
+        return learn_features(
+            FeatureParameters(
+                model.kernel, model.gamma, model.n_components, model.anchors, model.damping
+            ),
             *self._windows_and_positions(self._sets),
-            model.max_elements,
-            self._elements_seed,
             self._sample_weight,
-        )
-        # The other kernels learn from directions only.
-        return elements if model.kernel == "rbf" else unit_elements(elements)
-
-    def learn_feature_map(self, elements):
-        """Learn the anchors and gamma from elements, and return the `FeatureMap`."""
-        model = self._model
-        return learn_feature_map(
-            elements,
-            kernel=model.kernel,
-            gamma=model.gamma,
-            n_components=model.n_components,
-            anchors=model.anchors,
-            damping=model.damping,
+            max_elements=model.max_elements,
             memory=self._memory,
-            seeds=self._feature_map_seeds,
+            seeds=self._feature_seeds,
         )
 
     def learn_references(self, elements, feature_map, progress):
@@ -188,8 +172,8 @@ class _EmbeddingLearner:
                 model.n_references,
                 model.n_supports,
                 model.references,
-                model._transport(),
-                model._position_filter(model.n_supports),
+                self._transport,
+                self._position_filter,
                 self._references_seed,
                 n_jobs=model.n_jobs,
                 progress=progress,
@@ -204,7 +188,7 @@ class _EmbeddingLearner:
         return method == "random" or (method == "kmeans" and self._model.n_references == 1)
 
     def _windows_and_positions(self, sets):
-        windows = windows_of(sets, **self.window_params)
+        windows = windows_of(sets, self._model.filter_size, self._model.padding)
         return windows, positions_of(windows, self._model.position)
 
 

@@ -2,49 +2,29 @@
 
 import copy
 import math
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import Bunch
 
 from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
-    DocumentedMixin,
     VectorsOutMixin,
     check_sample_weight,
     set_fitted,
 )
 from otk_sklearn._utils.progress import Percentage, Progress
-from otk_sklearn._utils.sklearn_compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, fit_context
+from otk_sklearn.embeddings._base import SetTransformer
 from otk_sklearn.embeddings._learning import learn_attributes
-from otk_sklearn.features._feature_map import fitted_feature_map
-from otk_sklearn.matching._matching import Matching
-from otk_sklearn.sets._positions import PositionFilter, check_position_axes
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-)
-from otk_sklearn.sets._windows import windows_of
-from otk_sklearn.transport._problem import Transport
+from otk_sklearn.embeddings._state import fitted_state, state_and_sets, transport_of
+from otk_sklearn.features._kernels import KERNELS
+from otk_sklearn.matching._matching import Matching, warn_unconverged
+from otk_sklearn.sets._validation import as_sets, check_finite_output
 
 
-class OTKEmbedding(
-    DocumentedMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    VectorsOutMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransformer):
     """Embed sets of vectors into fixed-size vectors by optimal transport.
 
     Each set is matched to a learned reference by (entropic) optimal transport, and the
@@ -237,7 +217,7 @@ class OTKEmbedding(
         "n_supports": [Interval(Integral, 1, None, closed="left")],
         "n_references": [Interval(Integral, 1, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "kernel": [StrOptions({"rbf", "homogeneous", "linear"})],
+        "kernel": [StrOptions(set(KERNELS))],
         "position": [StrOptions({"gaussian", "hard"}), None],
         "position_sigma": [Interval(Real, 0, None, closed="neither")],
         "references": [StrOptions({"kmeans", "barycenter", "random"}), "array-like"],
@@ -334,7 +314,9 @@ class OTKEmbedding(
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(2, X, y, sample_weight)
         attributes, residual = learn_attributes(model, X, sets, weights, progress)
-        self._warn_unconverged(residual, " that references were learned from")
+        warn_unconverged(
+            transport_of(model), residual, " that references were learned from"
+        )
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self
@@ -363,7 +345,9 @@ class OTKEmbedding(
         attributes, _ = learn_attributes(model, X, sets, weights, progress)
         set_fitted(model, attributes)
         with progress.stage("transform"):
-            out = model._transform(sets)
+            state = fitted_state(model)
+            out, residual = state.embed(sets, Percentage.of(model, sets))
+        warn_unconverged(state.transport, residual)
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return out
@@ -393,8 +377,10 @@ class OTKEmbedding(
         ConvergenceWarning
             If Sinkhorn did not reach `tol` within `max_iter` iterations for some sets.
         """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        return model._transform(as_fitted_sets(model, X))
+        state, sets = state_and_sets(self, X)
+        out, residual = state.embed(sets, Percentage.of(self, sets))
+        warn_unconverged(state.transport, residual)
+        return out
 
     def kernel_matrix(self, X, Y=None):
         """Compute the kernel matrix between sets: scaled inner products of embeddings.
@@ -414,15 +400,17 @@ class OTKEmbedding(
         ndarray of shape (n_sets_X, n_sets_Y)
             The kernel between each set of X and each set of Y.
         """
-        model = copy.copy(self)
-        phi_x, residual = model._embed(as_fitted_sets(model, X))
+        model = copy.copy(self)  # one fit for both, even if another thread refits
+        state, sets = state_and_sets(model, X)
+        phi_x, residual = state.embed(sets)
         phi_y = phi_x
         if Y is not None:
-            phi_y, residual_y = model._embed(as_fitted_sets(model, Y))
+            _, sets = state_and_sets(model, Y)
+            phi_y, residual_y = state.embed(sets)
             residual = np.concatenate([residual, residual_y])
-        model._warn_unconverged(residual)
+        warn_unconverged(state.transport, residual)
         with np.errstate(all="ignore"):
-            kernel = phi_x @ phi_y.T / math.prod(model.references_.shape[:2])
+            kernel = phi_x @ phi_y.T / math.prod(state.references.shape[:2])
         check_finite_output(kernel, "kernel")
         return kernel
 
@@ -443,8 +431,8 @@ class OTKEmbedding(
             `relaxation`. With `position`, plans are multiplied by the filter and no longer
             have these marginals. With `filter_size` above 1, elements are windows.
         """
-        model = copy.copy(self)
-        windows, matching = model._matching(as_fitted_sets(model, X))
+        state, sets = state_and_sets(self, X)
+        windows, matching = state.windows_of(sets), Matching(state, sets.dtype)
 
         def plans_of(chunk):
             plans = matching.plans(windows[chunk])
@@ -455,7 +443,7 @@ class OTKEmbedding(
         residuals, plans = zip(*matching.map(plans_of, windows))
         plans = [plan for chunk_plans in plans for plan in chunk_plans]
         check_finite_output(np.array([[plan.sum()] for plan in plans]), "transport problem")
-        model._warn_unconverged(np.concatenate(residuals))
+        warn_unconverged(state.transport, np.concatenate(residuals))
         return plans
 
     def sinkhorn_diagnostics(self, X):
@@ -478,8 +466,8 @@ class OTKEmbedding(
 
             Both are 0 with the other solvers.
         """
-        model = copy.copy(self)
-        windows, matching = model._matching(as_fitted_sets(model, X))
+        state, sets = state_and_sets(self, X)
+        windows, matching = state.windows_of(sets), Matching(state, sets.dtype)
 
         def diagnose(chunk):
             plans = matching.plans(windows[chunk])
@@ -492,73 +480,3 @@ class OTKEmbedding(
     @property
     def _n_features_out(self):
         return self.references_.size
-
-    def _transport(self):
-        """Return the `Transport` problem, and raise if its parameters are inconsistent."""
-        if self.relaxation is not None and self.solver != "sinkhorn":
-            raise ValueError(
-                f"relaxation={self.relaxation} is given with solver={self.solver!r}; "
-                "expected solver='sinkhorn', or relaxation=None."
-            )
-        # Python numbers: NumPy scalars would promote float32 arrays to float64.
-        return Transport(
-            solver=self.solver,
-            epsilon=float(self.epsilon),
-            relaxation=None if self.relaxation is None else float(self.relaxation),
-            max_iter=int(self.max_iter),
-            tol=float(self.tol),
-        )
-
-    def _position_filter(self, n_supports):
-        """Return the `PositionFilter`, or None if positions are ignored."""
-        if self.position is None:
-            return None
-        return PositionFilter(self.position, float(self.position_sigma), n_supports)
-
-    def _matching(self, sets):
-        """Return the windows of the sets, and the `Matching` to the references."""
-        self._validate_params()  # transport parameters may be changed after fit
-        check_finite(sets)
-        if self.position is not None:
-            check_position_axes(sets, self.references_.shape[1], self._n_axes)
-        matching = Matching(
-            fitted_feature_map(self, self._kernel),
-            self.references_,
-            self._transport(),
-            sets.dtype,
-            self._position_filter(self.references_.shape[1]),
-            self.n_jobs,
-        )
-        return windows_of(sets, **self._windows), matching
-
-    def _transform(self, sets):
-        out, residual = self._embed(sets, Percentage.of(self, sets))
-        self._warn_unconverged(residual)
-        return out
-
-    def _embed(self, sets, report=None):
-        """Return the embeddings, and the residual of each set."""
-        windows, matching = self._matching(sets)
-        out = np.empty((len(sets), self.references_.size), sets.dtype)
-
-        def embed(chunk):
-            return matching.embed(windows[chunk], out[chunk]).residual
-
-        residuals = matching.map(embed, windows, report)
-        check_finite_output(out, "embedding")
-        return out, np.concatenate(residuals)
-
-    def _warn_unconverged(self, residual, which_sets=""):
-        """Warn if the residuals of some sets exceed `tol`."""
-        if self.solver != "sinkhorn" or self.tol == 0:
-            return
-        unconverged = (residual > self.tol).any(axis=1)
-        if unconverged.any():
-            warnings.warn(
-                f"Sinkhorn missed tol={self.tol:g} for {unconverged.sum()} of "
-                f"{len(unconverged)} sets{which_sets} (largest residual "
-                f"{residual.max():.2g}). Increase "
-                f"max_iter={self.max_iter} or epsilon={self.epsilon:g}.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )

@@ -3,29 +3,20 @@
 import copy
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import DocumentedMixin, VectorsOutMixin, set_fitted
 from otk_sklearn._utils.sklearn_compat import (
     StrOptions,
     check_feature_names_in,
     fit_context,
 )
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-    input_attributes,
-)
+from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 
 _STATISTICS = ("mean", "std", "min", "max")
 
 
-class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
+class SetPooling(SetEmbedding):
     """Embed each set by statistics of its elements, feature by feature.
 
     The simplest embedding of sets, and a baseline for the others. Nothing is learned.
@@ -97,56 +88,27 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
             If a parameter is out of range, or X is not a valid collection of sets. The
             message identifies the invalid set. The estimator is then unchanged.
         """
-        self._statistics()
-        sets = as_sets(X)
-        check_finite(sets)
-        set_fitted(self, input_attributes(X, sets))
-        return self
+        return self._fit(X, y)
 
-    def transform(self, X):
-        """Compute the statistics of each set.
+    def _learn(self, sets, sample_weight):
+        self._statistics()  # raises if they are not valid
+        return {}
 
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
+    def _pooling(self, sets):
+        statistics = self._statistics()
 
-        Returns
-        -------
-        ndarray of shape (n_sets, n_statistics * n_features)
-            In the dtype of X, ordered by statistic and then feature.
+        def embed(part, max_rows, out):
+            pooled = _pool(part, statistics, max_rows)
+            np.concatenate([pooled[name] for name in statistics], axis=1, out=out)
 
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not a valid collection of sets, or does not match the input of `fit`.
-        """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
-        model._validate_params()
-        statistics = model._statistics()
-        check_finite(sets)
-        out = np.empty((len(sets), len(statistics) * sets.n_features), sets.dtype)
-        # Per element, in float64: its values, the subtracted mean, and products; per set:
-        # the statistics, twice.
-        max_rows = rows_in_memory(8 * 4 * sets.n_features)
-        max_rows = min(max_rows, chunk_rows(sets.n_features))
-
-        def embed(chunk):
-            pooled = _pool(sets[chunk], statistics, max_rows)
-            np.concatenate([pooled[name] for name in statistics], axis=1, out=out[chunk])
-
-        map_chunks(
+        return Pooling(
+            sets,
             embed,
-            sets.lengths,
+            row_bytes=8 * 4 * sets.n_features,  # float64: values, mean, and products
+            width=sets.n_features,
             rows_per_set=len(statistics),
-            max_rows=max_rows,
             n_jobs=1,  # bound by memory bandwidth: threads would not help
         )
-        check_finite_output(out, "embedding")
-        return out
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the output features, such as "mean_x0".
@@ -169,6 +131,10 @@ class SetPooling(DocumentedMixin, VectorsOutMixin, BaseEstimator):
             f"{name}_{feature}" for name in model._statistics() for feature in features
         ]
         return np.array(names, dtype=object)
+
+    @property
+    def _n_features_out(self):
+        return len(self._statistics()) * self.n_features_in_
 
     def _statistics(self):
         """Return the names of the statistics as a list, validated."""

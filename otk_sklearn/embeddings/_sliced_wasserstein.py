@@ -1,44 +1,22 @@
 """`SlicedWassersteinEmbedding`: quantile functions of projected elements."""
 
-import copy
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import quantile_means
-from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import (
-    FEATURE_CONSTRAINTS,
-    DocumentedMixin,
-    VectorsOutMixin,
-    check_sample_weight,
-    set_fitted,
-)
-from otk_sklearn._utils.progress import Progress
-from otk_sklearn._utils.sklearn_compat import CallbackSupportMixin, Interval, fit_context
-from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn._utils.chunks import rows_in_memory
+from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
+from otk_sklearn._utils.sklearn_compat import Interval
+from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements
-from otk_sklearn.sets._validation import (
-    as_fitted_sets,
-    as_sets,
-    check_finite,
-    check_finite_output,
-    input_attributes,
-)
 
 
-class SlicedWassersteinEmbedding(
-    DocumentedMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    VectorsOutMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class SlicedWassersteinEmbedding(SetEmbedding):
     """Embed each set by the quantiles of random projections of its elements.
 
     For each random direction, the quantile function of the projected elements of a set is
@@ -138,108 +116,44 @@ class SlicedWassersteinEmbedding(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Draw random directions, and compute the quantile functions of the reference.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-        y : ignored
-            Not used, present for API consistency by convention.
-        sample_weight : array-like of shape (n_sets,), default=None
-            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
-            two copies of it, as long as there are at most `max_elements` elements.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or X is not a valid collection of sets. The
-            message identifies the invalid set. The estimator is then unchanged.
-        """
-        sets = as_sets(X)
-        check_finite(sets)
-        weights = check_sample_weight(sample_weight, sets)
-        progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        random = check_random_state(self.random_state)
-        sample_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
+    def _learn(self, sets, sample_weight):
+        sample_seed, projections_seed, *_ = draw_seeds(self.random_state)
         elements = sample_elements(
-            sets, positions_of(sets, None), self.max_elements, sample_seed, weights
+            sets, positions_of(sets, None), self.max_elements, sample_seed, sample_weight
         )
         union = SetCollection(
             elements.rows, [0, len(elements.rows)], weights=elements.masses
         )
-        projections = random_projections(sets.n_features, self.n_projections, seed)
+        projections = random_projections(
+            sets.n_features, self.n_projections, projections_seed
+        )
         reference = np.empty((self.n_projections, 1, self.n_quantiles))
-        with single_threaded(), np.errstate(all="ignore"):
-            _write_quantiles(union, projections, reference)
-        attributes = {
-            **input_attributes(X, sets),
-            "projections_": projections,
-            "reference_": reference[:, 0],
-        }
-        progress.end_fit(attributes)
-        set_fitted(self, attributes)
-        return self
+        _write_quantiles(union, projections, reference)
+        return {"projections_": projections, "reference_": reference[:, 0]}
 
-    def transform(self, X):
-        """Embed sets.
+    def _pooling(self, sets):
+        shape = sets.n_features, None
+        projections = as_fitted(self.projections_, "projections_", shape)
+        projections = projections.astype(np.float64, copy=False)
+        n_features, n_projections = projections.shape
+        reference = as_fitted(self.reference_, "reference_", (n_projections, None))
+        reference = reference.astype(np.float64, copy=False)
 
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-
-        Returns
-        -------
-        ndarray of shape (n_sets, n_projections * n_quantiles)
-            In the dtype of X, ordered by projection and then quantile.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not a valid collection of sets, or does not match the input of `fit`.
-        """
-        model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
-        model._validate_params()
-        check_finite(sets)
-        projections = as_fitted(
-            model.projections_, "projections_", (sets.n_features, None)
-        ).astype(np.float64, copy=False)
-        reference = as_fitted(
-            model.reference_, "reference_", (projections.shape[1], None)
-        ).astype(np.float64, copy=False)
-        out = np.empty((len(sets), reference.size), sets.dtype)
-
-        def embed(chunk):
-            part = sets[chunk]
-            quantiles = np.empty((len(reference), len(part), reference.shape[1]))
+        def embed(part, max_rows, out):
+            quantiles = np.empty((n_projections, len(part), reference.shape[1]))
             _write_quantiles(part, projections, quantiles)
             quantiles -= reference[:, np.newaxis]
             quantiles /= np.sqrt(reference.size)
-            out[chunk] = quantiles.swapaxes(0, 1).reshape(len(part), -1)
+            out[:] = quantiles.swapaxes(0, 1).reshape(len(part), -1)
 
-        # Per element: its values and projections; per set: its quantiles.
-        n_features, n_projections = projections.shape
-        max_rows = rows_in_memory(8 * (n_features + 3 * n_projections))
-        map_chunks(
+        return Pooling(
+            sets,
             embed,
-            sets.lengths,
-            rows_per_set=-(-reference.size // n_projections),
-            max_rows=min(max_rows, chunk_rows(n_projections)),
-            n_jobs=model.n_jobs,
+            row_bytes=8 * (n_features + 3 * n_projections),  # values and projections
+            width=n_projections,
+            rows_per_set=-(-reference.size // n_projections),  # quantiles
+            n_jobs=self.n_jobs,
         )
-        check_finite_output(out, "embedding")
-        return out
 
     @property
     def _n_features_out(self):

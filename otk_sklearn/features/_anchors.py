@@ -1,14 +1,17 @@
-"""Anchors and bandwidth, learned from sampled elements."""
+"""The feature map, learned from sampled elements: bandwidth and anchors."""
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
-from otk_sklearn.features._unit_norm import unit_rows
+from otk_sklearn.features._kernels import KERNELS
+from otk_sklearn.features._unit_norm import unit_elements, unit_rows
 from otk_sklearn.sets._arrays import check_parameter_array
+from otk_sklearn.sets._sampling import sample_elements
 
 # Powers of two whose squares are well within the range of float32.
 _MAX_EXPONENT = 30
@@ -17,22 +20,58 @@ _MAX_EXPONENT = 30
 _MEDIAN_ELEMENTS = 1000
 
 
-def learn_feature_map(
-    elements, *, kernel, gamma, n_components, anchors, damping, memory, seeds
+class FeatureParameters(NamedTuple):
+    """Parameters of the feature map that is to be learned, as in `OTKEmbedding`."""
+
+    kernel: str
+    gamma: str | float
+    n_components: int
+    anchors: str | np.ndarray
+    damping: float
+
+
+def learn_features(
+    parameters, sets, positions, sample_weight, *, max_elements, memory, seeds
 ):
+    """Learn the feature map from a sample of the elements of sets.
+
+    Parameters
+    ----------
+    parameters : FeatureParameters
+    sets : SetCollection or WindowedSets
+    positions : ndarray of shape (n_elements, n_axes)
+    sample_weight : ndarray of shape (n_sets,) or None
+    max_elements : int
+    memory : joblib.Memory
+    seeds : tuple of three int
+        Of the sample, gamma and the anchors.
+
+    Returns
+    -------
+    feature_map : FeatureMap
+    elements : Elements
+        The sample: distinct, and L2-normalized if the kernel normalizes them.
+    """
+    elements = sample_elements(sets, positions, max_elements, seeds[0], sample_weight)
+    if KERNELS[parameters.kernel].normalizes:
+        elements = unit_elements(elements)
+    return learn_feature_map(parameters, elements, memory, seeds[1:]), elements
+
+
+def learn_feature_map(parameters, elements, memory, seeds):
     """Learn gamma and anchors unless they are fixed, and return the `FeatureMap`.
 
     Parameters
     ----------
+    parameters : FeatureParameters
     elements : Elements
-        Distinct; L2-normalized, unless the kernel is rbf.
-    kernel, gamma, n_components, anchors, damping
-        As in `OTKEmbedding`.
+        As returned by `learn_features`.
     memory : joblib.Memory
     seeds : pair of int
     """
-    if kernel == "linear":
-        return FeatureMap("linear")
+    kernel, gamma, n_components, anchors, damping = parameters
+    if not KERNELS[kernel].has_anchors:
+        return FeatureMap(kernel)
     gamma_seed, anchors_seed = seeds
     if isinstance(gamma, str):
         gamma = median_gamma(elements.rows, elements.masses, gamma_seed)
@@ -49,9 +88,9 @@ def learn_feature_map(
             )
     else:
         anchors = _check_anchors(anchors, kernel, elements.rows.shape[1])
-    if kernel == "homogeneous":
+    if KERNELS[kernel].normalizes:
         anchors, _ = unit_rows(anchors)
-    return make_feature_map(kernel, float(gamma), anchors, damping)
+    return make_feature_map(kernel, float(gamma), anchors, float(damping))
 
 
 def _check_anchors(anchors, kernel, n_features):
@@ -63,10 +102,10 @@ def _check_anchors(anchors, kernel, n_features):
             "filter_size > 1)."
         )
     zero = np.flatnonzero(~anchors.any(axis=1))
-    if kernel == "homogeneous" and len(zero):
+    if KERNELS[kernel].normalizes and len(zero):
         raise ValueError(
             f"anchors has a row of zeros, {zero[0]}; expected anchors with a direction for "
-            "the homogeneous kernel."
+            f"the {kernel} kernel."
         )
     return anchors
 

@@ -12,11 +12,12 @@ class DifferentiableFeatureMap:
 
     Parameters
     ----------
-    kernel : {"rbf", "homogeneous", "linear"}
+    kernel : str
+        One of `KERNELS`.
     gamma : float or None
     anchors : ndarray of float64 of shape (n_components, n_features) or None
-        Unit-norm for the homogeneous kernel.
-    damping : float
+        L2-normalized if the kernel normalizes them.
+    damping : float or None
 
     Attributes
     ----------
@@ -24,8 +25,8 @@ class DifferentiableFeatureMap:
     """
 
     def __init__(self, kernel, gamma, anchors, damping):
-        self.feature_map = FeatureMap(kernel, gamma, anchors)
-        if kernel != "linear":
+        self.feature_map = FeatureMap(kernel, gamma, anchors, damping=damping)
+        if anchors is not None:
             self._kappa_of = self.feature_map.kappa_in(np.float64)
             self._gram, _ = self._kappa_of(anchors)
             normalization, self._root_pull_back = inverse_root(self._gram, damping)
@@ -46,7 +47,7 @@ class DifferentiableFeatureMap:
         trains_kernel : bool
         """
         of_references = self.feature_map.whiten(gradients.supports)
-        if not trains_kernel or self.feature_map.kernel == "linear":
+        if not trains_kernel or self.feature_map.anchors is None:
             return of_references, None, None
         of_root = np.einsum("rjc,rjd->cd", references, gradients.supports)
         of_gram = self._root_pull_back(of_root + gradients.normalization)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
-from sklearn.utils.extmath import row_norms
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks
 from otk_sklearn.features._kernels import KERNELS
@@ -22,18 +21,22 @@ class FeatureMap:
 
     Parameters
     ----------
-    kernel : {"rbf", "homogeneous", "linear"}
+    kernel : str
+        One of `KERNELS`.
     gamma : float or None
         Bandwidth; None for the linear kernel, as are the following.
     anchors : ndarray of shape (n_components, n_features) or None
     normalization : ndarray of shape (n_components, n_components) or None
         The symmetric matrix D.
+    damping : float or None
+        As in `make_feature_map`.
     """
 
     kernel: str
     gamma: float | None = None
     anchors: np.ndarray | None = None
     normalization: np.ndarray | None = None
+    damping: float | None = None
 
     @property
     def n_features(self):
@@ -53,19 +56,17 @@ class FeatureMap:
         overwrites the kernel. Except for the linear kernel, its method `pull_back` is the
         vector-Jacobian product.
         """
-        if self.kernel == "linear":
-            return lambda elements: (elements, row_norms(elements))
         return KERNELS[self.kernel](self.anchors, self.gamma, dtype)
 
     def whiten(self, rows):
         """Multiply rows, which are values of `kappa_W` or sums of them, by D."""
-        if self.kernel == "linear":
+        if self.normalization is None:
             return rows
         return rows @ self.normalization.astype(rows.dtype, copy=False)
 
     def features(self, elements, n_jobs=None):
         """`psi` of the elements, of shape (n_elements, n_components)."""
-        if self.kernel == "linear":
+        if self.anchors is None:
             return elements
         features = np.empty((len(elements), len(self.anchors)), elements.dtype)
         kappa_of = self.kappa_in(elements.dtype)
@@ -83,16 +84,29 @@ class FeatureMap:
         return features
 
 
-def fitted_feature_map(model, kernel):
+def feature_attributes(feature_map):
+    """Return the fitted attributes of an estimator that has this `FeatureMap`."""
+    return {
+        "anchors_": feature_map.anchors,
+        "normalization_": feature_map.normalization,
+        "gamma_": feature_map.gamma,
+        # Parameters that these depend on, which `set_params` may change later.
+        "_kernel": feature_map.kernel,
+        "_damping": feature_map.damping,
+    }
+
+
+def fitted_feature_map(model):
     """Validate the attributes of a fitted estimator, and return its `FeatureMap`."""
-    if kernel == "linear":
-        return FeatureMap("linear")
+    kernel, damping = model._kernel, model._damping
+    if not KERNELS[kernel].has_anchors:
+        return FeatureMap(kernel)
     anchors, gamma = as_fitted(model.anchors_, "anchors_", (None, None)), model.gamma_
     shape = len(anchors), len(anchors)
     normalization = as_fitted(model.normalization_, "normalization_", shape)
     if not (isinstance(gamma, Real) and 0.0 < gamma < np.inf):
         raise ValueError(f"gamma_ is {gamma!r}; expected a positive number.")
-    return FeatureMap(kernel, float(gamma), anchors, normalization)
+    return FeatureMap(kernel, float(gamma), anchors, normalization, damping)
 
 
 def make_feature_map(kernel, gamma, anchors, damping):
@@ -100,14 +114,15 @@ def make_feature_map(kernel, gamma, anchors, damping):
 
     Parameters
     ----------
-    kernel : {"rbf", "homogeneous"}
+    kernel : str
+        One of `KERNELS` that has anchors.
     gamma : float
     anchors : ndarray of shape (n_components, n_features)
     damping : float
         `D = U diag(1 / (sqrt(lambda) + damping)) U^T` with the eigenvalues `lambda` and
         eigenvectors U of the kernel between the anchors.
     """
-    exact = FeatureMap(kernel, gamma, anchors.astype(np.float64))
+    exact = FeatureMap(kernel, gamma, anchors.astype(np.float64), damping=damping)
     gram, _ = exact.kappa_in(np.float64)(exact.anchors)
     normalization, _ = inverse_root(gram, damping)
     normalization = normalization.astype(anchors.dtype, copy=False)

@@ -26,7 +26,17 @@ class RbfKernel:
     gamma : float
     dtype : dtype
         Of the elements x, of the product and of the result.
+
+    Attributes
+    ----------
+    has_anchors : bool
+        Of the class, as is the following. Without anchors, features are the elements.
+    normalizes : bool
+        Whether anchors and references are learned from L2-normalized elements, and anchors
+        are L2-normalized.
     """
+
+    has_anchors, normalizes = True, False
 
     def __init__(self, anchors, gamma, dtype):
         self.anchors = anchors.astype(np.float64, copy=False)
@@ -130,6 +140,8 @@ class HomogeneousKernel(RbfKernel):
     For unit vectors `2 (cos - 1) = -||u - w||^2`, which is safe from cancellation.
     """
 
+    normalizes = True
+
     def __call__(self, elements):
         """Return the kernel between elements and anchors, and the norms of its rows."""
         norms, extreme = _norms(elements)
@@ -161,5 +173,18 @@ class HomogeneousKernel(RbfKernel):
         return gradients
 
 
-# By the parameter `kernel`. Of the linear kernel, features are the elements themselves.
-KERNELS = {"rbf": RbfKernel, "homogeneous": HomogeneousKernel}
+class LinearKernel:
+    """The inner product: without anchors, the features are the elements themselves."""
+
+    has_anchors, normalizes = False, True
+
+    def __init__(self, anchors, gamma, dtype):
+        """Ignore the arguments, which other kernels depend on."""
+
+    def __call__(self, elements):
+        """Return the elements, and their norms."""
+        return elements, row_norms(elements)
+
+
+# By the parameter `kernel`.
+KERNELS = {"rbf": RbfKernel, "homogeneous": HomogeneousKernel, "linear": LinearKernel}

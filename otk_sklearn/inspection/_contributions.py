@@ -6,10 +6,12 @@ from sklearn.utils import Bunch, gen_batches
 
 from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
+from otk_sklearn.embeddings._state import state_and_sets
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
-from otk_sklearn.sets._windows import windows_of
+from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._windows import fitted_windows
 
 # Largest relative difference between sums of contributions and the model's decisions. Even
 # float32 rounding errors are smaller.
@@ -121,7 +123,7 @@ def _contributions(embedding, sets, coef, of_center):
     ndarray of shape (n_elements, n_outputs)
     """
     windows, map_to_chunks, weights_of = _pooling(embedding, sets)
-    feature_map = fitted_feature_map(embedding, embedding._kernel)
+    feature_map = fitted_feature_map(embedding)
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = feature_map.n_components or windows.values.shape[1]
     # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.
@@ -157,14 +159,15 @@ def _pooling(embedding, sets):
         (n_vectors, n_elements), one row for each vector of the embedding.
     """
     if isinstance(embedding, KernelMeanEmbedding):
-        windows = windows_of(sets, **embedding._windows)
+        windows = fitted_windows(embedding, sets)
         return (
             windows,
             lambda function: function(slice(0, len(windows))),
             lambda part: part.masses[np.newaxis],
         )
-    windows, matching = embedding._matching(sets)
-    n_references, n_supports, _ = embedding.references_.shape
+    state, sets = state_and_sets(embedding, sets)
+    windows, matching = state.windows_of(sets), Matching(state, sets.dtype)
+    n_references, n_supports, _ = state.references.shape
 
     def weights_of(part):
         plan = matching.plans(part).plan

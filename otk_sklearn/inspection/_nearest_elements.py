@@ -9,7 +9,7 @@ from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._sampling import group_equal_rows
-from otk_sklearn.sets._windows import windows_of
+from otk_sklearn.sets._windows import fitted_windows
 
 
 def nearest_elements(estimator, X, n_elements=5):
@@ -84,8 +84,8 @@ def _nearest(embedding, sets, n_elements):
     elements : ndarray of int of shape (n_references * n_supports, n_elements)
     similarity : ndarray of shape (n_references * n_supports, n_elements)
     """
-    windows = windows_of(sets, **embedding._windows)
-    feature_map = fitted_feature_map(embedding, embedding._kernel)
+    windows = fitted_windows(embedding, sets)
+    feature_map = fitted_feature_map(embedding)
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = embedding.references_.shape[2]
     supports = feature_map.whiten(embedding.references_.reshape(-1, n_components))

@@ -11,7 +11,7 @@ from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
 from otk_sklearn.sets._validation import as_fitted_sets, as_sets
-from otk_sklearn.sets._windows import filter_windows, subsampling_windows
+from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
 
@@ -102,7 +102,7 @@ class ElementMapping:
             before, self.sets = self.sets, as_sets(X, explain_rows=False)
             self._windows += _windows_of_step(name, step, before, self.sets)
         self.X, self.sets = X, as_fitted_sets(steps.embedding, X)
-        self._windows += _windows_of(self.sets.offsets, **steps.embedding._windows)
+        self._windows += _windows_of(steps.embedding, self.sets)
 
     def distribute(self, columns):
         """Distribute values of the embedding's elements over the rows they are made of.
@@ -131,16 +131,15 @@ class ElementMapping:
         return first, stop
 
 
-def _windows_of(offsets, filter_size, padding):
-    if filter_size == 1:
-        return []
-    return [(filter_windows(offsets, filter_size, padding), np.ones(filter_size))]
+def _windows_of(model, sets):
+    windows = fitted_windows(model, sets)
+    return [] if windows is sets else [(windows.windows, windows.taps)]
 
 
 def _windows_of_step(name, step, before, after):
     """Return the windows that a step pools into elements; none if it is one to one."""
     if isinstance(step, ConvolutionalKernelLayer):
-        windows = _windows_of(before.offsets, **step._windows)
+        windows = _windows_of(step, before)
         offsets = windows[-1][0].offsets if windows else before.offsets
         return [*windows, subsampling_windows(offsets, step.subsampling)]
     if not np.array_equal(before.offsets, after.offsets):

@@ -11,6 +11,7 @@ import numpy as np
 
 from otk_sklearn._compiled.pooling import pooling_to_features, pooling_to_plans
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._offsets import offsets_in
 from otk_sklearn.transport._gradient import pull_back_plans
 
 
@@ -54,9 +55,9 @@ class DifferentiableMatching(Matching):
         Whether gradients with respect to D, anchors and bandwidth are wanted.
     """
 
-    def __init__(self, *args, trains_kernel, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._trains_kernel = trains_kernel and self.feature_map.kernel != "linear"
+    def __init__(self, state, dtype, *, trains_kernel):
+        super().__init__(state, dtype)
+        self._trains_kernel = trains_kernel and self.feature_map.anchors is not None
 
     def gradients(self, sets, gradient_of, element_gradients=None):
         """Embed sets, and pull the gradient of a function of their embeddings back.
@@ -89,7 +90,7 @@ class DifferentiableMatching(Matching):
         gradients = self._buffers.empty("gradients", plan.shape, self.dtype)
         flat = gradients.reshape(-1, plan.shape[2])
         for rows, kappa, _ in blocks:
-            offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
+            offsets = offsets_in(rows, sets.offsets)
             pooling_to_plans(kappa, pooled_gradients, offsets, flat[:, rows])
         norm_gradients = self._plans_to_similarities(
             sets, plan, position_weights, gradients
@@ -134,14 +135,14 @@ class DifferentiableMatching(Matching):
         kappa_gradients = self._buffers.empty("kappa gradients", kappa.shape, self.dtype)
         np.matmul(similarity_gradients.T, supports, out=kappa_gradients)
         flat_plan = filtered.reshape(flat.shape)[:, rows]
-        offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
+        offsets = offsets_in(rows, sets.offsets)
         pooling_to_features(flat_plan, pooled, offsets, kappa_gradients)
         if norms is not None:
             psi = 2 * norms[:, np.newaxis] * self.feature_map.whiten(kappa)
             kappa_gradients += self.feature_map.whiten(psi)
             if self._trains_kernel:
                 summed.normalization = (kappa.T @ psi).astype(np.float64)
-        if self.feature_map.kernel == "linear":
+        if self.feature_map.anchors is None:
             out[rows] = kappa_gradients
             return summed
         kappa_gradients *= kappa

@@ -1,17 +1,102 @@
 """Matching sets to references chunk by chunk, and pooling them by the plan."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._offsets import offsets_in
+from otk_sklearn.sets._positions import PositionFilter
+from otk_sklearn.sets._validation import check_finite_output
+from otk_sklearn.sets._windows import values_of, windows_of
+from otk_sklearn.transport._problem import Transport
 from otk_sklearn.transport._solvers import plan_values, solve_plans
+
+
+@dataclass(frozen=True)
+class EmbeddingState:
+    """All that the embedding of a set depends on: a fitted embedding, read once.
+
+    Parameters
+    ----------
+    feature_map : FeatureMap
+    references : ndarray of shape (n_references, n_supports, n_components)
+    transport : Transport
+    filter_size : int, default=1
+    padding : {"valid", "same"}, default="valid"
+    position_filter : PositionFilter or None, default=None
+    n_jobs : int or None, default=None
+    """
+
+    feature_map: FeatureMap
+    references: np.ndarray
+    transport: Transport
+    filter_size: int = 1
+    padding: str = "valid"
+    position_filter: PositionFilter | None = None
+    n_jobs: int | None = None
+
+    def windows_of(self, sets):
+        """Return the elements that are matched: the sets, or their windows."""
+        return windows_of(sets, self.filter_size, self.padding)
+
+    def embed(self, sets, report=None):
+        """Embed sets.
+
+        Parameters
+        ----------
+        sets : SetCollection
+        report : callable, default=None
+            As in `map_chunks`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_sets, n_references * n_supports * n_components)
+        residual : ndarray of shape (n_sets, n_references)
+            As in `Plans`.
+        """
+        windows, matching = self.windows_of(sets), Matching(self, sets.dtype)
+        embeddings = np.empty((len(sets), self.references.size), sets.dtype)
+
+        def embed(chunk):
+            return matching.embed(windows[chunk], embeddings[chunk]).residual
+
+        residuals = matching.map(embed, windows, report)
+        check_finite_output(embeddings, "embedding")
+        return embeddings, np.concatenate(residuals)
+
+
+def warn_unconverged(transport, residual, which_sets=""):
+    """Warn if the residuals of some sets exceed `tol`.
+
+    Parameters
+    ----------
+    transport : Transport
+    residual : ndarray of shape (n_sets, n_references)
+        As in `Plans`.
+    which_sets : str, default=""
+        Continues the words "of 10 sets".
+    """
+    if transport.solver != "sinkhorn" or transport.tol == 0:
+        return
+    unconverged = (residual > transport.tol).any(axis=1)
+    if unconverged.any():
+        warnings.warn(
+            f"Sinkhorn missed tol={transport.tol:g} for {unconverged.sum()} of "
+            f"{len(unconverged)} sets{which_sets} (largest residual {residual.max():.2g}). "
+            f"Increase max_iter={transport.max_iter} or epsilon={transport.epsilon:g}.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 class Matching:
@@ -19,36 +104,23 @@ class Matching:
 
     Parameters
     ----------
-    feature_map : FeatureMap
-    references : ndarray of shape (n_references, n_supports, n_components)
-    transport : Transport
+    state : EmbeddingState
     dtype : dtype
         Of the sets, and of all that is computed.
-    position_filter : PositionFilter or None
-    n_jobs : int or None
     objective : {"similarity", "regularized"}, default=None
         Definition of `Plans.value`: `<P, S>`, or the objective that the plan maximizes.
     """
 
-    def __init__(
-        self,
-        feature_map,
-        references,
-        transport,
-        dtype,
-        position_filter=None,
-        n_jobs=None,
-        objective=None,
-    ):
+    def __init__(self, state, dtype, objective=None):
         # They may have been unpickled, or assigned by users.
-        shape = (None, None, feature_map.n_components)
-        references = as_fitted(references, "references_", shape)
+        feature_map, shape = state.feature_map, (None, None, state.feature_map.n_components)
+        references = as_fitted(state.references, "references_", shape)
         self.dtype = np.dtype(dtype)
-        self._parameters = feature_map, references
+        self._state = state
         self.feature_map = feature_map
-        self.transport = transport
-        self.position_filter = position_filter
-        self.n_jobs = n_jobs
+        self.transport = state.transport
+        self.position_filter = state.position_filter
+        self.n_jobs = state.n_jobs
         self.objective = objective
         self._kappa_of = feature_map.kappa_in(self.dtype)
         self._buffers = Buffers()
@@ -108,9 +180,8 @@ class Matching:
         shape = len(sets), len(flat_plan), n_components
         pooled = self._buffers.empty("pooled", shape, self.dtype)
         for rows, kappa, _ in blocks:
-            offsets = np.clip(sets.offsets - rows.start, 0, len(kappa))
-            adding = rows.start > 0
-            pool(flat_plan[:, rows], kappa, offsets, adding, pooled)
+            offsets = offsets_in(rows, sets.offsets)
+            pool(flat_plan[:, rows], kappa, offsets, rows.start > 0, pooled)
         return pooled
 
     def _pooled_to_means(self, pooled, out):
@@ -130,7 +201,7 @@ class Matching:
         return plans
 
     def _position_weights(self, sets):
-        return None if self.position_filter is None else self.position_filter(sets).T
+        return None if self.position_filter is None else self.position_filter(sets)
 
     def _unfiltered_plans(self, sets, blocks, position_weights):
         """Solve for the plans of similarities multiplied by the position weights."""
@@ -196,35 +267,21 @@ class Matching:
 
     @functools.cached_property
     def _in_float64(self):
-        return Matching(
-            *self._parameters,
-            self.transport,
-            np.float64,
-            self.position_filter,
-            objective=self.objective,
-        )
+        return Matching(self._state, np.float64, self.objective)
 
     def _feature_blocks(self, sets):
         """Return an iterable of (rows, kappa, norms of kappa), iterated over twice."""
-
-        def features_of(rows):
-            values = sets.values
-            if not isinstance(values, np.ndarray):  # windows, not yet materialized
-                windows = np.arange(rows.start, rows.stop)
-                shape = len(windows), values.shape[1]
-                out = self._buffers.empty("windows", shape, self.dtype)
-                values = values.take(windows, out)
-            else:
-                values = values[rows]
-            return rows, *self._kappa_of(values)
-
         n_rows, n_features = sets.values.shape
         n_components = self.supports.shape[2]
-        if self.feature_map.kernel == "linear" and n_features != n_components:
+        if self.feature_map.anchors is None and n_features != n_components:
             raise ValueError(
                 f"references_ has {n_components} components; expected {n_features}, as "
                 "elements (or windows) of X have features."
             )
+
+        def features_of(rows):
+            return rows, *self._kappa_of(values_of(sets, rows, self._buffers))
+
         if n_rows <= self.max_rows:
             return [features_of(slice(0, n_rows))]
         block_rows = min(self.max_rows, chunk_rows(n_components))

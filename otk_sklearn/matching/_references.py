@@ -11,7 +11,7 @@ from sklearn.utils.extmath import row_norms
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
-from otk_sklearn.matching._matching import Matching
+from otk_sklearn.matching._matching import EmbeddingState, Matching
 from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
 from otk_sklearn.sets._validation import check_finite_output
@@ -268,15 +268,14 @@ class _FeatureSets:
             if transport.tol > 0:
                 max_iter = _MAX_ITER_FACTOR * transport.max_iter
                 transport = replace(transport, max_iter=max_iter)
-        matching = Matching(
+        state = EmbeddingState(
             FeatureMap("linear"),
             references,
             transport,
-            self.sets.dtype,
-            self._position_filter,
-            self._n_jobs,
-            objective,
+            position_filter=self._position_filter,
+            n_jobs=self._n_jobs,
         )
+        matching = Matching(state, self.sets.dtype, objective)
 
         def match(chunk):
             sets = self.sets[chunk]

@@ -24,6 +24,11 @@ def offsets_of(lengths):
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
+def offsets_in(rows, offsets):
+    """Offsets of sets within a slice of their elements, of which others have none."""
+    return np.clip(offsets - rows.start, 0, rows.stop - rows.start)
+
+
 def locate_element(row, offsets):
     """Return the index of the set of a packed row, and that of the element in the set."""
     i = np.searchsorted(offsets, row, side="right") - 1

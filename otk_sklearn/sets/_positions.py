@@ -44,36 +44,6 @@ def check_positions(positions, offsets):
     return read_only(positions)
 
 
-def check_position_axes(sets, n_supports, n_axes):
-    """Raise an error if positions don't match the number of supports and axes.
-
-    Warns if positions lie outside of [0, 1], the range of those of the supports.
-    """
-    if n_axes_of(sets) != n_axes:
-        raise ValueError(
-            f"X has positions on {n_axes_of(sets)} axes; expected {n_axes}, as in fit "
-            "(sets without positions have one: the order of their elements)."
-        )
-    side = math.isqrt(n_supports)
-    if n_axes == 2 and side**2 != n_supports:
-        raise ValueError(
-            f"There are {n_supports} supports, and positions on 2 axes; expected a square "
-            f"number of supports (n_supports={side**2}, say), as they lie on a grid."
-        )
-    if sets.positions is None:
-        return
-    outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
-    if outside.any():
-        row = outside.argmax()
-        i, element = locate_element(row, sets.offsets)
-        warnings.warn(
-            f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
-            f"the first is {sets.positions[row]} in set {i} (element {element}).",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
 def positions_of(sets, position):
     """Positions of the elements, with 0 axes if `position` is None."""
     if position is None:
@@ -139,18 +109,51 @@ class PositionFilter:
     method : {"gaussian", "hard"}
     sigma : float
     n_supports : int
+    n_axes : int
+        Axes of the positions in `fit`.
     """
 
     method: str
     sigma: float
     n_supports: int
+    n_axes: int
+
+    def check_axes(self, sets):
+        """Raise an error if positions don't match the number of supports and axes.
+
+        Warns if positions lie outside of [0, 1], the range of those of the supports.
+        """
+        if n_axes_of(sets) != self.n_axes:
+            raise ValueError(
+                f"X has positions on {n_axes_of(sets)} axes; expected {self.n_axes}, as in "
+                "fit (sets without positions have one: the order of their elements)."
+            )
+        side = math.isqrt(self.n_supports)
+        if self.n_axes == 2 and side**2 != self.n_supports:
+            raise ValueError(
+                f"There are {self.n_supports} supports, and positions on 2 axes; expected "
+                f"a square number of supports (n_supports={side**2}, say), as they lie on "
+                "a grid."
+            )
+        if sets.positions is None:
+            return
+        outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
+        if outside.any():
+            row = outside.argmax()
+            i, element = locate_element(row, sets.offsets)
+            warnings.warn(
+                f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
+                f"the first is {sets.positions[row]} in set {i} (element {element}).",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def __call__(self, sets):
         """Return the filter of the elements, in their dtype.
 
         Returns
         -------
-        ndarray of shape (n_elements, n_supports)
+        ndarray of shape (n_supports, n_elements)
         """
         positions = element_positions(sets)
         supports = support_positions(self.n_supports, positions.shape[1])
@@ -164,4 +167,4 @@ class PositionFilter:
                 else:
                     distances /= self.sigma
                     product[:, rows] *= np.exp(-(distances**2))
-        return product.T
+        return product

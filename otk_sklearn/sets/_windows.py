@@ -30,6 +30,39 @@ def windows_of(sets, filter_size, padding):
     return sets if filter_size == 1 else WindowedSets(sets, filter_size, padding)
 
 
+def window_attributes(filter_size, padding):
+    """Return the fitted attributes of an estimator that has learned from such windows."""
+    return {"_windows": {"filter_size": filter_size, "padding": padding}}
+
+
+def window_parameters(model):
+    """Return `filter_size` and `padding` at the time of the fit, which may have changed."""
+    return model._windows
+
+
+def fitted_windows(model, sets):
+    """Return the windows of sets for a fitted estimator, as `windows_of` does."""
+    return windows_of(sets, **window_parameters(model))
+
+
+def values_of(sets, rows, buffers):
+    """Return the values of a slice of elements, which the next call may overwrite.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+    rows : slice
+    buffers : Buffers
+        Where windows are written.
+    """
+    if not isinstance(sets, WindowedSets):
+        return sets.values[rows]
+    shape = rows.stop - rows.start, sets.values.shape[1]
+    return sets.values.take(
+        np.arange(rows.start, rows.stop), buffers.empty("windows", shape, sets.dtype)
+    )
+
+
 def filter_windows(offsets, filter_size, padding):
     """Return the windows of sets whose rows start at these offsets, as `Windows`."""
     lengths, front = np.diff(offsets), (filter_size - 1) // 2
@@ -162,18 +195,24 @@ class WindowedSets:
         "valid" keeps the windows without padding, or one padded window of a set that is
         shorter than them. "same" keeps as many windows as there are rows, padded with
         `(filter_size - 1) // 2` rows in front and the rest behind.
+
+    Attributes
+    ----------
+    windows : Windows
+    taps : ndarray of shape (filter_size,)
+        Weights of the rows of a window in the means of masses and positions: all 1.
     """
 
     def __init__(self, sets, filter_size, padding):
         self._sets, self._filter_size, self._padding = sets, filter_size, padding
-        self._windows = filter_windows(sets.offsets, filter_size, padding)
-        self._taps = np.ones(filter_size)
-        self.values = _WindowValues(sets.values, self._windows)
+        self.windows = filter_windows(sets.offsets, filter_size, padding)
+        self.taps = np.ones(filter_size)
+        self.values = _WindowValues(sets.values, self.windows)
 
     @property
     def offsets(self):
         """Where the windows of each set start, and those of the last one end."""
-        return self._windows.offsets
+        return self.windows.offsets
 
     @property
     def lengths(self):
@@ -191,7 +230,7 @@ class WindowedSets:
         if self._sets.weights is None:
             return masses_of(None, self.offsets)
         masses = self._sets.masses[:, np.newaxis]
-        means = self._windows.means(masses, self._taps)[:, 0]
+        means = self.windows.means(masses, self.taps)[:, 0]
         return masses_of(means, self.offsets)
 
     @property
@@ -199,7 +238,7 @@ class WindowedSets:
         """Coordinates of the windows, or None if the sets have no positions."""
         if self._sets.positions is None:
             return None
-        return self._windows.means(self._sets.positions, self._taps)
+        return self.windows.means(self._sets.positions, self.taps)
 
     def astype(self, dtype):
         """Return these windows with their values as float32 or float64."""

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,16 +18,19 @@ from otk_sklearn._utils.estimators import (
     check_sum_of_weights,
     set_fitted,
 )
-from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.progress import Percentage, Progress
 from otk_sklearn._utils.sklearn_compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
     fit_context,
+    validate_parameters,
 )
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
+from otk_sklearn.embeddings._state import state_and_sets, transport_of, with_state
+from otk_sklearn.matching._matching import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
@@ -34,7 +38,7 @@ from otk_sklearn.sets._validation import (
     check_finite,
     check_finite_output,
 )
-from otk_sklearn.supervised._objective import Objective, embedding_of, parameters_of
+from otk_sklearn.supervised._objective import Objective, parameters_of, state_at
 from otk_sklearn.supervised._optimizers import (
     Adam,
     minimize_by_batches,
@@ -42,7 +46,14 @@ from otk_sklearn.supervised._optimizers import (
     run_epoch,
 )
 from otk_sklearn.supervised._problem import Problem
-from otk_sklearn.supervised._training import Monitor, Training, has_diverged
+from otk_sklearn.supervised._training import (
+    Monitor,
+    Start,
+    evaluate,
+    finish,
+    has_diverged,
+    initialize,
+)
 
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
@@ -186,7 +197,7 @@ class SupervisedEmbedding(
 
     @property
     def _n_features_out(self):
-        return self.embedding_._n_features_out
+        return self.embedding_.references_.size
 
     def _fit_attributes(self, X, sets, y, sample_weight, resuming, progress):
         """Train, and return the fitted attributes."""
@@ -197,34 +208,30 @@ class SupervisedEmbedding(
         if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
-            return self._train(
-                embedding, problem, trainable, random, progress, target_attributes
-            )
+            attributes = self._train(embedding, problem, trainable, random, progress)
+        return {**target_attributes, **attributes}
 
-    def _train(self, embedding, problem, trainable, random, progress, target_attributes):
+    def _train(self, embedding, problem, trainable, random, progress):
         """Train from this embedding on, and return the fitted attributes."""
-        training = Training(
-            embedding,
-            problem,
-            self.alpha,
-            trainable,
-            self.refit_head,
-            self._validation_fraction(problem),
-            random,
+        state, _ = state_and_sets(embedding, problem.sets)
+        fraction = self._validation_fraction(problem)
+        start = initialize(state, problem, self.alpha, fraction, random)
+        part, holds_out = start.problem.subset(start.trained_on), len(start.held_out) > 0
+        objective = Objective(
+            state, start.parameters, part, trainable, self.refit_head, start.scales
         )
-        objective, holds_out = training.objective, len(training.held_out) > 0
         uses_adam = self._uses_adam(problem)
 
         def attributes_of(monitor):
+            trained = finish(state, start, monitor.best, self.alpha == "cv")
             return {
-                **target_attributes,
-                **self._attributes(*training.result(monitor.best), objective.scales),
+                **self._attributes(embedding, *trained, start.scales),
                 "loss_curve_": list(monitor.losses),
                 "validation_scores_": list(monitor.scores) if holds_out else None,
                 "n_iter_": len(monitor.losses),
                 "_adam_state": None,
                 "_weight_seen": problem.weights.sum(),
-                "_start_loss": training.start_loss,
+                "_start_loss": start.loss,
             }
 
         def report(monitor, is_last):
@@ -238,9 +245,8 @@ class SupervisedEmbedding(
             return stop
 
         monitor = Monitor(
-            objective.start,
-            training.start_loss,
-            training.evaluate if holds_out or uses_adam else None,
+            start,
+            partial(evaluate, state, start) if holds_out or uses_adam else None,
             self.training_tol,
             self.n_iter_no_change,
             report,
@@ -266,58 +272,46 @@ class SupervisedEmbedding(
             sets, y, sample_weight, classes, resuming
         )
         random = check_random_state(self.random_state)
-        if resuming:
-            start = self._parameters(problem)
-            alpha, scales, start_loss = (
-                self.alpha_,
-                self._parameter_scales,
-                self._start_loss,
-            )
-        else:
+        if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, Progress(self))
-            training = Training(
-                embedding,
-                problem,
-                self.alpha,
-                trainable=(),
-                refit_head=False,
-                validation_fraction=None,
-                random=random,
-            )
-            alpha, scales = training.objective.problem.alpha, training.objective.scales
-            start = training.objective.parameters(training.objective.start)
-            start_loss = training.start_loss
+        state, _ = state_and_sets(embedding, problem.sets)
+        if resuming:
+            start = self._resumed_start(state, problem)
+        else:
+            start = initialize(state, problem, self.alpha, None, random)
         # These sets bear their part of the penalty, among all that have been seen.
         weight = problem.weights.sum()
         weight_seen = getattr(self, "_weight_seen", 0.0) + weight
-        part = problem._replace(alpha=alpha * weight / weight_seen)
-        objective = Objective(embedding, start, part, trainable, self.refit_head, scales)
+        part = start.problem._replace(alpha=start.problem.alpha * weight / weight_seen)
+        objective = Objective(
+            state, start.parameters, part, trainable, self.refit_head, start.scales
+        )
         adam = Adam(len(objective.start), getattr(self, "_adam_state", None))
         rates = self.learning_rate_init, self.learning_rate_init
         flat, loss = run_epoch(
             objective, adam, objective.start, self._batch_size(problem), rates, random
         )
         losses = list(getattr(self, "loss_curve_", []))
-        if has_diverged(loss, min([start_loss, *losses])):
+        if has_diverged(loss, min([start.loss, *losses])):
             self._warn_diverged(stacklevel=6)
             flat, adam_state = objective.start, None
         else:
             adam_state = adam.state
             losses.append(float(loss))
             if self.refit_head:
-                objective.refit(flat)
+                objective = objective.refit(flat)
         parameters = objective.parameters(flat)
         head = parameters.coef, parameters.intercept
-        problem = problem._replace(alpha=alpha)
+        trained = state_at(state, parameters), start.problem, head
         return {
             **target_attributes,
-            **self._attributes(embedding_of(embedding, parameters), problem, head, scales),
+            **self._attributes(embedding, *trained, start.scales),
             "loss_curve_": losses,
             "validation_scores_": None,
             "n_iter_": len(losses),
             "_adam_state": adam_state,
             "_weight_seen": weight_seen,
-            "_start_loss": start_loss,
+            "_start_loss": start.loss,
         }
 
     def _warn_diverged(self, stacklevel):
@@ -370,7 +364,7 @@ class SupervisedEmbedding(
         if embedding.n_jobs is None:
             embedding.n_jobs = self.n_jobs
         embedding.verbose = embedding.verbose or self.verbose
-        embedding._validate_params()
+        validate_parameters(embedding)
         return embedding
 
     def _fit_unsupervised(self, embedding, X, problem, random, progress):
@@ -382,7 +376,8 @@ class SupervisedEmbedding(
             embedding, X, problem.sets, problem.weights, progress
         )
         set_fitted(embedding, attributes)
-        embedding._warn_unconverged(residual, " that references were learned from")
+        which_sets = " that references were learned from"
+        warn_unconverged(transport_of(embedding), residual, which_sets)
         if not uses_own_random_state:
             embedding.random_state = self.random_state
 
@@ -392,15 +387,23 @@ class SupervisedEmbedding(
         coef = as_fitted(self.coef_, "coef_", (None, self._n_features_out))
         return coef, as_fitted(self.intercept_, "intercept_", (len(coef),))
 
-    def _parameters(self, problem):
-        """What has been learned so far, as `Parameters`."""
+    def _resumed_start(self, state, problem):
+        """The `Start` that continues from what has been learned so far."""
         coef, intercept = self._head
         scale = np.broadcast_to(problem.scale, intercept.shape)
         coef = coef / scale[:, np.newaxis]
         intercept = (intercept - problem.center) / scale
-        return parameters_of(self.embedding_, coef, intercept)
+        return Start(
+            problem._replace(alpha=self.alpha_),
+            trained_on=slice(None),
+            held_out=np.empty(0, int),
+            parameters=parameters_of(state, coef, intercept),
+            scales=self._parameter_scales,
+            loss=self._start_loss,
+        )
 
-    def _attributes(self, embedding, problem, head, scales):
+    def _attributes(self, embedding, state, problem, head, scales):
+        embedding = with_state(embedding, state)
         coef, intercept = head
         scale = np.broadcast_to(problem.scale, intercept.shape)
         names = ("n_features_in_", "feature_names_in_", "_single_elements")
@@ -454,5 +457,7 @@ class SupervisedEmbedding(
 
     def _embeddings(self, X):
         """What `transform` returns, but always an array, without `set_output`."""
-        sets = as_fitted_sets(self, X)
-        return self.embedding_._transform(sets)
+        state, sets = state_and_sets(self.embedding_, as_fitted_sets(self, X))
+        embeddings, residual = state.embed(sets, Percentage.of(self.embedding_, sets))
+        warn_unconverged(state.transport, residual)
+        return embeddings

@@ -4,13 +4,14 @@ import copy
 import functools
 import itertools
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
-from otk_sklearn.features._feature_map import fitted_feature_map, make_feature_map
+from otk_sklearn.features._feature_map import make_feature_map
+from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._differentiable_matching import (
     DifferentiableMatching,
@@ -18,7 +19,6 @@ from otk_sklearn.matching._differentiable_matching import (
     Gradients,
 )
 from otk_sklearn.sets._arrays import as_fitted
-from otk_sklearn.sets._windows import windows_of
 
 # Elements whose gradients are summed up at a time.
 _MAX_ELEMENTS = 2**18
@@ -50,36 +50,33 @@ class Parameters(NamedTuple):
     intercept: np.ndarray
 
 
-def parameters_of(embedding, coef, intercept):
-    """Return the `Parameters` of a fitted embedding and a linear model of it."""
-    feature_map, log_gamma = fitted_feature_map(embedding, embedding._kernel), None
+def parameters_of(state, coef, intercept):
+    """Return the `Parameters` of an `EmbeddingState` and a linear model of it."""
+    feature_map, log_gamma = state.feature_map, None
     anchors = feature_map.anchors
     if anchors is not None:
         anchors = anchors.astype(np.float64)
         log_gamma = np.asarray(np.log(feature_map.gamma))
     shape = (None, None, feature_map.n_components)
-    references = as_fitted(embedding.references_, "references_", shape).astype(np.float64)
+    references = as_fitted(state.references, "references_", shape).astype(np.float64)
     return Parameters(references, anchors, log_gamma, coef, intercept)
 
 
-def embedding_of(embedding, parameters):
-    """Return a copy of a fitted embedding that has these parameters."""
-    trained = copy.copy(embedding)
-    dtype = embedding.references_.dtype
-    trained.references_ = parameters.references.astype(dtype)
+def state_at(state, parameters):
+    """Return the `EmbeddingState` with these parameters, in its own precision."""
+    feature_map = state.feature_map
     if parameters.anchors is not None:
-        trained.gamma_ = float(np.exp(parameters.log_gamma))
-        limits = np.finfo(embedding.anchors_.dtype)  # a step may lead out of its range
+        limits = np.finfo(feature_map.anchors.dtype)  # a step may lead out of its range
         anchors = np.clip(parameters.anchors, limits.min, limits.max).astype(limits.dtype)
+        gamma = float(np.exp(parameters.log_gamma))
         feature_map = make_feature_map(
-            embedding.kernel, trained.gamma_, anchors, embedding.damping
+            feature_map.kernel, gamma, anchors, feature_map.damping
         )
-        trained.anchors_ = feature_map.anchors
-        trained.normalization_ = feature_map.normalization
-    return trained
+    references = parameters.references.astype(state.references.dtype)
+    return replace(state, feature_map=feature_map, references=references)
 
 
-def parameter_scales(embedding, embeddings):
+def parameter_scales(state, embeddings):
     """Return the scale of each parameter, so that unit steps are of comparable effect.
 
     A unit step moves a row of references or anchors by its norm or by the width of the
@@ -87,22 +84,21 @@ def parameter_scales(embedding, embeddings):
 
     Parameters
     ----------
-    embedding : OTKEmbedding
-        Fitted.
+    state : EmbeddingState
     embeddings : ndarray of shape (n_sets, n_features)
         Those of the sets.
     """
     norm = np.linalg.norm(embeddings.mean(axis=0, dtype=np.float64))
     spread = np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum())
     scales = {
-        "references": 1 / np.sqrt(embedding.references_.shape[2]),
+        "references": 1 / np.sqrt(state.references.shape[2]),
         "log_gamma": 1.0,
         "coef": 1 / (max(spread, _MIN_SPREAD * norm) or 1.0),
         "intercept": 1.0,
     }
-    if embedding.anchors_ is not None:
-        n_features = embedding.anchors_.shape[1]
-        scales["anchors"] = 1 / np.sqrt(embedding.gamma_ * n_features)
+    if state.feature_map.anchors is not None:
+        n_features = state.feature_map.n_features
+        scales["anchors"] = 1 / np.sqrt(state.feature_map.gamma * n_features)
     return scales
 
 
@@ -110,14 +106,15 @@ class Objective:
     """The mean loss over sets, with its gradient, as a function of one flat vector.
 
     The vector holds the trained parameters, each divided by its scale. Norms of references
-    are fixed, and those of anchors of the homogeneous kernel: the objective only depends on
-    their directions.
+    are fixed, and those of anchors that the kernel normalizes: the objective only depends
+    on their directions.
 
     Parameters
     ----------
-    embedding : OTKEmbedding
-        Fitted; what is not trained is taken from it.
+    state : EmbeddingState
+        Provides the transport, the windows and the position filter.
     start : Parameters
+        Those that are not trained keep these values.
     problem : Problem
     trainable : collection of {"references", "anchors", "gamma"}
     refit_head : bool
@@ -126,9 +123,9 @@ class Objective:
         The scale of each trained parameter, as returned by `parameter_scales`.
     """
 
-    def __init__(self, embedding, start, problem, trainable, refit_head, scales):
+    def __init__(self, state, start, problem, trainable, refit_head, scales):
         self.problem = problem
-        self._embedding, self._start = embedding, start
+        self._state, self._start = state, start
         has_kernel = start.anchors is not None
         self._trained = ["references"] if "references" in trainable else []
         if has_kernel and "anchors" in trainable:
@@ -141,7 +138,7 @@ class Objective:
             self._trained += ["coef", "intercept"]
         self.scales = scales
         of_fixed_norm = {"references"}
-        if embedding.kernel == "homogeneous":
+        if KERNELS[state.feature_map.kernel].normalizes:
             of_fixed_norm.add("anchors")
         self._norms = {
             name: np.linalg.norm(getattr(start, name), axis=-1, keepdims=True)
@@ -168,12 +165,14 @@ class Objective:
         return self._flat(self.parameters(flat))
 
     def refit(self, flat):
-        """Fit the linear model to the embeddings at this vector."""
+        """Return this objective with the linear model fitted at this vector."""
         parameters = self.parameters(flat)
-        embeddings, _ = embedding_of(self._embedding, parameters)._embed(self.problem.sets)
+        embeddings, _ = state_at(self._state, parameters).embed(self.problem.sets)
         head = parameters.coef, parameters.intercept
         coef, intercept = self.problem.fit_linear_model(embeddings, head)
-        self._start = self._start._replace(coef=coef, intercept=intercept)
+        refitted = copy.copy(self)
+        refitted._start = self._start._replace(coef=coef, intercept=intercept)
+        return refitted
 
     def __call__(self, flat, batch=slice(None)):
         """Return the mean loss of some of the sets, with the penalty, and its gradient.
@@ -183,23 +182,22 @@ class Objective:
         parameters, problem = self.parameters(flat), self.problem.subset(batch)
         if not self._is_in_range(parameters):
             return np.nan, np.full_like(flat, np.nan)
-        embedding = self._embedding
         gamma = None
         if parameters.log_gamma is not None:
             gamma = float(np.exp(parameters.log_gamma))
+        fixed = self._state.feature_map
         differentiable = DifferentiableFeatureMap(
-            embedding.kernel, gamma, parameters.anchors, embedding.damping
+            fixed.kernel, gamma, parameters.anchors, fixed.damping
+        )
+        state = replace(
+            self._state,
+            feature_map=differentiable.feature_map,
+            references=parameters.references,
         )
         matching = DifferentiableMatching(
-            differentiable.feature_map,
-            parameters.references,
-            embedding._transport(),
-            problem.sets.dtype,
-            embedding._position_filter(parameters.references.shape[1]),
-            embedding.n_jobs,
-            trains_kernel=self._trains_kernel,
+            state, problem.sets.dtype, trains_kernel=self._trains_kernel
         )
-        windows = windows_of(problem.sets, **embedding._windows)
+        windows = state.windows_of(problem.sets)
         total = problem.weights.sum()
 
         def sums_of(rows):

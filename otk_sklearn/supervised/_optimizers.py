@@ -69,15 +69,16 @@ def minimize_by_batches(objective, learning_rate, batch_size, max_epochs, random
     random : RandomState
         Draws the order of the sets in each epoch.
     monitor : callable
-        Called with the vector and the mean loss after each epoch; returns whether to stop.
+        Called with the `Parameters` and the mean loss after each epoch; returns whether to
+        stop.
     """
     flat, adam = objective.start, Adam(len(objective.start))
     rates = np.linspace(learning_rate, 0.0, max_epochs + 1)
     for first_and_last in itertools.pairwise(rates):
         flat, loss = run_epoch(objective, adam, flat, batch_size, first_and_last, random)
         if objective.refits_head and np.isfinite(loss):
-            objective.refit(flat)
-        if monitor(flat, loss):
+            objective = objective.refit(flat)
+        if monitor(objective.parameters(flat), loss):
             break
 
 
@@ -131,13 +132,15 @@ def minimize_whole(objective, max_epochs, monitor):
     """
 
     def function(flat):
+        nonlocal objective
         if objective.refits_head and objective.is_in_range(flat):
             # At the best linear model, the gradient of what is left is the whole gradient.
-            objective.refit(flat)
+            objective = objective.refit(flat)
         return objective(flat)
 
     def callback(intermediate_result):
-        if monitor(intermediate_result.x, intermediate_result.fun):
+        parameters = objective.parameters(intermediate_result.x)
+        if monitor(parameters, intermediate_result.fun):
             raise StopIteration
 
     result = minimize(
@@ -149,4 +152,4 @@ def minimize_whole(objective, max_epochs, monitor):
         options={"maxiter": max_epochs, "gtol": _GRADIENT_TOL},
     )
     if result.nit == 0:  # there was nothing to gain
-        monitor(result.x, result.fun)
+        monitor(objective.parameters(result.x), result.fun)

@@ -1,4 +1,4 @@
-"""Transport plans of several sets: solvers, values, and a reference implementation."""
+"""Transport plans of several sets: solvers, and the values of plans."""
 
 import itertools
 from dataclasses import replace
@@ -73,44 +73,6 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
         if transport.relaxation is not None:
             value -= transport.relaxation * rel_entr(plan.sum(axis=1), masses)
     return np.add.reduceat(value, offsets[:-1], axis=1).T
-
-
-def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
-    """Solve for one set's plan to one reference by a direct NumPy implementation.
-
-    The compiled kernels are tested against it.
-
-    Parameters
-    ----------
-    similarities : ndarray of shape (n_elements, n_supports)
-    masses : ndarray of shape (n_elements,)
-    solver : {"sinkhorn", "softmax"}
-    epsilon : float
-    max_iter : int
-        Sinkhorn iterations: each updates element potentials, then support potentials.
-    relaxation : float or None
-
-    Returns
-    -------
-    plan : ndarray of shape (n_elements, n_supports)
-    """
-    with np.errstate(divide="ignore"):
-        log_a = np.log(masses)[:, np.newaxis]
-    log_b = -np.log(similarities.shape[1])
-    power = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
-    log_kernel = similarities / epsilon
-    log_u, log_v = 0.0, np.zeros((1, similarities.shape[1]))
-    for _ in range(max_iter if solver == "sinkhorn" else 0):
-        log_u = -power * _log_sum_exp(log_kernel + log_v + log_b, axis=1)
-        log_v = -_log_sum_exp(log_kernel + log_u + log_a, axis=0)
-    if solver == "softmax":
-        log_v = -_log_sum_exp(log_kernel + log_a, axis=0)
-    return np.exp(log_a + log_u + log_kernel + log_v + log_b)
-
-
-def _log_sum_exp(x, axis):
-    highest = x.max(axis=axis, keepdims=True)
-    return highest + np.log(np.exp(x - highest).sum(axis=axis, keepdims=True))
 
 
 def _softmax(similarities, offsets, masses, epsilon):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
-from helpers import plain_features
+from helpers import plain_features, plain_plan
 from numba.core.caching import CacheImpl
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -14,7 +14,7 @@ from otk_sklearn._compiled import pooling, primitives
 from otk_sklearn.datasets import load_digit_points
 from otk_sklearn.sets._sampling import group_equal_rows
 from otk_sklearn.transport._problem import Transport
-from otk_sklearn.transport._solvers import plain_plan, solve_plans
+from otk_sklearn.transport._solvers import solve_plans
 
 
 @numba.njit

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
-from helpers import plain_features, plain_filter, plain_windows
+from helpers import plain_features, plain_filter, plain_plan, plain_windows
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import inv, sqrtm
 
@@ -20,7 +20,6 @@ from otk_sklearn.matching._differentiable_matching import DifferentiableMatching
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
-from otk_sklearn.transport._solvers import plain_plan
 
 KERNELS = ["rbf", "homogeneous", "linear"]
 SOLVERS = [("sinkhorn", None), ("sinkhorn", 0.5), ("softmax", None), ("emd", None)]

@@ -3,14 +3,13 @@
 import numpy as np
 import ot
 import pytest
-from helpers import plain_embedding
+from helpers import plain_embedding, plain_plan
 from numpy.testing import assert_allclose
 from scipy.special import logsumexp, softmax
 from sklearn.base import clone
 from test_transport import make_problem
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn.transport._solvers import plain_plan
 
 KERNELS = ["rbf", "homogeneous", "linear"]
 SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (300, 20)]

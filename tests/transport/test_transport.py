@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import ot
 import pytest
+from helpers import plain_plan
 from numpy.testing import assert_allclose
 
 from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn.transport._problem import Transport
-from otk_sklearn.transport._solvers import plain_plan, plan_values, solve_plans
+from otk_sklearn.transport._solvers import plan_values, solve_plans
 
 EPSILONS = [1e-3, 1e-2, 0.1, 1.0, 10.0]
 SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (500, 3), (500, 50)]

@@ -1,0 +1,160 @@
+"""What transformers of sets have in common: `fit`, and the skeleton of `transform`."""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+
+from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn._utils.estimators import (
+    DocumentedMixin,
+    VectorsOutMixin,
+    check_sample_weight,
+    set_fitted,
+)
+from otk_sklearn._utils.progress import Progress
+from otk_sklearn._utils.sklearn_compat import (
+    CallbackSupportMixin,
+    fit_context,
+    validate_parameters,
+)
+from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._validation import (
+    as_fitted_sets,
+    as_sets,
+    check_finite,
+    check_finite_output,
+    input_attributes,
+)
+from otk_sklearn.sets._windows import WindowedSets
+
+
+def snapshot(estimator, X):
+    """Return a copy of a fitted estimator, and X as sets that match its fit.
+
+    The copy keeps the attributes of one fit, even if another thread refits the estimator.
+    """
+    model = copy.copy(estimator)
+    sets = as_fitted_sets(model, X)
+    validate_parameters(model)  # some may be changed after fit
+    check_finite(sets)
+    return model, sets
+
+
+class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
+    """Base class of transformers that learn from sets without labels.
+
+    Subclasses implement `_learn(sets, sample_weight)`, which returns fitted attributes.
+    """
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn the transformation from sets.
+
+        Parameters
+        ----------
+        X : sets
+            Any input that `OTKEmbedding.fit` accepts.
+        y : ignored
+            Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights. A set of weight 2 is equivalent to
+            two copies of it, as long as there are at most `max_elements` elements (or
+            windows).
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight=None):
+        sets = as_sets(X)
+        check_finite(sets)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
+        # One thread: several would sum in another order, and give other last digits.
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = self._learn(sets, weights)
+        attributes = {**input_attributes(X, sets), **attributes}
+        progress.end_fit(attributes)
+        set_fitted(self, attributes)
+        return self
+
+
+class Pooling(NamedTuple):
+    """How an embedding pools the elements of sets, chunk by chunk.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+        The pooled elements.
+    embed : callable
+        Called with a chunk of these sets, the number of rows to process at a time, and the
+        array to write their embeddings to.
+    row_bytes : int
+        Bytes that each element takes.
+    width : int
+        Number of features of an element, for the size of chunks.
+    rows_per_set : int
+        Bytes that each set takes, as a number of elements.
+    n_jobs : int or None
+    """
+
+    sets: SetCollection | WindowedSets
+    embed: Callable
+    row_bytes: int
+    width: int
+    rows_per_set: int
+    n_jobs: int | None
+
+
+class SetEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransformer):
+    """Base class of embeddings that pool the elements of each set.
+
+    Subclasses implement `_pooling(sets)`, which returns a `Pooling`, and `_n_features_out`.
+    """
+
+    def transform(self, X):
+        """Embed sets.
+
+        Parameters
+        ----------
+        X : sets
+            Any input that `OTKEmbedding.fit` accepts.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, n_features_out)
+            In the dtype of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not a valid collection of sets, or does not match the input of `fit`.
+        """
+        model, sets = snapshot(self, X)
+        pooling = model._pooling(sets)
+        out = np.empty((len(sets), model._n_features_out), sets.dtype)
+        max_rows = min(rows_in_memory(pooling.row_bytes), chunk_rows(pooling.width))
+        map_chunks(
+            lambda chunk: pooling.embed(pooling.sets[chunk], max_rows, out[chunk]),
+            pooling.sets.lengths,
+            rows_per_set=pooling.rows_per_set,
+            max_rows=max_rows,
+            n_jobs=pooling.n_jobs,
+        )
+        check_finite_output(out, "embedding")
+        return out

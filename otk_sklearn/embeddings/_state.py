@@ -1,0 +1,81 @@
+"""The state of an `OTKEmbedding`: read from its parameters and attributes, and back."""
+
+import copy
+
+from otk_sklearn.embeddings._base import snapshot
+from otk_sklearn.features._feature_map import feature_attributes, fitted_feature_map
+from otk_sklearn.matching._matching import EmbeddingState
+from otk_sklearn.sets._positions import PositionFilter, n_axes_of
+from otk_sklearn.sets._windows import window_attributes, window_parameters
+from otk_sklearn.transport._problem import Transport
+
+
+def transport_of(embedding):
+    """Return the `Transport` problem, and raise if its parameters are inconsistent."""
+    relaxation, solver = embedding.relaxation, embedding.solver
+    if relaxation is not None and solver != "sinkhorn":
+        raise ValueError(
+            f"relaxation={relaxation} is given with solver={solver!r}; "
+            "expected solver='sinkhorn', or relaxation=None."
+        )
+    # Python numbers: NumPy scalars would promote float32 arrays to float64.
+    return Transport(
+        solver=solver,
+        epsilon=float(embedding.epsilon),
+        relaxation=None if relaxation is None else float(relaxation),
+        max_iter=int(embedding.max_iter),
+        tol=float(embedding.tol),
+    )
+
+
+def position_filter_of(embedding, n_supports, n_axes):
+    """Return the `PositionFilter`, or None if positions are ignored."""
+    if embedding.position is None:
+        return None
+    sigma = float(embedding.position_sigma)
+    return PositionFilter(embedding.position, sigma, n_supports, n_axes)
+
+
+def fitted_state(embedding):
+    """Return the `EmbeddingState` of a fitted embedding, with its current parameters.
+
+    Those of the feature map and the windows are frozen by `fit`. Those of transport and of
+    the position filter may change afterwards.
+    """
+    n_supports = embedding.references_.shape[1]
+    return EmbeddingState(
+        fitted_feature_map(embedding),
+        embedding.references_,
+        transport_of(embedding),
+        **window_parameters(embedding),
+        position_filter=position_filter_of(embedding, n_supports, embedding._n_axes),
+        n_jobs=embedding.n_jobs,
+    )
+
+
+def state_and_sets(embedding, X):
+    """Return the `EmbeddingState` of a fitted embedding, and X as sets that match it."""
+    model, sets = snapshot(embedding, X)
+    state = fitted_state(model)
+    if state.position_filter is not None:
+        state.position_filter.check_axes(sets)
+    return state, sets
+
+
+def fitted_attributes(feature_map, references, filter_size, padding, sets):
+    """Return the attributes of an embedding that was fitted to these sets."""
+    return {
+        **feature_attributes(feature_map),
+        "references_": references,
+        **window_attributes(filter_size, padding),
+        "_n_axes": n_axes_of(sets),
+    }
+
+
+def with_state(embedding, state):
+    """Return a copy of a fitted embedding with another feature map and references."""
+    changed = copy.copy(embedding)
+    changed.references_ = state.references
+    for name, value in feature_attributes(state.feature_map).items():
+        setattr(changed, name, value)
+    return changed
