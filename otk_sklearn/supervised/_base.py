@@ -322,7 +322,7 @@ class SupervisedEmbedding(
 
     def _warn_diverged(self, stacklevel):
         warnings.warn(
-            "The loss has diverged; kept is the best state before. Decrease "
+            "The loss has diverged; the best state so far is kept. Decrease "
             f"learning_rate_init={self.learning_rate_init:g}.",
             ConvergenceWarning,
             stacklevel=stacklevel,
@@ -364,9 +364,8 @@ class SupervisedEmbedding(
 
     def _unfitted_embedding(self):
         """Return the embedding to train, unfitted, with its parameters validated."""
-        embedding = OTKEmbedding(n_supports=10)
-        if self.embedding is not None:
-            embedding = clone(self.embedding)
+        given = self.embedding
+        embedding = OTKEmbedding(n_supports=10) if given is None else clone(given)
         if embedding.n_jobs is None:
             embedding.n_jobs = self.n_jobs
         embedding.verbose = embedding.verbose or self.verbose
@@ -375,15 +374,17 @@ class SupervisedEmbedding(
 
     def _fit_unsupervised(self, embedding, X, problem, random, progress):
         """Fit the embedding without labels."""
-        uses_own_random_state = embedding.random_state is not None
-        if not uses_own_random_state:
+        has_no_random_state = embedding.random_state is None
+        if has_no_random_state:
             embedding.random_state = random
+        progress.verbose = embedding.verbose
         attributes, residual = learn_attributes(
             embedding, X, problem.sets, problem.weights, progress
         )
+        progress.verbose = self.verbose
         set_fitted(embedding, attributes)
         embedding._warn_unconverged(residual, " that references were learned from")
-        if not uses_own_random_state:
+        if has_no_random_state:
             embedding.random_state = self.random_state
 
     @property
