@@ -49,10 +49,10 @@ docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 accuracy: $(VENV)/benchmarks.installed  ## Accuracy and times of all embeddings, tuned and not
 	$(BIN)/python benchmarks/accuracy/compare_embeddings.py
 
-labels: $(VENV)/benchmarks.installed  ## What training with labels adds on real data
+labels: $(VENV)/benchmarks.installed  ## Effect of training with labels on real data
 	$(BIN)/python benchmarks/accuracy/labels.py
 
-parts: $(VENV)/benchmarks.installed  ## What each part of the method adds on real data
+parts: $(VENV)/benchmarks.installed  ## Effect of each part of the method on real data
 	$(BIN)/python benchmarks/accuracy/parts.py
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
@@ -91,7 +91,7 @@ fuzz: $(VENV)/tests.installed  ## All combinations, then random cases for MINUTE
 	$(PARALLEL) $(BIN)/python -m pytest -m pairwise --all-combinations --numprocesses auto
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
-exactness: $(VENV)/tests.installed  ## How far results are from those of float64 in logarithms
+exactness: $(VENV)/tests.installed  ## Errors with respect to float64 in the log domain
 	$(BIN)/python tests/exactness.py
 
 coverage: $(VENV)/coverage.installed  ## Lines and branches that the tests run, kernels as Python
@@ -101,7 +101,7 @@ coverage: $(VENV)/coverage.installed  ## Lines and branches that the tests run, 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-mutation: $(VENV)/mutation.installed  ## Faults put into the code, one by one, that tests miss
+mutation: $(VENV)/mutation.installed  ## Mutation testing
 	rm -rf mutants
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results

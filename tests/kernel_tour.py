@@ -19,6 +19,7 @@ from otk_sklearn import (
 )
 from otk_sklearn._compiled import features, implicit_gradient, pooling, sinkhorn
 from otk_sklearn._compiled.primitives import jit
+from otk_sklearn.embeddings._state import fitted_state
 from otk_sklearn.supervised._losses import SoftmaxLoss
 from otk_sklearn.supervised._objective import Objective, parameter_scales, parameters_of
 from otk_sklearn.supervised._problem import Problem
@@ -171,10 +172,11 @@ def check_gradients(dtype, **params):
     targets = np.eye(3)[[0, 1, 2, 0, 1]]
     problem = Problem(sets, targets, np.ones(5), SoftmaxLoss(), alpha=0.1)
     coef = random.normal(size=(3, embedding.references_.size))
-    start = parameters_of(embedding, coef, np.zeros(3))
-    scales = parameter_scales(embedding, embedding.transform(sets))
+    state = fitted_state(embedding)
+    start = parameters_of(state, coef, np.zeros(3))
+    scales = parameter_scales(state, embedding.transform(sets))
     trainable = ("references", "anchors", "gamma")
-    objective = Objective(embedding, start, problem, trainable, False, scales)
+    objective = Objective(state, start, problem, trainable, False, scales)
     flat = objective.start
     direction = random.normal(size=len(flat))
     step = 1e-4 if dtype == np.float64 else 1e-2

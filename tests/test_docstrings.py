@@ -110,6 +110,17 @@ def test_every_example_belongs_to_a_public_name():
     assert sum(len(test.examples) for test in found) == written > 50
 
 
+def test_examples_import_public_modules_only():
+    """Names of modules with an underscore may change, and users copy the examples."""
+    examples = [
+        example.source
+        for _, value in public_objects()
+        for test in examples_of(value)
+        for example in test.examples
+    ]
+    assert not [source for source in examples if re.search(r"otk_sklearn\S*\._", source)]
+
+
 def test_public_classes_say_where_they_are_imported_from():
     for name, value in public_objects():
         if inspect.isclass(value):

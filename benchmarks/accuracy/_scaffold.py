@@ -1,4 +1,4 @@
-"""What experiments share: their command line, the loop, the file of results, and tables.
+"""Shared by all experiments: command line, loop, file of results, and tables.
 
 An experiment evaluates methods on problems, with several seeds. Its results are kept in a
 file of JSON lines in the working directory, and what is there isn't computed again: remove

@@ -12,7 +12,7 @@ average. Batches of sets of about the same length need least padding, but are al
 same.
 
 Where other programs run at the same time, two threads of PyTorch wait for each other
-and take up to ten times as long: only times of one thread tell something there.
+and take up to ten times as long: only single-thread times are meaningful there.
 """
 
 import functools

@@ -1,1 +1,1 @@
-"""Compiled functions, by subject."""
+"""Functions compiled by numba."""

@@ -21,12 +21,13 @@ class Progress:
 
     Attributes
     ----------
+    verbose : bool
     stops : bool
         Whether a callback has asked to stop the iterations of a stage.
     """
 
     def __init__(self, estimator):
-        self._estimator, self._verbose = estimator, getattr(estimator, "verbose", False)
+        self._estimator, self.verbose = estimator, getattr(estimator, "verbose", False)
         self._data, self._tasks, self._n_iter, self.stops = {}, [], 0, False
 
     def begin_fit(self, max_subtasks, X, y=None, sample_weight=None):
@@ -66,7 +67,7 @@ class Progress:
             Maximum number of iterations; None if it is unbounded.
         """
         name_of_estimator = type(self._estimator).__name__
-        with print_elapsed_time(name_of_estimator, name if self._verbose else None):
+        with print_elapsed_time(name_of_estimator, name if self.verbose else None):
             self._n_iter, self.stops = 0, False
             self._begin(name, max_subtasks)
             depth = len(self._tasks)
@@ -82,7 +83,7 @@ class Progress:
     def end_iteration(self, objective):
         """End an iteration that has reached this objective."""
         self._n_iter += 1
-        if self._verbose:
+        if self.verbose:
             print(f"Iteration {self._n_iter}, objective = {objective:.6f}")
         self.stops = self._end() or self.stops
 
@@ -97,7 +98,7 @@ class Progress:
             Returns the fitted attributes as if training had ended here.
         """
         self._n_iter += 1
-        if self._verbose:
+        if self.verbose:
             score = f", validation score = {scores[-1]:.6f}" if scores else ""
             print(f"Epoch {self._n_iter}, loss = {losses[-1]:.6f}{score}")
         self.stops = self._end(attributes_of)

@@ -1,4 +1,4 @@
-"""All that is used of scikit-learn's private names, and what its lowest version lacks."""
+"""All imports of private names of scikit-learn, and a fallback for versions before 1.9."""
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import (

@@ -50,7 +50,7 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._generate import make_polygons
+    >>> from otk_sklearn.datasets import make_polygons
     >>> X, y = make_polygons(random_state=0)
     >>> X
     SetCollection(n_sets=600, n_elements=2..., n_features=2, lengths 20 to 60, float64)
@@ -98,7 +98,7 @@ def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._generate import make_cooccurrences
+    >>> from otk_sklearn.datasets import make_cooccurrences
     >>> X, y = make_cooccurrences(random_state=0)
     >>> X
     SetCollection(n_sets=600, n_elements=2..., n_features=4, lengths 20 to 60, float64)
@@ -144,7 +144,7 @@ def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._generate import make_rare_elements
+    >>> from otk_sklearn.datasets import make_rare_elements
     >>> X, y = make_rare_elements(random_state=0)
     >>> X
     SetCollection(n_sets=600, n_elements=2..., n_features=2, lengths 20 to 60, float64)

@@ -34,7 +34,7 @@ def load_digit_points():
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._load import load_digit_points
+    >>> from otk_sklearn.datasets import load_digit_points
     >>> X, y = load_digit_points()
     >>> X
     SetCollection(n_sets=1797, n_elements=58736, n_features=3, lengths 16 to 42, float64)
@@ -79,7 +79,7 @@ def load_japanese_vowels(split):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._load import load_japanese_vowels
+    >>> from otk_sklearn.datasets import load_japanese_vowels
     >>> X, y = load_japanese_vowels("train")
     >>> X
     SetCollection(n_sets=270, n_elements=4274, n_features=12, lengths 7 to 26, float64)
@@ -127,7 +127,7 @@ def load_basic_motions(split):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._load import load_basic_motions
+    >>> from otk_sklearn.datasets import load_basic_motions
     >>> X, y = load_basic_motions("train")
     >>> X
     SetCollection(n_sets=40, n_elements=4000, n_features=6, lengths 100 to 100, float64)
@@ -184,7 +184,7 @@ def load_peptides(name="AMPvsUniProt"):
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._load import load_peptides
+    >>> from otk_sklearn.datasets import load_peptides
     >>> X, y, sequences = load_peptides("AMPvsTM")
     >>> X
     SetCollection(n_sets=412, n_elements=9945, n_features=20, lengths 8 to 56, float64)
@@ -231,7 +231,7 @@ def load_mnist_points():
 
     Examples
     --------
-    >>> from otk_sklearn.datasets._load import load_mnist_points
+    >>> from otk_sklearn.datasets import load_mnist_points
     >>> X, y = load_mnist_points()
     >>> X
     SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64)

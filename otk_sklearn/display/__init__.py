@@ -1,4 +1,4 @@
-"""Displays of fitted models and of what they do, drawn with matplotlib."""
+"""Plots of fitted models, with matplotlib."""
 
 from otk_sklearn.display._convergence import ConvergenceDisplay
 from otk_sklearn.display._importance import ImportanceDisplay

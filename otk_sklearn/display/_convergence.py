@@ -100,7 +100,7 @@ class ConvergenceDisplay:
         Returns
         -------
         ConvergenceDisplay
-            What is drawn, and the data of it.
+            The display, with its data.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class ConvergenceDisplay:
         if len(display._iterates()) == 0:
             raise ValueError(
                 "Nothing was iterated in this fit: references learned from elements have "
-                "no history, nor have models of which only the linear head was "
+                "no history, nor have models of which only the linear model was "
                 "trained; pass X to see Sinkhorn's iterations."
             )
         return display.plot(ax)
@@ -148,7 +148,7 @@ class ConvergenceDisplay:
         Returns
         -------
         ConvergenceDisplay
-            Itself, with what is drawn as attributes.
+            The display itself, with what it has drawn as attributes.
         """
         self.ax_ = axes_for(self, ax, (6.4, 4.0))
         self.figure_ = self.ax_.figure

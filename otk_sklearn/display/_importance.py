@@ -116,13 +116,13 @@ class ImportanceDisplay:
             model, an `OTKClassifier` or `OTKRegressor`, or a search, as for
             :func:`~otk_sklearn.inspection.element_contributions`.
         X : sets
-            As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding; windows distribute their contributions over
+            As for the estimator. Elements are drawn as passed, before any steps in front of
+            the embedding; windows distribute their contributions over
             their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         target : class label or int, default=None
-            The class that elements speak for; of a regressor with several outputs, the
+            The class to explain; of a regressor with several outputs, the
             number of one. None means the second of two classes, the predicted one of
             several, or output 0.
         kind : {"auto", "bars", "points", "grid"}, default="auto"
@@ -142,7 +142,7 @@ class ImportanceDisplay:
         Returns
         -------
         ImportanceDisplay
-            What is drawn, and the data of it.
+            The display, with its data.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class ImportanceDisplay:
         Returns
         -------
         ImportanceDisplay
-            Itself, with what is drawn as attributes.
+            The display itself, with what it has drawn as attributes.
         """
         size = (6.4, 4.8)
         if self.kind == "bars":

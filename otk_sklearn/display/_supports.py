@@ -73,7 +73,7 @@ class SupportsDisplay:
     See Also
     --------
     otk_sklearn.inspection.nearest_elements : The elements, and where they are.
-    TransportPlanDisplay : What supports take of one set.
+    TransportPlanDisplay : The transport plan of one set.
 
     Examples
     --------
@@ -139,8 +139,8 @@ class SupportsDisplay:
             A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or
             search with one.
         X : sets
-            As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding.
+            As for the estimator. Elements are drawn as passed, before any steps in front of
+            the embedding.
         n_elements : int, default=5
             How many distinct elements to show of each support.
         kind : {"auto", "text", "features", "points"}, default="auto"
@@ -161,7 +161,7 @@ class SupportsDisplay:
         Returns
         -------
         SupportsDisplay
-            What is drawn, and the data of it.
+            The display, with its data.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class SupportsDisplay:
         Returns
         -------
         SupportsDisplay
-            Itself, with what is drawn as attributes.
+            The display itself, with what it has drawn as attributes.
         """
         n_supports, n_elements = self.similarity.shape
         width, height = 6.4, 4.8

@@ -126,8 +126,8 @@ class TransportPlanDisplay:
             A fitted `OTKEmbedding`, `OTKClassifier` or `OTKRegressor`, or a Pipeline or
             search with one.
         X : sets
-            As for the estimator. Elements are drawn as they are here, whatever steps do to
-            them in front of the embedding; windows distribute their mass over their rows.
+            As for the estimator. Elements are drawn as passed, before any steps in front of
+            the embedding; windows distribute their mass over their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         kind : {"auto", "heatmap", "points", "grid"}, default="auto"
@@ -149,7 +149,7 @@ class TransportPlanDisplay:
         Returns
         -------
         TransportPlanDisplay
-            What is drawn, and the data of it.
+            The display, with its data.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class TransportPlanDisplay:
         Returns
         -------
         TransportPlanDisplay
-            Itself, with what is drawn as attributes.
+            The display itself, with what it has drawn as attributes.
         """
         n_elements, n_supports = self.plan.shape
         size = (6.4, 4.8)

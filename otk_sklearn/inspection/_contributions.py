@@ -84,7 +84,7 @@ def element_contributions(estimator, X):
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from otk_sklearn import OTKEmbedding
-    >>> from otk_sklearn.inspection._contributions import element_contributions
+    >>> from otk_sklearn.inspection import element_contributions
     >>> rng = np.random.default_rng(0)
     >>> X = [rng.normal(size=(n, 3)) for n in (20, 35, 50, 15)]
     >>> model = make_pipeline(OTKEmbedding(4, n_components=8), LogisticRegression())

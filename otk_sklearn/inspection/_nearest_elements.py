@@ -50,7 +50,7 @@ def nearest_elements(estimator, X, n_elements=5):
     --------
     >>> import numpy as np
     >>> from otk_sklearn import OTKEmbedding
-    >>> from otk_sklearn.inspection._nearest_elements import nearest_elements
+    >>> from otk_sklearn.inspection import nearest_elements
     >>> X = [[[0.0], [1.0]], [[1.0], [5.0], [6.0]]]
     >>> embedding = OTKEmbedding(2, gamma=0.1, n_components=4, random_state=0).fit(X)
     >>> nearest = nearest_elements(embedding, X, n_elements=2)

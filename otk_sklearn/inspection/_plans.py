@@ -33,7 +33,7 @@ def element_plans(estimator, X):
     --------
     >>> import numpy as np
     >>> from otk_sklearn import OTKEmbedding
-    >>> from otk_sklearn.inspection._plans import element_plans
+    >>> from otk_sklearn.inspection import element_plans
     >>> rng = np.random.default_rng(0)
     >>> X = [rng.normal(size=(n, 3)) for n in (20, 35)]
     >>> embedding = OTKEmbedding(4, filter_size=3, n_components=8).fit(X)

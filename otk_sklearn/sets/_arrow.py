@@ -23,7 +23,7 @@ def read_arrow(data, name):
 
     Parameters
     ----------
-    data : array of lists, or table of such columns, of pyarrow or any other library with \
+    data : array of lists, or table of such arrays, of pyarrow or any other library with \
             the Arrow PyCapsule interface
     name : str
         Name of the data in error messages.

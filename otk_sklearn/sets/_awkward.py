@@ -22,7 +22,7 @@ def read_awkward(data, name):
 
     Parameters
     ----------
-    data : awkward.Array of lists, or a record of such
+    data : awkward.Array of lists, or of records of lists
     name : str
         Name of the data in error messages.
     """

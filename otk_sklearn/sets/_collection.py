@@ -151,7 +151,7 @@ weights)
         Parameters
         ----------
         X : array-like of shape (n_sets, max_length, n_features)
-            As tslearn has it. Where time or elements come last, as in aeon, swap axes.
+            As in tslearn. If time or elements come last, as in aeon, swap axes.
         lengths : array-like of int of shape (n_sets,), default=None
             The first `lengths[i]` rows of `X[i]` are its elements.
         mask : array-like of bool of shape (n_sets, max_length), default=None
@@ -261,7 +261,7 @@ weights)
 
         Parameters
         ----------
-        array : array of lists, or table of such columns
+        array : array of lists, or table of such arrays
             Of pyarrow, or of any library with the Arrow PyCapsule interface. An array has
             a list of elements for each set. Elements are lists of equal length, of fixed
             size or not, structs of numbers, or numbers: sets with 1 feature. A table has
@@ -269,7 +269,7 @@ weights)
             float32 and float64 in lists of fixed size, and in one chunk, are not copied.
         weights : array of lists of numbers, default=None
             A list for each set, with a number for each of its elements.
-        positions : array of lists, or table of such columns, default=None
+        positions : array of lists, or table of such arrays, default=None
             Likewise, with 1 or 2 numbers for each element.
 
         Returns
@@ -511,7 +511,7 @@ weights)
         values = as_elements(values)
         if len(values) != len(self._values):
             raise ValueError(
-                f"values has {len(values)} rows; expected one an element, "
+                f"values has {len(values)} rows; expected one per element, "
                 f"{len(self._values)}."
             )
         return self._from_validated(values, self._offsets, self._weights, self._positions)

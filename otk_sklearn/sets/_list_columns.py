@@ -1,4 +1,4 @@
-"""Nested lists of other libraries: what reading those of Arrow and Awkward shares."""
+"""Nested lists of other libraries: shared by Arrow and Awkward input."""
 
 import numpy as np
 

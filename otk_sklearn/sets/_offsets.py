@@ -1,4 +1,4 @@
-"""Offsets and weights of sets: proved once, for all compiled functions."""
+"""Offsets and weights of sets: validated once, as compiled functions rely on them."""
 
 import numpy as np
 
@@ -74,7 +74,8 @@ def check_weights(weights, offsets):
     weights = np.array(as_rows(weights, offsets[-1], "weights"), dtype=np.float64)
     if weights.ndim != 1:
         raise ValueError(
-            f"weights has shape {weights.shape}; expected ({offsets[-1]},): one an element."
+            f"weights has shape {weights.shape}; expected ({offsets[-1]},): one per "
+            "element."
         )
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):

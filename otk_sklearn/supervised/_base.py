@@ -316,7 +316,7 @@ class SupervisedEmbedding(
 
     def _warn_diverged(self, stacklevel):
         warnings.warn(
-            "The loss has diverged; kept is the best state before. Decrease "
+            "The loss has diverged; the best state so far is kept. Decrease "
             f"learning_rate_init={self.learning_rate_init:g}.",
             ConvergenceWarning,
             stacklevel=stacklevel,
@@ -358,9 +358,8 @@ class SupervisedEmbedding(
 
     def _unfitted_embedding(self):
         """Return the embedding to train, unfitted, with its parameters validated."""
-        embedding = OTKEmbedding(n_supports=10)
-        if self.embedding is not None:
-            embedding = clone(self.embedding)
+        given = self.embedding
+        embedding = OTKEmbedding(n_supports=10) if given is None else clone(given)
         if embedding.n_jobs is None:
             embedding.n_jobs = self.n_jobs
         embedding.verbose = embedding.verbose or self.verbose
@@ -369,16 +368,18 @@ class SupervisedEmbedding(
 
     def _fit_unsupervised(self, embedding, X, problem, random, progress):
         """Fit the embedding without labels."""
-        uses_own_random_state = embedding.random_state is not None
-        if not uses_own_random_state:
+        has_no_random_state = embedding.random_state is None
+        if has_no_random_state:
             embedding.random_state = random
+        progress.verbose = embedding.verbose
         attributes, residual = learn_attributes(
             embedding, X, problem.sets, problem.weights, progress
         )
+        progress.verbose = self.verbose
         set_fitted(embedding, attributes)
         which_sets = " that references were learned from"
         warn_unconverged(transport_of(embedding), residual, which_sets)
-        if not uses_own_random_state:
+        if has_no_random_state:
             embedding.random_state = self.random_state
 
     @property

@@ -31,21 +31,23 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
     Parameters
     ----------
     embedding : OTKEmbedding, default=None
-        The embedding to train. Training starts from what it learns without labels; the
-        parameters that are not trained stay as they are. It is cloned, and not changed
-        itself. None means `OTKEmbedding(n_supports=10)`: with labels, fewer supports are
-        needed. Its parameters are available as `embedding__epsilon` and so on.
+        The embedding to train. It is cloned, not modified, and first fitted without
+        labels; parameters that are not trained stay as they are. Of a subclass, `fit` and
+        `transform` are not called. None means `OTKEmbedding(n_supports=10)`: with labels,
+        fewer supports are needed. To search over its parameters, as `embedding__epsilon`
+        and so on, pass an embedding.
     alpha : float or "cv", default="cv"
         Strength of the L2 penalty on the linear model: `alpha / 2 ||coef||^2` is added to
         the sum of the losses of all sets, so that alpha is `1 / C` of scikit-learn's
         linear models. "cv" chooses by cross-validation of the linear model before
         training. If sets are held out, training uses ten times that value, as trained
         features need more regularization, and the final linear model uses 1, 10 or 100
-        times it, whichever has the smallest loss on the sets held out. With fewer than 6
-        sets, it is 1.
+        times that value, whichever gives the smallest loss on the sets held out. With
+        fewer than 6 sets, it is 1.
     optimizer : {"auto", "adam", "lbfgs"}, default="auto"
         "adam" takes a step for each mini-batch; "lbfgs" uses all sets in each iteration,
-        and suits small data. "auto" is "lbfgs" for fewer than 200 sets, else "adam".
+        which is better for small data. "auto" is "lbfgs" for fewer than 200 sets, else
+        "adam".
     learning_rate_init : float, default=0.2
         Learning rate of Adam. It is warmed up over the first hundred steps and decreases
         linearly to 0 at `max_epochs`. Steps are relative to the scale of each parameter
@@ -55,7 +57,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         Approximate number of sets in a mini-batch. "auto" is a sixteenth of all sets, but
         at least 32 and at most 256. Ignored by "lbfgs".
     max_epochs : int, default=50
-        Maximal number of passes of "adam" over the sets, or of iterations of "lbfgs".
+        Maximum number of passes of "adam" over the sets, or of iterations of "lbfgs".
     training_tol : float, default=1e-4
         Smallest change of the validation score or of the loss that counts as an
         improvement.
@@ -150,7 +152,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
     Examples
     --------
     >>> from otk_sklearn import OTKClassifier, OTKEmbedding
-    >>> from otk_sklearn.datasets._load import load_digit_points
+    >>> from otk_sklearn.datasets import load_digit_points
     >>> X, y = load_digit_points()
     >>> embedding = OTKEmbedding(5, n_components=16)
     >>> classifier = OTKClassifier(embedding, max_epochs=5, random_state=0)
@@ -358,7 +360,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         if not isinstance(class_weight, dict) or set(class_weight) - set(classes.tolist()):
             raise ValueError(
                 f"class_weight is {class_weight}; expected weights of classes among "
-                f"{classes} (a list of such is for several labels)."
+                f"{classes} (a list of dicts is for several labels)."
             )
         of_class = np.array([class_weight.get(c, 1.0) for c in classes.tolist()], float)
         if not (np.isfinite(of_class) & (of_class >= 0)).all():

@@ -325,6 +325,15 @@ def test_verbose_tells_stages_and_iterations(params, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_verbose_embedding_tells_its_stages_in_a_classifier(capsys):
+    X, y = make_data()
+    embedding = OTKEmbedding(4, verbose=True)
+    OTKClassifier(embedding, max_epochs=1, alpha=1.0, random_state=0).fit(X, y)
+    anchors, references = capsys.readouterr().out.splitlines()
+    assert "anchors" in anchors
+    assert "references" in references
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
     "model",

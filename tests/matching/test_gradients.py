@@ -17,6 +17,7 @@ from otk_sklearn._compiled import implicit_gradient, pooling
 from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
 from otk_sklearn.features._feature_map import inverse_root
 from otk_sklearn.matching._differentiable_matching import DifferentiableMatching
+from otk_sklearn.matching._matching import EmbeddingState
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
@@ -89,7 +90,7 @@ def make_problem(
     if position is not None:
         supports = [[j / n_supports] for j in range(n_supports)]
         position_weights = plain_filter(position, sigma, lines, supports)
-        position_filter = PositionFilter(position, sigma, n_supports)
+        position_filter = PositionFilter(position, sigma, n_supports, n_axes=1)
     shape = len(sets), *variables["references"].shape
     return Problem(
         kernel,
@@ -212,16 +213,14 @@ def make_matching(problem, dtype=np.float64, n_jobs=None):
         gamma = float(np.exp(problem.variables["log_gamma"]))
         anchors = unit(anchors) if problem.kernel == "homogeneous" else anchors
     feature_map = DifferentiableFeatureMap(problem.kernel, gamma, anchors, DAMPING)
-    matching = DifferentiableMatching(
+    state = EmbeddingState(
         feature_map.feature_map,
         problem.variables["references"],
         problem.transport,
-        dtype,
-        problem.position_filter,
-        n_jobs,
-        trains_kernel=True,
+        position_filter=problem.position_filter,
+        n_jobs=n_jobs,
     )
-    return feature_map, matching
+    return feature_map, DifferentiableMatching(state, dtype, trains_kernel=True)
 
 
 def gradients_of(problem, dtype=np.float64, n_jobs=None, in_chunks=True):
@@ -450,19 +449,15 @@ def test_the_linear_kernel_has_no_gradient_of_its_own():
 def test_references_may_be_all_that_is_trained(kernel):
     problem = make_problem(kernel)
     expected = gradients_of(problem)["references"]
-    feature_map, matching = make_matching(problem)
-    matching = DifferentiableMatching(
-        feature_map.feature_map,
-        problem.variables["references"],
-        problem.transport,
-        np.float64,
-        trains_kernel=False,
-    )
+    feature_map, _ = make_matching(problem)
+    references = problem.variables["references"]
+    state = EmbeddingState(feature_map.feature_map, references, problem.transport)
+    matching = DifferentiableMatching(state, np.float64, trains_kernel=False)
     linear, quadratic = (
         a.reshape(len(problem.sets), -1) for a in [problem.linear, problem.quadratic]
     )
     summed = matching.gradients(problem.sets, lambda Xt: linear + quadratic * Xt)
-    found = feature_map.pull_back(summed, problem.variables["references"], False)
+    found = feature_map.pull_back(summed, references, False)
     assert_close(found[0], expected, 1e-12)
     assert found[1:] == (None, None)
 

@@ -192,7 +192,7 @@ def test_other_values_and_other_dtypes_keep_weights_and_positions(full):
         for name in ["offsets", "weights", "positions"]:
             assert_array_equal(getattr(sets, name), getattr(full, name))
     n = len(full.values)
-    message = f"^values has {n - 1} rows; expected one an element, {n}.$"
+    message = f"^values has {n - 1} rows; expected one per element, {n}.$"
     with pytest.raises(ValueError, match=message):
         full.with_values(full.values[1:])
 
@@ -311,7 +311,7 @@ WRONG = {
     "weights 2-D": (
         ([0, 1, 3],),
         {"weights": np.ones((3, 1))},
-        r"^weights has shape \(3, 1\); expected \(3,\): one an element.$",
+        r"^weights has shape \(3, 1\); expected \(3,\): one per element.$",
     ),
     "weights negative": (
         ([0, 1, 3],),
