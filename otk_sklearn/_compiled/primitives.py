@@ -1,11 +1,9 @@
-"""Compiler options, and elementary functions that compiled functions inline.
-
-numba doesn't invalidate the cache of callers: after a change here, delete its cached files
-(`*.nbi` and `*.nbc` in `__pycache__`).
-"""
+"""Compiler options, and elementary functions that compiled functions inline."""
 
 import contextlib
+import hashlib
 import math
+from importlib import resources
 from fractions import Fraction
 
 import numba
@@ -30,12 +28,33 @@ _FLOAT_LOG_2 = math.log(2)
 _SQRT_2 = math.sqrt(2)
 
 
+def _hash_sources():
+    """Return a hash of all modules of compiled functions."""
+    digest = hashlib.blake2b(digest_size=16)
+    modules = {module.name: module for module in resources.files(__package__).iterdir()}
+    for name in sorted(modules):
+        if name.endswith(".py"):
+            digest.update(modules[name].read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _hash_sources()
+
+
 class _Cache(FunctionCache):
     """numba's cache on disk, where an error leads to recompilation.
 
     The disk may be full, the folder missing or read-only, or a file truncated; and two
     processes that create a cache for different types may read each other's file.
+
+    numba compiles a function anew when its own file has changed; here, also when another
+    one has, whose functions it may call.
     """
+
+    def __init__(self, function):
+        super().__init__(function)
+        file = self._cache_file
+        file._source_stamp = file._source_stamp, _SOURCES
 
     def load_overload(self, sig, target_context):
         """Return the function compiled for these types, or None."""
@@ -66,6 +85,31 @@ def jit(function):
 def inlined(function):
     """Inline into compiled callers: calls with many arguments are slow."""
     return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+def by_type(functions):
+    """Return a function that calls one of these, by the type of its first argument.
+
+    Parameters
+    ----------
+    functions : dict
+        Compiled functions, by types that are subclasses of `NamedTuple`. In compiled code,
+        the choice is made when the caller is compiled.
+    """
+
+    def dispatch(first, *others):
+        return functions[type(first)](first, *others)
+
+    @overload(dispatch, jit_options={"forceinline": True, **_OPTIONS})
+    def choose(first, *others):
+        function = functions[first.instance_class]
+
+        def call(first, *others):
+            return function(first, *others)
+
+        return call
+
+    return dispatch
 
 
 def exp(x):

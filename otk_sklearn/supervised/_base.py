@@ -208,10 +208,11 @@ class SupervisedEmbedding(
         if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
-            attributes = self._train(embedding, problem, trainable, random, progress)
-        return {**target_attributes, **attributes}
+            return self._train(
+                embedding, problem, trainable, random, progress, target_attributes
+            )
 
-    def _train(self, embedding, problem, trainable, random, progress):
+    def _train(self, embedding, problem, trainable, random, progress, target_attributes):
         """Train from this embedding on, and return the fitted attributes."""
         state, _ = state_and_sets(embedding, problem.sets)
         fraction = self._validation_fraction(problem)
@@ -225,6 +226,7 @@ class SupervisedEmbedding(
         def attributes_of(monitor):
             trained = finish(state, start, monitor.best, self.alpha == "cv")
             return {
+                **target_attributes,
                 **self._attributes(embedding, *trained, start.scales),
                 "loss_curve_": list(monitor.losses),
                 "validation_scores_": list(monitor.scores) if holds_out else None,
@@ -457,8 +459,9 @@ class SupervisedEmbedding(
         return scores
 
     def _embeddings(self, X):
-        """What `transform` returns, but always an array, without `set_output`."""
-        state, sets = state_and_sets(self.embedding_, as_fitted_sets(self, X))
+        """Return the embeddings as an array, ignoring `set_output`."""
+        sets = as_fitted_sets(self, X)
+        state, sets = state_and_sets(self.embedding_, sets)
         embeddings, residual = state.embed(sets, Percentage.of(self.embedding_, sets))
         warn_unconverged(state.transport, residual)
         return embeddings

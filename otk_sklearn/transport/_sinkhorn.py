@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from otk_sklearn._compiled.marginals import Balanced, relaxed
+from otk_sklearn._compiled.passes import BLOCK, LogDomain, Plain
 from otk_sklearn._compiled.sinkhorn import (
-    Scaling,
+    Iterations,
     exponentiate,
     scale_to_marginals,
     to_exponents,
@@ -17,7 +19,10 @@ _MAX_EXPONENT = 1e13
 def sinkhorn_plans(similarities, trusted, offsets, masses, transport):
     """Solve in place by matrix scaling; out of float64's range, in the log domain."""
     limits = np.finfo(similarities.dtype)
-    log_correction, power = _relaxed_side(similarities, offsets, masses, transport)
+    rule = Balanced(masses)
+    if transport.relaxation is not None:
+        log_correction = _log_correction(similarities, offsets, masses, transport)
+        rule = relaxed(masses, log_correction, _power(transport))
     plans = converged_plans(similarities, len(offsets) - 1)
     inverse_epsilon = similarities.dtype.type(1 / transport.epsilon)
     lowest = np.empty(plans.residual.shape)
@@ -31,17 +36,12 @@ def sinkhorn_plans(similarities, trusted, offsets, masses, transport):
             for s, r in np.argwhere(~solved)
         }
         exponentiate(similarities.reshape(-1))
-    scaling = Scaling(
-        similarities,
-        masses,
-        log_correction,
-        power,
-        transport.max_iter,
-        transport.tol,
-        smallest=float(np.sqrt(limits.tiny)),
-        log_domain=False,
+    domain = Plain(smallest=float(np.sqrt(limits.tiny)))
+    iterations = Iterations(transport.max_iter, transport.tol)
+    n_iter, residual = plans.n_iter, plans.residual
+    scale_to_marginals(
+        similarities, offsets, rule, domain, iterations, solved, n_iter, residual
     )
-    scale_to_marginals(scaling, offsets, solved, plans.n_iter, plans.residual)
     if not in_float64:
         return plans._replace(solved=solved.all(axis=1))
     for s, r in np.argwhere(~solved):
@@ -49,64 +49,61 @@ def sinkhorn_plans(similarities, trusted, offsets, masses, transport):
         exponents = too_low.pop((s, r), None)
         if exponents is None:  # the kernel is unchanged and accurate
             exponents = np.log(similarities[r, :, rows])
-        set_scaling = scaling._replace(
-            masses=masses[rows], log_correction=log_correction[r : r + 1, rows]
+        correction = log_correction[r, rows] if transport.relaxation is not None else None
+        similarities[r, :, rows], n_iter[s, r], residual[s, r] = _solve_in_log_domain(
+            exponents, masses[rows], correction, transport
         )
-        similarities[r, :, rows], n_iter, residual = _sinkhorn_in_log_domain(
-            exponents, set_scaling, transport
-        )
-        plans.n_iter[s, r], plans.residual[s, r] = n_iter, residual
     return plans
 
 
-def _relaxed_side(similarities, offsets, masses, transport):
-    """Parameters of the row scalings `log u_i = log_correction_i - power log (K b v)_i`.
+def _power(transport, epsilon_factor=1.0):
+    """The part of the element potentials that a relaxed update keeps."""
+    return 1.0 / (1.0 + transport.epsilon * epsilon_factor / transport.relaxation)
+
+
+def _log_correction(similarities, offsets, masses, transport):
+    """Compensate, in relaxed row scalings, for the shift of each row by its maximum.
+
+    In balanced transport, row scalings absorb the shift.
 
     Returns
     -------
-    log_correction : ndarray of shape (n_references, n_elements)
-        Compensates for the shift of each row by its maximum. In balanced transport, `u_i`
-        absorbs the shift.
-    power : float
+    ndarray of shape (n_references, n_elements)
     """
-    if transport.relaxation is None:
-        return np.zeros((len(similarities), len(masses)), similarities.dtype), 1.0
     highest = similarities.max(axis=1)
     highest[:, masses == 0] = -np.inf
     overall = np.maximum.reduceat(highest, offsets[:-1], axis=1)
     log_correction = highest - np.repeat(overall, np.diff(offsets), axis=1)
     log_correction /= transport.relaxation + transport.epsilon
-    return log_correction, 1.0 / (1.0 + transport.epsilon / transport.relaxation)
+    return log_correction
 
 
-def _sinkhorn_in_log_domain(exponents, scaling, transport):
-    """Solve in place for one set's plan to one reference, at any epsilon."""
-    log_correction, power, plan = (
-        scaling.log_correction,
-        scaling.power,
-        exponents[np.newaxis],
-    )
+def _solve_in_log_domain(exponents, masses, log_correction, transport):
+    """Solve in place for one set's plan to one reference, at any epsilon.
+
+    Returns the plan, the number of iterations and the residual.
+    """
     # Potentials as large as larger exponents would retain no significant digits: this is
     # the smallest usable epsilon.
     with np.errstate(all="ignore"):
         np.maximum(exponents, -np.finfo(np.float64).max, out=exponents)
         epsilon_factor = max(1.0, exponents.min() / -_MAX_EXPONENT)
         exponents /= epsilon_factor
+        rule = Balanced(masses)
         if transport.relaxation is not None:
-            epsilon, relaxation = transport.epsilon * epsilon_factor, transport.relaxation
+            relaxation, epsilon = transport.relaxation, transport.epsilon
             log_correction = log_correction * (
-                (transport.epsilon + relaxation) / (epsilon + relaxation)
+                (epsilon + relaxation) / (epsilon * epsilon_factor + relaxation)
             )
-            power = relaxation / (epsilon + relaxation)
-    log_correction = np.maximum(log_correction, -_MAX_EXPONENT)
-    scaling = scaling._replace(
-        kernel=plan, log_correction=log_correction, power=power, log_domain=True
-    )
-    offsets, shape = np.array([0, plan.shape[2]]), (1, 1)
+            log_correction = np.maximum(log_correction, -_MAX_EXPONENT)[np.newaxis]
+            rule = relaxed(masses, log_correction, _power(transport, epsilon_factor))
+    offsets = np.array([0, len(masses)])
     offsets.flags.writeable = False  # as for sets, to avoid recompilation
+    solved, shape = np.ones((1, 1), bool), (1, 1)
     n_iter, residual = np.zeros(shape, np.int64), np.zeros(shape)
-    solved = np.ones(shape, bool)
-    scale_to_marginals(scaling, offsets, solved, n_iter, residual)
+    domain, plan = LogDomain(np.empty(BLOCK)), exponents[np.newaxis]
+    iterations = Iterations(transport.max_iter, transport.tol)
+    scale_to_marginals(plan, offsets, rule, domain, iterations, solved, n_iter, residual)
     if not solved.all():  # similarities are not finite
         plan[:] = residual[:] = np.nan
     return plan[0], n_iter[0, 0], residual[0, 0]
