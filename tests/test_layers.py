@@ -81,6 +81,49 @@ def test_private_names_of_scikit_learn_are_imported_in_one_module():
     assert importing == {"sklearn_compat.py"}
 
 
+# Names with an underscore of scikit-learn, and of named tuples.
+FOREIGN_NAMES = {
+    "_init_callback_context",
+    "_parameter_constraints",
+    "_replace",
+    "_validate_params",
+}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names_of_others(tree):
+    """Private attributes that a module reads of objects without defining them."""
+    defined, read = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            defined.add(node.value)  # of a fitted attribute
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            defined.add(node.target.id)
+        elif isinstance(node, ast.Attribute) and is_private(node.attr):
+            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            is_inherited = isinstance(node.value, ast.Call)
+            if isinstance(node.ctx, ast.Store):
+                defined.add(node.attr)
+            elif not (is_own or is_inherited):
+                read.add(node.attr)
+    return read - defined - FOREIGN_NAMES
+
+
+def test_no_module_knows_the_private_names_of_another():
+    for path in (ROOT / "otk_sklearn").rglob("*.py"):
+        assert not private_names_of_others(ast.parse(path.read_text())), path
+
+
+def test_private_names_of_others_are_found():
+    tree = ast.parse("def f(model):\n    self._own\n    return model._transport()")
+    assert private_names_of_others(tree) == {"_transport"}
+
+
 def test_a_wheel_holds_every_module(copy):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "-q", "-w", "wheels"],

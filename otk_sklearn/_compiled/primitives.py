@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import math
-from importlib import resources
 from fractions import Fraction
+from importlib import resources
 
 import numba
 import numpy as np

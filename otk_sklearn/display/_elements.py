@@ -1,6 +1,7 @@
 """Shared by displays of one set: layout, names and images of its elements."""
 
 from otk_sklearn.display._drawing import (
+    axes_for,
     check_names,
     feature_names_of,
     grid_image,
@@ -9,6 +10,9 @@ from otk_sklearn.display._drawing import (
     place_elements,
 )
 from otk_sklearn.sets._validation import as_sets
+
+# Least and largest width and height of figures that grow with what is in them.
+SIZES = (4.8, 3.2), (14.0, 8.0)
 
 
 def element_layout(steps, X, kind, columns, element_names, otherwise):
@@ -23,20 +27,49 @@ def element_layout(steps, X, kind, columns, element_names, otherwise):
     return layout, element_names
 
 
-def label_element_axis(display):
-    display.ax_.set_xlabel("element")
-    if display.element_names is None:
-        number_ticks(display.ax_.xaxis)
-    else:
-        name_ticks(display.ax_.xaxis, display.element_names)
+class ElementsDisplay:
+    """Base class of displays of the elements of one set.
 
+    Subclasses have the attributes `kind`, `coordinates`, `coordinate_names` and
+    `element_names`, and implement `_size` and `_draw(colorbar)`.
+    """
 
-def draw_grid(display, values, **scale):
-    image = grid_image(display.coordinates, values)
-    label_axes(display)
-    return display.ax_.imshow(image, interpolation="nearest", **scale)
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
 
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
 
-def label_axes(display):
-    horizontal, vertical = display.coordinate_names or ("", "")
-    display.ax_.set(xlabel=horizontal, ylabel=vertical)
+        Returns
+        -------
+        self : object
+            The display itself, with what it has drawn as attributes.
+        """
+        self.ax_ = axes_for(self, ax, self._size)
+        self.figure_ = self.ax_.figure
+        self._draw(colorbar)
+        return self
+
+    def _draw_grid(self, values, **scale):
+        image = grid_image(self.coordinates, values)
+        self._label_axes()
+        return self.ax_.imshow(image, interpolation="nearest", **scale)
+
+    def _draw_points(self, **style):
+        self._label_axes()
+        return self.ax_.scatter(*self.coordinates.T, **style)
+
+    def _label_axes(self):
+        horizontal, vertical = self.coordinate_names or ("", "")
+        self.ax_.set(xlabel=horizontal, ylabel=vertical)
+
+    def _label_element_axis(self):
+        self.ax_.set_xlabel("element")
+        if self.element_names is None:
+            number_ticks(self.ax_.xaxis)
+        else:
+            name_ticks(self.ax_.xaxis, self.element_names)

@@ -3,21 +3,13 @@
 import numpy as np
 from sklearn.base import is_regressor
 
-from otk_sklearn.display._drawing import DIVERGING, axes_for, one_set, point_area, pyplot
-from otk_sklearn.display._elements import (
-    draw_grid,
-    element_layout,
-    label_axes,
-    label_element_axis,
-)
+from otk_sklearn.display._drawing import DIVERGING, one_set, point_area, pyplot
+from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._contributions import element_contributions
 from otk_sklearn.inspection._pipeline_steps import model_steps
 
-# Least and largest width and height of figures that grow with what is in them.
-_SIZES = (4.8, 3.2), (14.0, 8.0)
 
-
-class ImportanceDisplay:
+class ImportanceDisplay(ElementsDisplay):
     """What the elements of one set add to the decision of a linear model.
 
     It is recommended to use `ImportanceDisplay.from_estimator` to create a display. All
@@ -117,14 +109,12 @@ class ImportanceDisplay:
             :func:`~otk_sklearn.inspection.element_contributions`.
         X : sets
             As for the estimator. Elements are drawn as passed, before any steps in front of
-            the embedding; windows distribute their contributions over
-            their rows.
+            the embedding; windows distribute their contributions over their rows.
         index : int, default=None
             The set of X to draw. None means that X holds only one.
         target : class label or int, default=None
-            The class to explain; of a regressor with several outputs, the
-            number of one. None means the second of two classes, the predicted one of
-            several, or output 0.
+            The class to explain; of a regressor with several outputs, the number of one.
+            None means the second of two classes, the predicted one of several, or output 0.
         kind : {"auto", "bars", "points", "grid"}, default="auto"
             As above. "auto" is "points" if `columns` are given, "bars" if
             `element_names` are, "grid" for positions that fill a grid, such as those of
@@ -169,26 +159,13 @@ class ImportanceDisplay:
         )
         return display.plot(ax, colorbar=colorbar)
 
-    def plot(self, ax=None, *, colorbar=True):
-        """Draw.
+    @property
+    def _size(self):
+        if self.kind != "bars":
+            return 6.4, 4.8
+        return np.clip(2 + 0.14 * len(self.contributions), *SIZES)[0], 3.2
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure.
-        colorbar : bool, default=True
-            Whether to explain the colours of "points" and "grid".
-
-        Returns
-        -------
-        ImportanceDisplay
-            The display itself, with what it has drawn as attributes.
-        """
-        size = (6.4, 4.8)
-        if self.kind == "bars":
-            size = np.clip(2 + 0.14 * len(self.contributions), *_SIZES)[0], 3.2
-        self.ax_ = axes_for(self, ax, size)
-        self.figure_ = self.ax_.figure
+    def _draw(self, colorbar):
         self.bars_ = self.im_ = self.points_ = self.key_ = None
         largest = np.abs(self.contributions).max() or 1.0
         scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
@@ -198,18 +175,12 @@ class ImportanceDisplay:
         if self.kind == "bars":
             self._draw_bars(what)
         elif self.kind == "grid":
-            self.im_ = draw_grid(self, self.contributions, **scale)
+            self.im_ = self._draw_grid(self.contributions, **scale)
         else:
             area = point_area(len(self.contributions))
-            self.points_ = self.ax_.scatter(
-                *self.coordinates.T,
-                s=area,
-                c=self.contributions,
-                edgecolors="0.4",
-                linewidths=0.5,
-                **scale,
+            self.points_ = self._draw_points(
+                s=area, c=self.contributions, edgecolors="0.4", linewidths=0.5, **scale
             )
-            label_axes(self)
         if colorbar and self.kind != "bars":
             drawn = self.points_ if self.im_ is None else self.im_
             self.key_ = self.figure_.colorbar(drawn, ax=self.ax_, label=what)
@@ -219,7 +190,6 @@ class ImportanceDisplay:
             f"constant {self.constant:+.3g}",
             fontsize="medium",
         )
-        return self
 
     def _draw_bars(self, what):
         from matplotlib import colormaps
@@ -230,7 +200,7 @@ class ImportanceDisplay:
         self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
         self.ax_.axhline(0, color="0.4", linewidth=0.8)
         self.ax_.set_xlim(-0.7, n_elements - 0.3)
-        label_element_axis(self)
+        self._label_element_axis()
         self.ax_.set_ylabel(what)
 
 

@@ -5,7 +5,6 @@ import numpy as np
 from otk_sklearn.display._drawing import (
     SEQUENTIAL,
     SupportColors,
-    axes_for,
     check_reference,
     number_ticks,
     one_set,
@@ -13,20 +12,12 @@ from otk_sklearn.display._drawing import (
     point_area,
     pyplot,
 )
-from otk_sklearn.display._elements import (
-    draw_grid,
-    element_layout,
-    label_axes,
-    label_element_axis,
-)
+from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.inspection._plans import element_plans
 
-# Least and largest width and height of figures that grow with what is in them.
-_SIZES = (4.8, 3.2), (14.0, 8.0)
 
-
-class TransportPlanDisplay:
+class TransportPlanDisplay(ElementsDisplay):
     """The transport plan of one set.
 
     It is recommended to use `TransportPlanDisplay.from_estimator` to create a display. All
@@ -173,39 +164,25 @@ class TransportPlanDisplay:
         )
         return display.plot(ax, colorbar=colorbar)
 
-    def plot(self, ax=None, *, colorbar=True):
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure.
-        colorbar : bool, default=True
-            Whether to explain the colours.
-
-        Returns
-        -------
-        TransportPlanDisplay
-            The display itself, with what it has drawn as attributes.
-        """
+    @property
+    def _size(self):
+        if self.kind != "heatmap":
+            return 6.4, 4.8
         n_elements, n_supports = self.plan.shape
-        size = (6.4, 4.8)
-        if self.kind == "heatmap":
-            size = np.clip([2 + 0.14 * n_elements, 1.5 + 0.14 * n_supports], *_SIZES)
-        self.ax_ = axes_for(self, ax, size)
-        self.figure_ = self.ax_.figure
+        return np.clip([2 + 0.14 * n_elements, 1.5 + 0.14 * n_supports], *SIZES)
+
+    def _draw(self, colorbar):
         self.im_ = self.points_ = self.key_ = None
         if self.kind == "heatmap":
             self._draw_heatmap(colorbar)
         else:
             self._draw_places(colorbar)
-        return self
 
     def _draw_heatmap(self, colorbar):
         self.im_ = self.ax_.imshow(
             self.plan.T, aspect="auto", interpolation="nearest", cmap=SEQUENTIAL, vmin=0
         )
-        label_element_axis(self)
+        self._label_element_axis()
         number_ticks(self.ax_.yaxis)
         self.ax_.set_ylabel("support")
         if colorbar:
@@ -220,12 +197,9 @@ class TransportPlanDisplay:
         edge = colors.rgba[self.plan.argmax(axis=1), :3]
         face = 1 - part[:, np.newaxis] * (1 - edge)
         if self.kind == "grid":
-            self.im_ = draw_grid(self, face)
+            self.im_ = self._draw_grid(face)
         else:
             area = point_area(len(masses)) * masses / (masses.max() or 1.0)
-            self.points_ = self.ax_.scatter(
-                *self.coordinates.T, s=area, c=face, edgecolors=edge
-            )
-            label_axes(self)
+            self.points_ = self._draw_points(s=area, c=face, edgecolors=edge)
         if colorbar:
             self.key_ = colors.add_key(self.ax_)

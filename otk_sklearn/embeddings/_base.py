@@ -45,10 +45,7 @@ def snapshot(estimator, X):
 
 
 class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
-    """Base class of transformers that learn from sets without labels.
-
-    Subclasses implement `_learn(sets, sample_weight)`, which returns fitted attributes.
-    """
+    """Base class of transformers that learn from sets without labels."""
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -91,6 +88,10 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
         set_fitted(self, attributes)
         return self
 
+    def _learn(self, sets, sample_weight):
+        """Return a dict of the fitted attributes."""
+        raise NotImplementedError
+
 
 class Pooling(NamedTuple):
     """How an embedding pools the elements of sets, chunk by chunk.
@@ -120,10 +121,7 @@ class Pooling(NamedTuple):
 
 
 class SetEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransformer):
-    """Base class of embeddings that pool the elements of each set.
-
-    Subclasses implement `_pooling(sets)`, which returns a `Pooling`, and `_n_features_out`.
-    """
+    """Base class of embeddings that pool the elements of each set."""
 
     def transform(self, X):
         """Embed sets.
@@ -158,3 +156,11 @@ class SetEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         )
         check_finite_output(out, "embedding")
         return out
+
+    def _pooling(self, sets):
+        """Return the `Pooling` of these sets by the fitted attributes."""
+        raise NotImplementedError
+
+    @property
+    def _n_features_out(self):
+        raise NotImplementedError

@@ -450,13 +450,22 @@ class SupervisedEmbedding(
         return 1.0
 
     def _scores(self, X):
-        """Scores of sets, of shape (n_sets, n_outputs)."""
-        embeddings = self._embeddings(X)
-        coef, intercept = self._head
+        """Return the scores of sets, and a copy of the estimator with the fit they are of.
+
+        Another thread may refit the estimator.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_sets, n_outputs)
+        model : estimator
+        """
+        model = copy.copy(self)
+        embeddings = model._embeddings(X)
+        coef, intercept = model._head
         with single_threaded(), np.errstate(all="ignore"):
             scores = embeddings @ coef.T + intercept
         check_finite_output(scores, "score")
-        return scores
+        return scores, model
 
     def _embeddings(self, X):
         """Return the embeddings as an array, ignoring `set_output`."""

@@ -1,7 +1,5 @@
 """`OTKClassifier`: an embedding that is trained with classes."""
 
-import copy
-
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
@@ -253,8 +251,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_labels)
             With several labels, 1 where a label is predicted and 0 elsewhere.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
-        scores = model._scores(X)
+        scores, model = self._scores(X)
         if model._multilabel:
             return (scores > 0).astype(int)
         if len(model.classes_) > 2:
@@ -275,8 +272,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             For two classes, positive where it is the second.
         """
-        model = copy.copy(self)
-        scores = model._scores(X)
+        scores, model = self._scores(X)
         return scores if model._multilabel or scores.shape[1] > 1 else scores[:, 0]
 
     def predict_proba(self, X):
@@ -292,8 +288,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets, n_classes)
             With several labels, the probability of each.
         """
-        model = copy.copy(self)
-        scores = model._scores(X)
+        scores, model = self._scores(X)
         if model._multilabel:
             return expit(scores)
         if len(model.classes_) > 2:

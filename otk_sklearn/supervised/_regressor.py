@@ -1,7 +1,5 @@
 """`OTKRegressor`: an embedding that is trained with numbers."""
 
-import copy
-
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
@@ -189,8 +187,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         ndarray of shape (n_sets,) or (n_sets, n_outputs)
             As y was in `fit`.
         """
-        model = copy.copy(self)  # one fitted state, even if another thread refits
-        scores = model._scores(X)
+        scores, model = self._scores(X)
         return scores[:, 0] if model._one_output else scores
 
     def _encode(self, y, classes, resuming):
