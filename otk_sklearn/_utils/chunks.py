@@ -14,9 +14,7 @@ from otk_sklearn._utils.thread_limits import single_threaded
 
 # Number of feature values in a chunk, and bounds on its number of rows.
 _CHUNK_SIZE = 2**20
-
 _MIN_WIDE_ROWS = 2048
-
 _MAX_NARROW_ROWS = 8192
 
 # Below this, the overhead of a chunk exceeds its computation.

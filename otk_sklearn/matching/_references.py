@@ -16,23 +16,21 @@ from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
 from otk_sklearn.sets._validation import check_finite_output
 
-# Iterations of Wasserstein K-means, and those without improvement before it stops. Swaps of
-# single references, and those without improvement in a row before it stops.
+# Iterations of Wasserstein K-means, and those without improvement before it stops.
 MAX_ITER = 50
-
 _PATIENCE = 5
 
+# Swaps of single references, and those without improvement in a row before it stops.
 _MAX_SWAPS = 30
-
 _MAX_FAILED_SWAPS = 2
 
 # Iterations of K-means within one of Wasserstein K-means: more don't improve it.
 _MAX_KMEANS_ITER = 10
 
-# Probability of drawing a set of cost 0, relative to one of the highest cost; and smallest
-# weight of a set, relative to the largest.
+# Probability of drawing a set of cost 0, relative to one of the highest cost.
 _MIN_PROBABILITY = 1e-9
 
+# Smallest weight of a set, relative to the largest.
 _MIN_WEIGHT = 1e-20
 
 # Barycentres have converged once an iteration changes at most this part of the total gain.
@@ -42,7 +40,6 @@ _MIN_GAIN = 1e-3
 # wrong reference, and objectives decrease as plans improve. Barycentres multiply `max_iter`
 # by the first factor; all multiply `tol` by the second.
 _MAX_ITER_FACTOR = 10
-
 _TOL_FACTOR = 0.1
 
 

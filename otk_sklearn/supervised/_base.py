@@ -1,4 +1,4 @@
-"""What `OTKClassifier` and `OTKRegressor` have in common: the training of an embedding."""
+"""Base class of `OTKClassifier` and `OTKRegressor`: the training of an embedding."""
 
 import copy
 import warnings
@@ -58,10 +58,9 @@ from otk_sklearn.supervised._training import (
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
 
-# Batches in an epoch, where that leaves them between so many sets. Small data needs small
-# ones, to come to enough steps; large ones take less time for each set.
+# Number of batches in an epoch, as long as their sizes stay within these bounds. Small data
+# needs small batches to get enough steps; large batches take less time for each set.
 _BATCHES = 16
-
 _BATCH_SIZES = 32, 256
 
 _TRAINABLE = ("references", "anchors", "gamma")
@@ -74,7 +73,7 @@ class SupervisedEmbedding(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """What both have in common: the embedding, its training, and the linear model."""
+    """Base class: the embedding, its training, and the linear model."""
 
     _parameter_constraints: dict = {
         "embedding": [OTKEmbedding, None],
@@ -267,7 +266,7 @@ class SupervisedEmbedding(
         return attributes_of(monitor)
 
     def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, resuming):
-        """Go over the sets once, and return the fitted attributes."""
+        """Train for one epoch, and return the fitted attributes."""
         trainable = self._check_trainable()
         embedding = self.embedding_ if resuming else self._unfitted_embedding()
         target_attributes, problem = self._problem(
@@ -281,7 +280,7 @@ class SupervisedEmbedding(
             start = self._resumed_start(state, problem)
         else:
             start = initialize(state, problem, self.alpha, None, random)
-        # These sets bear their part of the penalty, among all that have been seen.
+        # The penalty is scaled by the share of these sets among all seen so far.
         weight = problem.weights.sum()
         weight_seen = getattr(self, "_weight_seen", 0.0) + weight
         part = start.problem._replace(alpha=start.problem.alpha * weight / weight_seen)
@@ -335,7 +334,7 @@ class SupervisedEmbedding(
         return tuple(self.trainable)
 
     def _problem(self, sets, y, sample_weight, classes=None, resuming=False):
-        """Return what is to be remembered of the targets, and the `Problem`."""
+        """Return the fitted attributes of the targets, and the `Problem`."""
         check_finite(sets)
         if y is None:
             raise ValueError(
@@ -386,7 +385,7 @@ class SupervisedEmbedding(
 
     @property
     def _head(self):
-        """The linear model, proved to fit the embedding."""
+        """The linear model, its shapes checked against the embedding."""
         coef = as_fitted(self.coef_, "coef_", (None, self._n_features_out))
         return coef, as_fitted(self.intercept_, "intercept_", (len(coef),))
 

@@ -8,11 +8,9 @@ from sklearn.metrics import r2_score
 
 # The linear model is fitted until no entry of the mean gradient is larger than this, or
 # than this part of the penalty's curvature: where that is small, far from the best one.
-_MAX_ITER = 2000
-
 _GRADIENT_TOL = 1e-5
-
 _PART_OF_CURVATURE = 1e-2
+_MAX_ITER = 2000
 
 
 class Loss:

@@ -10,17 +10,17 @@ _GRADIENT_TOL = 1e-6
 
 
 class Adam:
-    """Steps whose size is that of gradients over what is usual for them.
+    """Adam: gradients divided by a running root mean square.
 
-    The first hundred steps are shorter: what is usual isn't known yet, and training starts
-    from a linear model whose gradient is nothing but noise.
+    The first hundred steps are shorter: the running means are not reliable yet, and
+    training starts from a linear model whose gradient is noise.
 
     Parameters
     ----------
     size : int
         Length of gradients.
     state : tuple, default=None
-        What `state` was of one to go on from, if its gradients were as long.
+        `state` of a previous instance, to resume from; ignored for another size.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Adam:
 def minimize_by_batches(objective, learning_rate, batch_size, max_epochs, random, monitor):
     """Take a step of Adam for each batch of sets, epoch after epoch.
 
-    Steps become shorter, linearly, such that one after the last epoch would have no length.
+    The learning rate decreases linearly, to 0 after the last epoch.
 
     Parameters
     ----------
@@ -120,13 +120,13 @@ def run_epoch(objective, adam, flat, batch_size, rates, random):
 
 
 def minimize_whole(objective, max_epochs, monitor):
-    """Minimise by L-BFGS, which sees all sets in each of its iterations.
+    """Minimize by L-BFGS, which sees all sets in each of its iterations.
 
     Parameters
     ----------
     objective : Objective
     max_epochs : int
-        Most iterations.
+        Maximum number of iterations.
     monitor : callable
         As in `minimize_by_batches`.
     """
@@ -134,7 +134,7 @@ def minimize_whole(objective, max_epochs, monitor):
     def function(flat):
         nonlocal objective
         if objective.refits_head and objective.is_in_range(flat):
-            # At the best linear model, the gradient of what is left is the whole gradient.
+            # At the best linear model, the other gradients are the whole gradient.
             objective = objective.refit(flat)
         return objective(flat)
 

@@ -14,13 +14,13 @@ _N_FOLDS = 3
 
 
 class Problem(NamedTuple):
-    """The sets, their targets and weights, and the loss to minimise.
+    """The sets, their targets and weights, and the loss to minimize.
 
     Parameters
     ----------
     sets : SetCollection
     targets : ndarray of shape (n_sets, n_outputs)
-        Standardized: what users see is `scale * targets + center`.
+        Standardized: the original targets are `scale * targets + center`.
     weights : ndarray of shape (n_sets,)
         Positive.
     loss : Loss

@@ -12,17 +12,16 @@ from otk_sklearn.supervised._objective import (
 )
 from otk_sklearn.supervised._problem import Problem
 
-# What cross-validation of the penalty chooses from, and what is taken where sets are few.
+# Penalties that cross-validation chooses from, and the one for too few sets.
 _ALPHAS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
-
 _FIRST_ALPHA = 1.0
 
+# Factor of the penalty in training, where sets are held out.
 _ALPHA_STEP = 10.0
 
-# A loss has diverged once it is so many times the lowest before, if that isn't small.
-_DIVERGED = 100.0
-
+# A loss has diverged if it exceeds the lowest one so far, or this loss, by this factor.
 _SMALL_LOSS = 0.1
+_DIVERGED = 100.0
 
 
 class Start(NamedTuple):
@@ -79,7 +78,7 @@ def initialize(state, problem, alpha, validation_fraction, random):
         alpha, folds = _FIRST_ALPHA, problem.folds(random)
         if folds:
             alpha = problem.choose_alpha(embeddings, folds, _ALPHAS)
-        if len(held_out):  # features that are trained do with less
+        if len(held_out):  # trained features need more regularization
             alpha *= _ALPHA_STEP
     problem = problem._replace(alpha=alpha)
     part, embeddings_of_part = problem.subset(trained_on), embeddings[trained_on]
@@ -132,7 +131,7 @@ def finish(state, start, parameters, chooses_alpha):
 
 
 def has_diverged(loss, lowest):
-    """Whether a loss is out of all proportion to the lowest before."""
+    """Whether a loss exceeds the lowest one before by a large factor."""
     return not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
 
 
@@ -151,7 +150,7 @@ def _penalized(problem, loss, coef):
 
 
 class Monitor:
-    """Watches training: scores, the best parameters so far, and when it is time to stop.
+    """Tracks scores and the best parameters, and decides when to stop.
 
     Parameters
     ----------
@@ -185,7 +184,7 @@ class Monitor:
 
     def __call__(self, parameters, loss):
         """Take note of an epoch, and return whether to stop."""
-        if not np.isfinite(loss):  # the epoch broke off
+        if not np.isfinite(loss):  # the epoch was aborted
             self.diverged = True
             return True
         score, decisive_loss = 0.0, loss
