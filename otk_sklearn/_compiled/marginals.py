@@ -59,7 +59,6 @@ def relaxed(masses, log_correction, power):
     return Relaxed(masses, log_correction, power, *work)
 
 
-@jit
 def _update_balanced(rule, r, first, rows, smallest, row_scalings):
     masses, largest, n_bad = rule.masses[first : first + len(rows)], 1.0 / smallest, 0
     for i in range(len(rows)):
@@ -68,7 +67,6 @@ def _update_balanced(rule, r, first, rows, smallest, row_scalings):
     return n_bad
 
 
-@jit
 def _update_relaxed(rule, r, first, rows, smallest, row_scalings):
     _imply_masses(rule, first, rows)
     copy(rows, rule.last_row_sums[first : first + len(rows)])
@@ -81,14 +79,12 @@ def _update_relaxed(rule, r, first, rows, smallest, row_scalings):
     return n_bad
 
 
-@jit
 def _update_balanced_log(rule, r, first, log_rows, log_row_scalings):
     masses = rule.masses[first : first + len(log_rows)]
     for i in range(len(log_rows)):
         log_row_scalings[i] = np.log(masses[i]) - log_rows[i]
 
 
-@jit
 def _update_relaxed_log(rule, r, first, log_rows, log_row_scalings):
     _imply_masses_log(rule, first, log_rows)
     copy(log_rows, rule.last_row_sums[first : first + len(log_rows)])
@@ -118,17 +114,14 @@ def _imply_masses_log(rule, first, log_rows):
         implied_masses[i] = masses[i] * ratio
 
 
-@jit
 def _imply_nothing(rule, first, rows):
     """Do nothing: the implied masses of a balanced plan are its row sums."""
 
 
-@jit
 def _error_of_columns(rule, start, stop, column_error):
     return column_error
 
 
-@jit
 def _error_of_implied_masses(rule, start, stop, column_error):
     """L1 distance between the masses and the implied masses, normalized to sum to 1.
 
@@ -145,7 +138,6 @@ def _error_of_implied_masses(rule, start, stop, column_error):
     return error
 
 
-@jit
 def _error_of_row_sums(rule, first, rows):
     masses, error = rule.masses[first : first + len(rows)], 0.0
     for i in range(len(rows)):
@@ -153,27 +145,22 @@ def _error_of_row_sums(rule, first, rows):
     return error
 
 
-@jit
 def _no_error_of_row_sums(rule, first, rows):
     return 0.0
 
 
-@jit
 def _no_start(rule, start, stop):
     """Do nothing: there is no state."""
 
 
-@jit
 def _start_relaxed(rule, start, stop):
     fill(rule.last_row_sums[start:stop], np.inf)
 
 
-@jit
 def _balanced_is_not_relaxed(rule):
     return False
 
 
-@jit
 def _relaxed_is_relaxed(rule):
     return True
 

@@ -65,29 +65,24 @@ class Scalings(NamedTuple):
     block: np.ndarray  # (BLOCK,): row sums of a block of elements
 
 
-@jit
 def _yes(domain):
     return True
 
 
-@jit
 def _no(domain):
     return False
 
 
-@jit
 def _start_plain(domain, scalings, n_elements):
     fill(scalings.w, 1.0 / len(scalings.w))
     fill(scalings.rows[:n_elements], 0.0)
 
 
-@jit
 def _start_log(domain, scalings, n_elements):
     fill(scalings.w, -np.log(len(scalings.w)))
     fill(scalings.rows[:n_elements], -np.inf)
 
 
-@jit
 def _plain_pass(domain, rule, r, kernel, start, stop, scalings):
     w, columns, smallest = scalings.w, scalings.columns, domain.smallest
     fill(columns, 0.0)
@@ -105,7 +100,6 @@ def _plain_pass(domain, rule, r, kernel, start, stop, scalings):
     return n_bad == 0
 
 
-@jit
 def _log_pass(domain, rule, r, kernel, start, stop, scalings):
     w, n_supports = scalings.w, len(scalings.w)
     for first in range(start, stop, BLOCK):
@@ -127,21 +121,18 @@ def _log_pass(domain, rule, r, kernel, start, stop, scalings):
     return True
 
 
-@jit
 def _plain_step(domain, scalings):
     w, columns, mass = scalings.w, scalings.columns, 1.0 / len(scalings.w)
     for j in range(len(w)):
         w[j] *= mass / columns[j]
 
 
-@jit
 def _plain_step_log(domain, scalings):
     w, log_residual = scalings.w, scalings.log_residual
     for j in range(len(w)):
         w[j] += log_residual[j]
 
 
-@jit
 def _write_residual(domain, scalings):
     columns, log_residual = scalings.columns, scalings.log_residual
     mass = 1.0 / len(columns)
@@ -149,12 +140,10 @@ def _write_residual(domain, scalings):
         log_residual[j] = log(mass / columns[j])
 
 
-@jit
 def _residual_is_written(domain, scalings):
     """Do nothing: the pass has written it."""
 
 
-@jit
 def _extrapolated_step(domain, scalings, step):
     w, plain_w, columns = scalings.w, scalings.plain_w, scalings.columns
     mass = 1.0 / len(w)
@@ -163,7 +152,6 @@ def _extrapolated_step(domain, scalings, step):
         w[j] *= exp(step[j])
 
 
-@jit
 def _extrapolated_step_log(domain, scalings, step):
     w, plain_w, log_residual = scalings.w, scalings.plain_w, scalings.log_residual
     for j in range(len(w)):
@@ -171,7 +159,6 @@ def _extrapolated_step_log(domain, scalings, step):
         w[j] += step[j]
 
 
-@jit
 def _write_block(domain, rule, kernel, first, scalings, row_scalings, rows):
     w = scalings.w
     if is_relaxed(rule):
@@ -186,7 +173,6 @@ def _write_block(domain, rule, kernel, first, scalings, row_scalings, rows):
             rows[i] += value
 
 
-@jit
 def _write_block_log(domain, rule, kernel, first, scalings, row_scalings, rows):
     w = scalings.w
     if is_relaxed(rule):

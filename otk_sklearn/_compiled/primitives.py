@@ -93,21 +93,18 @@ def by_type(functions):
     Parameters
     ----------
     functions : dict
-        Compiled functions, by types that are subclasses of `NamedTuple`. In compiled code,
-        the choice is made when the caller is compiled.
+        By types that are subclasses of `NamedTuple`. In compiled code, the choice is made,
+        and the function compiled, with its caller.
     """
 
     def dispatch(first, *others):
         return functions[type(first)](first, *others)
 
-    @overload(dispatch, jit_options={"forceinline": True, **_OPTIONS})
+    # Not strict: parameters of the functions have names of their own.
+    @overload(dispatch, strict=False, jit_options=_OPTIONS)
     def choose(first, *others):
         function = functions[first.instance_class]
-
-        def call(first, *others):
-            return function(first, *others)
-
-        return call
+        return getattr(function, "py_func", function)
 
     return dispatch
 

@@ -220,7 +220,6 @@ def _scale(rule, domain, r, kernel, start, stop, iterations, work):
         extrapolated_step(domain, scalings, step)
 
 
-@jit
 def _scale_balanced(rule, domain, r, kernel, start, stop, iterations, work):
     """`_scale`, for a short set with a tile: loops over a remainder would take longer."""
     size, tile = stop - start, work.tile
