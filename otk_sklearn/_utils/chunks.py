@@ -1,6 +1,7 @@
 """Chunks of sets, processed in parallel by threads within `working_memory`."""
 
 import collections
+import functools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,10 @@ _MAX_NARROW_ROWS = 8192
 
 # Below this, the overhead of a chunk exceeds its computation.
 _MIN_CHUNK_ROWS = 512
+
+
+# Looking it up takes as long as embedding a small set.
+n_processors = functools.cache(joblib.cpu_count)
 
 
 class Buffers(threading.local):
@@ -58,7 +63,7 @@ def rows_in_memory(row_bytes):
     depend on `n_jobs`, as other chunks may change the last digit of results.
     """
     budget = sklearn.get_config()["working_memory"] * 2**20
-    return max(1, int(budget / (row_bytes * joblib.cpu_count())))
+    return max(1, int(budget / (row_bytes * n_processors())))
 
 
 def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None):
@@ -87,26 +92,30 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
     results = [None] * len(chunks)
     waiting = iter(range(len(chunks)))
 
-    config = sklearn.get_config()  # which is local to each thread
-
     def work():
         # Overflow and underflow are handled where they can occur.
-        with sklearn.config_context(**config), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             for i in waiting:
                 results[i] = function(chunks[i])
                 if report is not None:
                     report(chunks[i].stop - chunks[i].start)
 
-    n_workers = min(effective_n_jobs(n_jobs), len(chunks))
+    n_workers = 1 if len(chunks) == 1 else min(effective_n_jobs(n_jobs), len(chunks))
     with single_threaded():
         if n_workers == 1:
             work()
             return results
+        config = sklearn.get_config()  # which is local to each thread
+
+        def work_in_thread():
+            with sklearn.config_context(**config):
+                work()
+
         # Each worker takes chunk after chunk. joblib would dispatch each of them, and poll
         # for its result only every hundredth of a second.
         with ThreadPoolExecutor(n_workers) as pool:
             try:
-                for worker in [pool.submit(work) for _ in range(n_workers)]:
+                for worker in [pool.submit(work_in_thread) for _ in range(n_workers)]:
                     worker.result()
             finally:  # after an error or interrupt, workers stop
                 collections.deque(waiting, maxlen=0)
@@ -119,9 +128,11 @@ def _chunk_sets(rows, max_rows):
     Slices have about the same number of rows, and their number is a multiple of that of
     processors: none is idle while another one processes the last slice.
     """
+    if len(rows) == 1:
+        return [slice(0, 1)]
     ends = np.cumsum(rows)
     n_slices = -(-ends[-1] // max_rows)
-    n_slices += -n_slices % joblib.cpu_count()
+    n_slices += -n_slices % n_processors()
     slices = []
     start, done = 0, 0
     while start < len(ends):

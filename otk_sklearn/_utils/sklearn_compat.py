@@ -5,6 +5,7 @@ from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     StrOptions,
+    validate_parameter_constraints,
     validate_params,
 )
 from sklearn.utils._user_interface import _print_elapsed_time as print_elapsed_time
@@ -21,9 +22,24 @@ except ImportError:  # pragma: no cover - scikit-learn before 1.9
         """An estimator without callbacks."""
 
 
-def validate_parameters(estimator):
-    """Raise an error if a parameter of the estimator is of a wrong type or out of range."""
-    estimator._validate_params()
+def validate_parameters(estimator, names=None):
+    """Raise an error if a parameter of the estimator is of a wrong type or out of range.
+
+    Parameters
+    ----------
+    estimator : estimator
+    names : sequence of str, default=None
+        The parameters to validate; all by default.
+    """
+    if names is None:
+        estimator._validate_params()
+        return
+    constraints = estimator._parameter_constraints
+    validate_parameter_constraints(
+        {name: constraints[name] for name in names},
+        {name: getattr(estimator, name) for name in names},
+        caller_name=type(estimator).__name__,
+    )
 
 
 __all__ = [

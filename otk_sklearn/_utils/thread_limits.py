@@ -8,21 +8,46 @@ import threading
 from threadpoolctl import ThreadpoolController
 
 
-class _Blas:
-    """The thread limit of BLAS, which is global to the process, and its current users.
+class _ThreadLimit:
+    """The thread limit of BLAS or OpenMP, and its current users.
 
-    Of concurrent users, the last one to release the limit restores the original value. If
-    each restored the value that it found itself, one that came second and left last would
+    Of several users, the last one to release the limit restores the original value. If each
+    restored the value that it found itself, one that came second and left last would
     "restore" 1 permanently.
 
     An interrupt may come between any two steps, so both methods are idempotent: calling
     one again completes a call that was interrupted.
+
+    Parameters
+    ----------
+    user_api : {"blas", "openmp"}
     """
 
-    def __init__(self):
+    def __init__(self, user_api):
+        self._user_api, self._users, self._before = user_api, {}, None
+
+    def limit(self, user):
+        """Limit the API to one thread until this user releases it."""
+        self._users[user] = threading.get_ident()
+        libraries = _controller(self._user_api).lib_controllers
+        if self._before is None:
+            self._before = [library.get_num_threads() for library in libraries]
+        _set_num_threads(libraries, [1] * len(libraries))
+
+    def release(self, user):
+        """Restore the limit, if nobody else holds it."""
+        self._users.pop(user, None)
+        if not self._users and self._before is not None:
+            _set_num_threads(_controller(self._user_api).lib_controllers, self._before)
+            self._before = None
+
+
+class _SharedLimit(_ThreadLimit):
+    """A limit that is global to the process."""
+
+    def __init__(self, user_api):
+        super().__init__(user_api)
         self._lock = threading.RLock()
-        self._users = {}
-        self._before = None
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._lock.acquire,
@@ -31,22 +56,12 @@ class _Blas:
             )
 
     def limit(self, user):
-        """Limit BLAS to one thread until this user releases it."""
         with self._lock:
-            self._users[user] = threading.get_ident()
-            if self._before is None:
-                self._before = _controller("blas").limit(limits=None)  # changes nothing
-            _controller("blas").limit(limits=1)
-            _allow_other_threads()
+            super().limit(user)
 
     def release(self, user):
-        """Restore the limit, if nobody else holds it."""
         with self._lock:
-            self._users.pop(user, None)
-            if not self._users and self._before is not None:
-                self._before.restore_original_limits()
-                _allow_other_threads()
-                self._before = None
+            super().release(user)
 
     def _reset_after_fork(self):
         """Remove the users of other threads, which do not exist in the child of a fork."""
@@ -56,39 +71,21 @@ class _Blas:
         self.release(None)
 
 
-class _OpenMP(threading.local):
-    """The thread limit of OpenMP, which is local to each thread, and its current users.
+class _LocalLimit(threading.local, _ThreadLimit):
+    """A limit that is local to each thread.
 
-    As with BLAS, the last user restores the original value: after an interrupt at the very
-    end of an inner context, it is closed only after the outer one.
+    It has several users after an interrupt at the very end of an inner context, which is
+    then closed only after the outer one.
     """
 
-    def __init__(self):
-        self._users, self._before = set(), None
 
-    def limit(self, user):
-        """Limit OpenMP to one thread, in this thread, until this user releases it."""
-        self._users.add(user)
-        if self._before is None:
-            self._before = _controller("openmp").limit(limits=None)
-        _controller("openmp").limit(limits=1)
-
-    def release(self, user):
-        """Restore the limit, if nobody else holds it."""
-        self._users.discard(user)
-        if not self._users and self._before is not None:
-            self._before.restore_original_limits()
-            self._before = None
-
-
-def _allow_other_threads():
-    """Allow other threads to change the limits of BLAS.
-
-    From version 3.8, threadpoolctl reserves the limits of OpenBLAS for the thread that set
-    them last, until that thread exits a limit's context; others are silently ignored.
-    """
-    with _controller("blas").limit(limits=None):
-        pass
+def _set_num_threads(libraries, limits):
+    for library, limit in zip(libraries, limits):
+        library.set_num_threads(limit)
+        # From version 3.8, threadpoolctl reserves the limits of OpenBLAS for the thread
+        # that set them first; others would be silently ignored.
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread()
 
 
 @functools.cache
@@ -96,7 +93,7 @@ def _controller(user_api):
     return ThreadpoolController().select(user_api=user_api)
 
 
-_blas, _openmp = _Blas(), _OpenMP()
+_blas, _openmp = _SharedLimit("blas"), _LocalLimit("openmp")
 
 
 @contextlib.contextmanager

@@ -39,13 +39,16 @@ def snapshot(estimator, X):
     """
     model = copy.copy(estimator)
     sets = as_fitted_sets(model, X)
-    validate_parameters(model)  # some may be changed after fit
+    validate_parameters(model, model._transform_parameters)
     check_finite(sets)
     return model, sets
 
 
 class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
     """Base class of transformers that learn from sets without labels."""
+
+    # Parameters that may be changed after `fit`: `transform` reads them.
+    _transform_parameters: tuple = ("n_jobs",)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):

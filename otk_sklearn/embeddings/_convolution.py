@@ -131,6 +131,8 @@ class ConvolutionalKernelLayer(
         "subsampling": [Interval(Integral, 1, 10_000, closed="both")],
     }
 
+    _transform_parameters = ("subsampling", "n_jobs")
+
     def __init__(
         self,
         n_components=64,

@@ -123,6 +123,8 @@ class FisherVectorEmbedding(SetEmbedding):
         "random_state": FEATURE_CONSTRAINTS["random_state"],
     }
 
+    _transform_parameters = ("power", "normalize", "n_jobs")
+
     def __init__(
         self,
         n_components=16,

@@ -228,6 +228,18 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         "verbose": ["verbose"],
     }
 
+    _transform_parameters = (
+        "epsilon",
+        "solver",
+        "relaxation",
+        "max_iter",
+        "tol",
+        "position",
+        "position_sigma",
+        "n_jobs",
+        "verbose",
+    )
+
     def __init__(
         self,
         n_supports=50,

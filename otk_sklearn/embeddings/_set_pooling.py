@@ -63,6 +63,8 @@ class SetPooling(SetEmbedding):
         "statistics": [StrOptions(set(_STATISTICS)), list, tuple],
     }
 
+    _transform_parameters = ("statistics",)
+
     def __init__(self, statistics="mean"):
         self.statistics = statistics
 
