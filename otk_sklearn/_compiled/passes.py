@@ -20,7 +20,7 @@ from otk_sklearn._compiled.marginals import (
     update,
     update_log,
 )
-from otk_sklearn._compiled.primitives import by_type, exp, fill, jit, log
+from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, jit, log
 
 # Elements per block. Sums over a block are in the working precision, and accumulated in
 # float64: a float32 sum over a million elements would lose its last digits.
@@ -159,6 +159,15 @@ def _extrapolated_step_log(domain, scalings, step):
         w[j] += step[j]
 
 
+def _log_w(domain, scalings, log_w):
+    for j in range(len(log_w)):
+        log_w[j] = np.log(scalings.w[j])
+
+
+def _log_w_log(domain, scalings, log_w):
+    copy(scalings.w, log_w)
+
+
 def _write_block(domain, rule, kernel, first, scalings, row_scalings, rows):
     w = scalings.w
     if is_relaxed(rule):
@@ -263,6 +272,9 @@ write_residual = by_type({Plain: _write_residual, LogDomain: _residual_is_writte
 
 # (domain, scalings, step of log w): update w, and write what a plain step would make of it.
 extrapolated_step = by_type({Plain: _extrapolated_step, LogDomain: _extrapolated_step_log})
+
+# (domain, scalings, out): write the logarithms of w.
+write_log_w = by_type({Plain: _log_w, LogDomain: _log_w_log})
 
 # (domain, rule, kernel, first, scalings, row_scalings, rows): replace the kernel of a block
 # of elements by the plan, and write its row sums.

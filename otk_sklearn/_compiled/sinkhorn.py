@@ -27,6 +27,7 @@ from otk_sklearn._compiled.passes import (
     run_pass,
     start_scalings,
     write_block,
+    write_log_w,
     write_residual,
 )
 from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, jit
@@ -106,6 +107,27 @@ class Iterations(NamedTuple):
     tol: float
 
 
+class Solutions(NamedTuple):
+    """What is found for each set and reference, besides the plan.
+
+    Parameters
+    ----------
+    solved : ndarray of bool of shape (n_sets, n_references)
+        Only plans marked True are computed. Those whose scalings leave the accurate range
+        become False, and their kernel is left unchanged.
+    n_iter, residual : ndarray of shape (n_sets, n_references)
+        Filled with the number of iterations and the marginal error: the L1 distance between
+        the masses of elements and the implied masses (row sums, in balanced transport).
+    log_w : ndarray of shape (n_sets, n_references, n_supports)
+        Filled with the logarithms of w.
+    """
+
+    solved: np.ndarray
+    n_iter: np.ndarray
+    residual: np.ndarray
+    log_w: np.ndarray
+
+
 class _Tile(NamedTuple):
     """A copy of a short set, padded by elements of mass 0 to whole SIMD vectors."""
 
@@ -122,7 +144,7 @@ class _Work(NamedTuple):
 
 
 @jit
-def scale_to_marginals(kernel, offsets, rule, domain, iterations, solved, n_iter, residual):
+def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
     """Turn kernels into plans by Sinkhorn's matrix scaling, set by set, in place.
 
     Parameters
@@ -134,13 +156,9 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solved, n_iter
     rule : Balanced or Relaxed
     domain : Plain or LogDomain
     iterations : Iterations
-    solved : ndarray of bool of shape (n_sets, n_references)
-        Only plans marked True are computed. Those whose scalings leave the accurate range
-        become False, and their kernel is left unchanged.
-    n_iter, residual : ndarray of shape (n_sets, n_references)
-        Filled with the number of iterations and the marginal error: the L1 distance between
-        the masses of elements and the implied masses (row sums, in balanced transport).
+    solutions : Solutions
     """
+    solved = solutions.solved
     n_references, n_supports, _ = kernel.shape
     longest = BLOCK
     for s in range(len(offsets) - 1):
@@ -160,12 +178,13 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solved, n_iter
         start, stop = offsets[s], offsets[s + 1]
         for r in range(n_references):
             if solved[s, r]:
-                n_iter[s, r] = scale_set(
+                n_iter = scale_set(
                     rule, domain, r, kernel[r], start, stop, iterations, work
                 )
-                solved[s, r] = n_iter[s, r] > 0
+                solutions.n_iter[s, r], solved[s, r] = n_iter, n_iter > 0
                 if solved[s, r]:
-                    residual[s, r] = _write_plan(
+                    write_log_w(domain, scalings, solutions.log_w[s, r])
+                    solutions.residual[s, r] = _write_plan(
                         domain, rule, kernel[r], start, stop, scalings
                     )
 

@@ -257,6 +257,7 @@ class Matching:
         plans.plan[:, :, np.repeat(unsolved, sets.lengths)] = again.plan
         plans.n_iter[unsolved] = again.n_iter
         plans.residual[unsolved] = again.residual
+        plans.potentials[unsolved] = again.potentials
         if self.objective is not None:
             plans.value[unsolved] = again.value
 

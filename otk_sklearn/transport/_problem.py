@@ -49,6 +49,7 @@ class Plans(NamedTuple):
     Parameters
     ----------
     plan : ndarray of shape (n_references, n_supports, n_elements)
+        In the memory of the similarities, which callers may use again.
     n_iter : ndarray of int of shape (n_sets, n_references)
         Number of Sinkhorn iterations; 0 with the other solvers.
     residual : ndarray of float64 of shape (n_sets, n_references)
@@ -58,6 +59,10 @@ class Plans(NamedTuple):
     solved : ndarray of bool of shape (n_sets,)
         False where float32 is not accurate enough. Such plans are invalid until solved
         again in float64, where all are solved.
+    potentials : ndarray of float64 of shape (n_sets, n_references, n_supports)
+        Dual potentials `g_j` of the supports: after an update of the potentials `f_i` of
+        elements, `P_ij = a_i exp((S_ij + f_i + g_j) / epsilon) / n_supports`. With "emd",
+        mass is sent where `S_ij + g_j` is largest.
     value : ndarray of float64 of shape (n_sets, n_references) or None
         As from `plan_values`, if requested.
     """
@@ -66,10 +71,17 @@ class Plans(NamedTuple):
     n_iter: np.ndarray
     residual: np.ndarray
     solved: np.ndarray
+    potentials: np.ndarray
     value: np.ndarray | None = None
 
 
 def converged_plans(plan, n_sets):
     """`Plans` without iterations or residuals."""
     shape = (n_sets, len(plan))
-    return Plans(plan, np.zeros(shape, np.int64), np.zeros(shape), np.ones(n_sets, bool))
+    return Plans(
+        plan,
+        np.zeros(shape, np.int64),
+        np.zeros(shape),
+        np.ones(n_sets, bool),
+        np.zeros((*shape, plan.shape[1])),
+    )

@@ -78,15 +78,19 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
 def _softmax(similarities, offsets, masses, epsilon):
     """Solve in place, support by support, to avoid temporaries as large as a plan."""
     starts, lengths = offsets[:-1], np.diff(offsets)
-    n_references, n_supports, n_elements = similarities.shape
-    for row in similarities.reshape(-1, n_elements):
+    plans = converged_plans(similarities, len(starts))
+    for r, j in np.ndindex(similarities.shape[:2]):
+        row = similarities[r, j]
         row[masses == 0] = -np.inf
-        row -= np.repeat(np.maximum.reduceat(row, starts), lengths)
+        highest = np.maximum.reduceat(row, starts)
+        row -= np.repeat(highest, lengths)
         row /= epsilon
         np.exp(row, out=row)
         row *= masses
-        row /= np.repeat(n_supports * np.add.reduceat(row, starts), lengths)
-    return converged_plans(similarities, len(starts))
+        sums = np.add.reduceat(row, starts)
+        row /= np.repeat(similarities.shape[1] * sums, lengths)
+        plans.potentials[:, r, j] = -(highest + epsilon * np.log(sums))
+    return plans
 
 
 def _exact(similarities, offsets, masses):
@@ -95,17 +99,21 @@ def _exact(similarities, offsets, masses):
     n_supports = similarities.shape[1]
     supports = np.full(n_supports, 1.0 / n_supports)
     plan = np.empty_like(similarities)
-    for start, stop in itertools.pairwise(offsets):
+    plans = converged_plans(plan, len(offsets) - 1)
+    for s, (start, stop) in enumerate(itertools.pairwise(offsets)):
         for r in range(len(similarities)):
             # Shifting by row and scaling don't change the plan, but reduce POT's rounding.
             cost = -similarities[r, :, start:stop].T
             cost -= cost.min(axis=1, keepdims=True)
             cost[masses[start:stop] == 0] = 0.0
-            cost /= cost.max() or 1.0
+            scale = cost.max() or 1.0
+            cost /= scale
             if not np.isfinite(cost).all():  # POT would not terminate
                 plan[r, :, start:stop] = np.nan
                 continue
-            plan[r, :, start:stop] = ot.emd(
-                masses[start:stop], supports, cost, numItermax=10_000_000
-            ).T
-    return converged_plans(plan, len(offsets) - 1)
+            exact, log = ot.emd(
+                masses[start:stop], supports, cost, numItermax=10_000_000, log=True
+            )
+            plan[r, :, start:stop] = exact.T
+            plans.potentials[s, r] = scale * log["v"]
+    return plans

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import ot
 import pytest
-from helpers import plain_plan
+from helpers import log_sum_exp, plain_plan
 from numpy.testing import assert_allclose
 
 from otk_sklearn import OTKEmbedding, SetCollection
@@ -286,3 +286,41 @@ def test_tolerance_bounds_the_error_and_zero_runs_every_iteration():
         assert np.abs(shorter.sum(axis=1) - masses).sum() > tol
     model.set_params(tol=0, max_iter=123)
     assert model.sinkhorn_diagnostics(X).n_iter == 123
+
+
+@pytest.mark.pairwise(
+    (
+        "params",
+        [
+            {"solver": "sinkhorn", "epsilon": 0.2},
+            {"solver": "sinkhorn", "epsilon": 1e-3},  # in the log domain
+            {"solver": "sinkhorn", "epsilon": 0.2, "relaxation": 0.5},
+            {"solver": "sinkhorn", "epsilon": 1e-3, "relaxation": 0.5},
+            {"solver": "softmax", "epsilon": 0.2},
+            {"solver": "emd", "epsilon": 0.2},
+        ],
+    ),
+    ("weighted", [False, True]),
+)
+def test_potentials_are_those_of_the_plan(params, weighted):
+    x, z, masses = make_problem(12, 4, weighted)
+    S, p = 3 * x @ z.T, len(z)
+    transport = Transport(
+        **{"relaxation": None, "max_iter": 50_000, "tol": 1e-11, **params}
+    )
+    packed = S.T[np.newaxis].copy()
+    plans = solve_plans(packed, np.zeros(1), np.array([0, 12]), masses, transport)
+    plan, g = plans.plan[0].T, plans.potentials[0, 0]
+    if transport.solver == "emd":
+        sent = S + g
+        lost = sent.max(axis=1, keepdims=True) - sent
+        assert lost[plan > 0].max() < 1e-12
+        return
+    exponents = (S + g) / transport.epsilon - np.log(p)
+    f = 0.0
+    if transport.solver == "sinkhorn":
+        power = 1.0
+        if transport.relaxation is not None:
+            power = transport.relaxation / (transport.relaxation + transport.epsilon)
+        f = -power * log_sum_exp(exponents, axis=1)
+    assert_allclose(masses[:, np.newaxis] * np.exp(exponents + f), plan, rtol=1e-6)
