@@ -1,4 +1,4 @@
-"""Time to import, and of the first `transform`, without and with compiled code.
+"""Time to import, of the first `transform`, and of that of a single set.
 
 python benchmarks/speed/startup.py
 """
@@ -23,7 +23,12 @@ for _ in range(2):
     start = time.perf_counter()
     model.transform(X)
     times.append(time.perf_counter() - start)
-print(f"{added:.2f} {times[0]:.2f} {times[1]:.4f}")
+single = []
+for _ in range(500):
+    start = time.perf_counter()
+    model.transform(X[:1])
+    single.append(time.perf_counter() - start)
+print(f"{added:.2f} {times[0]:.2f} {times[1]:.4f} {1e3 * np.median(single):.2f}")
 """
 
 
@@ -36,10 +41,10 @@ def main():
                 env={**os.environ, "NUMBA_CACHE_DIR": cache},
                 text=True,
             )
-            added, first, again = found.split()
+            added, first, again, single = found.split()
             print(
                 f"start, {name}: import {added} s more than numba and scikit-learn, first "
-                f"transform {first} s, second {again} s",
+                f"transform {first} s, second {again} s, of a single set {single} ms",
                 flush=True,
             )
 

@@ -190,6 +190,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
     features. `transform` flattens the axes (reference, support, component) in this order;
     `transform(X).reshape(-1, *references_.shape)` restores them.
 
+    After `fit`, `epsilon`, `solver`, `relaxation`, `max_iter`, `tol`, `position`,
+    `position_sigma`, `n_jobs` and `verbose` may be changed: `transform` and the other
+    methods use their current values. All other parameters are frozen until the next `fit`.
+
     Embeddings have the dtype of the input. Sets for which float32 is not precise enough are
     solved in float64, and if necessary in the log domain.
 
