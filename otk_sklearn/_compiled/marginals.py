@@ -1,8 +1,12 @@
 """Compiled update rules of Sinkhorn's iterations for the row marginals of plans.
 
-Row marginals are held, or penalized. Each rule has a type, and a function for each
-operation, which iterations call by the type: it is chosen when they are compiled. To add a
-rule, add a type and its functions.
+Row marginals are held, or penalized. Each rule has a type, and functions which iterations
+call by the type: they are chosen when these are compiled. A rule needs `update` (and
+`update_log`, for the log domain); without other functions, its iterations are not
+extrapolated, and end by the error of the column marginals.
+
+The kernel K is that of similarities from which the largest of each row was subtracted. In
+balanced transport, the row scalings u absorb that.
 
 Conventions are those of `features.py`. `first` is the first element of a block.
 """
@@ -114,8 +118,8 @@ def _imply_masses_log(rule, first, log_rows):
         implied_masses[i] = masses[i] * ratio
 
 
-def _imply_nothing(rule, first, rows):
-    """Do nothing: the implied masses of a balanced plan are its row sums."""
+def _nothing(rule, first, rows):
+    """Do nothing: there is no state."""
 
 
 def _error_of_columns(rule, start, stop, column_error):
@@ -145,31 +149,44 @@ def _error_of_row_sums(rule, first, rows):
     return error
 
 
-def _no_error_of_row_sums(rule, first, rows):
+def _zero(rule, first, rows):
     return 0.0
-
-
-def _no_start(rule, start, stop):
-    """Do nothing: there is no state."""
 
 
 def _start_relaxed(rule, start, stop):
     fill(rule.last_row_sums[start:stop], np.inf)
 
 
-def _balanced_is_not_relaxed(rule):
-    return False
+def _balanced_with(rule, masses):
+    return Balanced(masses)
 
 
-def _relaxed_is_relaxed(rule):
+def _unchanged(rule, masses):
+    return rule
+
+
+def _yes(rule):
     return True
 
 
-# Whether plans have a marginal error of their own, and iterations are not extrapolated.
-is_relaxed = by_type({Balanced: _balanced_is_not_relaxed, Relaxed: _relaxed_is_relaxed})
+def _no(rule):
+    return False
+
+
+# (rule): whether iterations may be extrapolated.
+extrapolates = by_type({Balanced: _yes}, default=_no)
+
+# (rule): whether implied masses decide when iterations end.
+has_implied_masses = by_type({Relaxed: _yes}, default=_no)
+
+# (rule): whether a short set may be padded, by elements of mass 0.
+can_be_padded = by_type({Balanced: _yes}, default=_no)
+
+# (rule, masses): the rule for a padded set with these masses.
+padded = by_type({Balanced: _balanced_with}, default=_unchanged)
 
 # (rule, start, stop): before the first iteration for these elements.
-start_set = by_type({Balanced: _no_start, Relaxed: _start_relaxed})
+start_set = by_type({Relaxed: _start_relaxed}, default=_nothing)
 
 # (rule, r, first, row sums K w, smallest, out): write `a_i u_i` of a block of elements.
 # Returns how many row sums are not between `smallest` and `1 / smallest`.
@@ -178,12 +195,12 @@ update = by_type({Balanced: _update_balanced, Relaxed: _update_relaxed})
 # (rule, r, first, log row sums, out): the same with logarithms, without limits.
 update_log = by_type({Balanced: _update_balanced_log, Relaxed: _update_relaxed_log})
 
-# (rule, first, row sums K w), or their logarithms: for the error of the final plan.
-imply_masses = by_type({Balanced: _imply_nothing, Relaxed: _imply_masses})
-imply_masses_log = by_type({Balanced: _imply_nothing, Relaxed: _imply_masses_log})
+# (rule, first, row sums K w), or their logarithms: implied masses of the final plan.
+imply_masses = by_type({Relaxed: _imply_masses}, default=_nothing)
+imply_masses_log = by_type({Relaxed: _imply_masses_log}, default=_nothing)
 
 # (rule, start, stop, error of the column marginals): the error of the last iteration.
-marginal_error = by_type({Balanced: _error_of_columns, Relaxed: _error_of_implied_masses})
+marginal_error = by_type({Relaxed: _error_of_implied_masses}, default=_error_of_columns)
 
 # (rule, first, row sums of the plan): part of a block of elements in the final error.
-error_of_rows = by_type({Balanced: _error_of_row_sums, Relaxed: _no_error_of_row_sums})
+error_of_rows = by_type({Relaxed: _zero}, default=_error_of_row_sums)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from otk_sklearn._compiled.marginals import (
+    has_implied_masses,
     imply_masses,
     imply_masses_log,
-    is_relaxed,
     update,
     update_log,
 )
@@ -63,14 +63,6 @@ class Scalings(NamedTuple):
     columns: np.ndarray  # (n_supports,): column sums of the plan
     log_residual: np.ndarray  # (n_supports,): log(b_j / column sum), a plain step of log w
     block: np.ndarray  # (BLOCK,): row sums of a block of elements
-
-
-def _yes(domain):
-    return True
-
-
-def _no(domain):
-    return False
 
 
 def _start_plain(domain, scalings, n_elements):
@@ -170,7 +162,7 @@ def _log_w_log(domain, scalings, log_w):
 
 def _write_block(domain, rule, kernel, first, scalings, row_scalings, rows):
     w = scalings.w
-    if is_relaxed(rule):
+    if has_implied_masses(rule):
         _write_row_sums(kernel, first, w, rows)
         imply_masses(rule, first, rows)
     fill(rows, 0)
@@ -184,7 +176,7 @@ def _write_block(domain, rule, kernel, first, scalings, row_scalings, rows):
 
 def _write_block_log(domain, rule, kernel, first, scalings, row_scalings, rows):
     w = scalings.w
-    if is_relaxed(rule):
+    if has_implied_masses(rule):
         _write_log_row_sums(kernel, first, w, domain.highest[: len(rows)], rows)
         imply_masses_log(rule, first, rows)
     fill(rows, 0)
@@ -253,9 +245,6 @@ def _write_log_row_sums(kernel, first, w, highest, rows):
     for i in range(len(rows)):
         rows[i] = highest[i] + np.log(rows[i])
 
-
-# Whether short sets are padded.
-is_plain = by_type({Plain: _yes, LogDomain: _no})
 
 # (domain, scalings, n_elements): the scalings before the first iteration.
 start_scalings = by_type({Plain: _start_plain, LogDomain: _start_log})

@@ -87,7 +87,7 @@ def inlined(function):
     return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
-def by_type(functions):
+def by_type(functions, default=None):
     """Return a function that calls one of these, by the type of its first argument.
 
     Parameters
@@ -95,16 +95,24 @@ def by_type(functions):
     functions : dict
         By types that are subclasses of `NamedTuple`. In compiled code, the choice is made,
         and the function compiled, with its caller.
+    default : function, default=None
+        For all other types.
     """
 
+    def function_for(type_of_first):
+        function = functions.get(type_of_first, default)
+        if function is None:
+            names = [known.__name__ for known in functions]
+            raise TypeError(f"no function for {type_of_first}; expected one of {names}")
+        return getattr(function, "py_func", function)
+
     def dispatch(first, *others):
-        return functions[type(first)](first, *others)
+        return function_for(type(first))(first, *others)
 
     # Not strict: parameters of the functions have names of their own.
     @overload(dispatch, strict=False, jit_options=_OPTIONS)
     def choose(first, *others):
-        function = functions[first.instance_class]
-        return getattr(function, "py_func", function)
+        return function_for(first.instance_class)
 
     return dispatch
 

@@ -11,18 +11,18 @@ import numpy as np
 
 from otk_sklearn._compiled.anderson import Anderson, anderson_of, extrapolate
 from otk_sklearn._compiled.marginals import (
-    Balanced,
-    Relaxed,
+    can_be_padded,
     error_of_rows,
-    is_relaxed,
+    extrapolates,
     marginal_error,
+    padded,
     start_set,
 )
 from otk_sklearn._compiled.passes import (
     BLOCK,
+    Plain,
     Scalings,
     extrapolated_step,
-    is_plain,
     plain_step,
     run_pass,
     start_scalings,
@@ -153,7 +153,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
         On entry `K_ij = exp((S_ij - max_j S_ij) / epsilon)`, or the exponents in the log
         domain; on exit the plans `a_i u_i K_ij w_j`.
     offsets : ndarray of shape (n_sets + 1,)
-    rule : Balanced or Relaxed
+    rule : Balanced, Relaxed, or another type of `marginals.py`
     domain : Plain or LogDomain
     iterations : Iterations
     solutions : Solutions
@@ -179,7 +179,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
         for r in range(n_references):
             if solved[s, r]:
                 n_iter = scale_set(
-                    rule, domain, r, kernel[r], start, stop, iterations, work
+                    domain, rule, r, kernel[r], start, stop, iterations, work
                 )
                 solutions.n_iter[s, r], solved[s, r] = n_iter, n_iter > 0
                 if solved[s, r]:
@@ -190,7 +190,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
 
 
 @jit
-def _scale(rule, domain, r, kernel, start, stop, iterations, work):
+def _scale(domain, rule, r, kernel, start, stop, iterations, work):
     """Find one set's scalings. Return the number of iterations, or 0 if out of range.
 
     After the first few, updates of `w` are extrapolated. Those that don't increase the dual
@@ -220,7 +220,9 @@ def _scale(rule, domain, r, kernel, start, stop, iterations, work):
         if not (in_range and error < np.inf):
             return 0
         done = n_iter == iterations.max_iter or error < iterations.tol
-        use_plain = done or iterations.tol == 0.0 or is_relaxed(rule) or n_iter < first_step
+        use_plain = (
+            done or iterations.tol == 0.0 or not extrapolates(rule) or n_iter < first_step
+        )
         if n_steps == 0:
             use_plain |= error * (error / last_error) ** _FEW_ITER < iterations.tol
         # The last steps are plain: iterations must not end on one that might be rejected.
@@ -239,19 +241,19 @@ def _scale(rule, domain, r, kernel, start, stop, iterations, work):
         extrapolated_step(domain, scalings, step)
 
 
-def _scale_balanced(rule, domain, r, kernel, start, stop, iterations, work):
+def _scale_plain(domain, rule, r, kernel, start, stop, iterations, work):
     """`_scale`, for a short set with a tile: loops over a remainder would take longer."""
     size, tile = stop - start, work.tile
-    if size > BLOCK or not is_plain(domain):
-        return _scale(rule, domain, r, kernel, start, stop, iterations, work)
-    padded = -(-size // _VECTOR) * _VECTOR
+    if size > BLOCK or not can_be_padded(rule):
+        return _scale(domain, rule, r, kernel, start, stop, iterations, work)
+    padded_size = -(-size // _VECTOR) * _VECTOR
     for j in range(len(kernel)):
         copy(kernel[j, start:stop], tile.kernel[j])
-        fill(tile.kernel[j, size:padded], 1)
+        fill(tile.kernel[j, size:padded_size], 1)
     copy(rule.masses[start:stop], tile.masses)
-    fill(tile.masses[size:padded], 0)
-    padded_rule = Balanced(tile.masses)
-    return _scale(padded_rule, domain, 0, tile.kernel, 0, padded, iterations, work)
+    fill(tile.masses[size:padded_size], 0)
+    rule = padded(rule, tile.masses)
+    return _scale(domain, rule, 0, tile.kernel, 0, padded_size, iterations, work)
 
 
 @jit
@@ -267,4 +269,5 @@ def _write_plan(domain, rule, kernel, start, stop, scalings):
     return marginal_error(rule, start, stop, residual)
 
 
-scale_set = by_type({Balanced: _scale_balanced, Relaxed: _scale})
+# Find one set's scalings. Returns the number of iterations, or 0 if out of range.
+scale_set = by_type({Plain: _scale_plain}, default=_scale)

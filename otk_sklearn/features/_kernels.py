@@ -15,17 +15,15 @@ _MAX_ROUNDING = 1e-6
 _MAX_DIRECTION_ROUNDING = 1e-5
 
 
-class RbfKernel:
-    """`exp(-gamma ||x - w||^2)` with the anchors w, by one matrix product.
-
-    A call keeps its rows in thread-local buffers, for `pull_back`.
+class Kernel:
+    """A kernel between elements and anchors.
 
     Parameters
     ----------
-    anchors : ndarray of shape (n_components, n_features)
-    gamma : float
+    anchors : ndarray of shape (n_components, n_features) or None
+    gamma : float or None
     dtype : dtype
-        Of the elements x, of the product and of the result.
+        Of the elements and of the result.
 
     Attributes
     ----------
@@ -39,8 +37,35 @@ class RbfKernel:
     has_anchors, normalizes = True, False
 
     def __init__(self, anchors, gamma, dtype):
-        self.anchors = anchors.astype(np.float64, copy=False)
-        self.gamma = gamma
+        self.anchors, self.gamma, self.dtype = anchors, gamma, dtype
+
+    def __call__(self, elements):
+        """Return the kernel, of shape (n_elements, n_components), and norms of its rows.
+
+        The next call in the same thread may overwrite the kernel.
+        """
+        raise NotImplementedError
+
+    def pull_back(self, products, out=None):
+        """Pull gradients back through the last call in this thread, as `RbfKernel` does."""
+        raise NotImplementedError(f"{type(self).__name__} can't be trained with labels.")
+
+
+class RbfKernel(Kernel):
+    """`exp(-gamma ||x - w||^2)` with the anchors w, by one matrix product.
+
+    A call keeps its rows in thread-local buffers, for `pull_back`.
+
+    Parameters
+    ----------
+    anchors : ndarray of shape (n_components, n_features)
+    gamma : float
+    dtype : dtype
+        Of the elements x, of the product and of the result.
+    """
+
+    def __init__(self, anchors, gamma, dtype):
+        super().__init__(anchors.astype(np.float64, copy=False), gamma, dtype)
         self.buffers = Buffers()
         # Squared norms and products cancel: centring reduces the loss of precision. Rows
         # that overflow or underflow in this dtype are recomputed exactly.
@@ -173,13 +198,10 @@ class HomogeneousKernel(RbfKernel):
         return gradients
 
 
-class LinearKernel:
+class LinearKernel(Kernel):
     """The inner product: without anchors, the features are the elements themselves."""
 
     has_anchors, normalizes = False, True
-
-    def __init__(self, anchors, gamma, dtype):
-        """Ignore the arguments, which other kernels depend on."""
 
     def __call__(self, elements):
         """Return the elements, and their norms."""

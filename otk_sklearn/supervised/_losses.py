@@ -17,7 +17,8 @@ class Loss:
     """A convex loss of the scores of a linear model.
 
     Called with scores and targets, both of shape (n_sets, n_outputs), it returns the loss
-    of each set, and its gradient with respect to the scores.
+    of each set, and its gradient with respect to the scores, in an array that callers may
+    overwrite.
     """
 
     def __call__(self, scores, targets):
@@ -25,8 +26,8 @@ class Loss:
         raise NotImplementedError
 
     def score(self, scores, targets, weights):
-        """Return what users see of the fit: here, the accuracy, of all labels together."""
-        return np.average(self._correct(scores, targets), weights=weights)
+        """Return the score that users see: accuracy, or R^2."""
+        raise NotImplementedError
 
     def strata(self, targets):
         """Return the class of each set; None if sets don't have exactly one class."""
@@ -79,7 +80,19 @@ class Loss:
         return coef, flat[: shape[0]] - coef @ mean
 
 
-class SoftmaxLoss(Loss):
+class ClassificationLoss(Loss):
+    """A loss of classes or labels."""
+
+    def score(self, scores, targets, weights):
+        """Return the accuracy, of all labels together."""
+        return np.average(self.is_correct(scores, targets), weights=weights)
+
+    def is_correct(self, scores, targets):
+        """Return whether the prediction for each set is correct."""
+        raise NotImplementedError
+
+
+class SoftmaxLoss(ClassificationLoss):
     """Negative log-likelihood of one of several classes; targets are indicators."""
 
     def __call__(self, scores, targets):
@@ -87,39 +100,43 @@ class SoftmaxLoss(Loss):
         losses = -np.einsum("so,so->s", targets, log_probabilities)
         return losses, np.exp(log_probabilities) - targets
 
-    def _correct(self, scores, targets):
+    def is_correct(self, scores, targets):
         return scores.argmax(axis=1) == targets.argmax(axis=1)
 
     def strata(self, targets):
         return targets.argmax(axis=1)
 
 
-class LogisticLoss(Loss):
+class LogisticLoss(ClassificationLoss):
     """Negative log-likelihood of independent events; targets are 0 or 1."""
 
     def __call__(self, scores, targets):
         losses = np.logaddexp(0, scores) - targets * scores
         return losses.sum(axis=1), expit(scores) - targets
 
-    def _correct(self, scores, targets):
+    def is_correct(self, scores, targets):
         return ((scores > 0) == targets).all(axis=1)
 
     def strata(self, targets):
         return targets[:, 0].astype(int) if targets.shape[1] == 1 else None
 
 
-class SquaredLoss(Loss):
-    """Half the squared error."""
-
-    def __call__(self, scores, targets):
-        errors = scores - targets
-        return np.einsum("so,so->s", errors, errors) / 2, errors
+class RegressionLoss(Loss):
+    """A loss of numbers."""
 
     def score(self, scores, targets, weights):
         """Return R^2; 0 for a single set, of which it is not defined."""
         if len(targets) < 2:
             return 0.0
         return r2_score(targets, scores, sample_weight=weights)
+
+
+class SquaredLoss(RegressionLoss):
+    """Half the squared error."""
+
+    def __call__(self, scores, targets):
+        errors = scores - targets
+        return np.einsum("so,so->s", errors, errors) / 2, errors
 
     def fit_linear_model(self, embeddings, targets, weights, alpha, start=None):
         """Solve for the linear model: `start` is not needed."""
