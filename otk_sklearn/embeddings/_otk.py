@@ -20,7 +20,8 @@ from otk_sklearn.embeddings._base import SetTransformer
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._state import fitted_state, state_and_sets, transport_of
 from otk_sklearn.features._kernels import KERNELS
-from otk_sklearn.matching._matching import Matching, warn_unconverged
+from otk_sklearn.matching._embedding_state import warn_unconverged
+from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._validation import as_sets, check_finite_output
 
 

@@ -4,7 +4,7 @@ import copy
 
 from otk_sklearn.embeddings._base import snapshot
 from otk_sklearn.features._feature_map import feature_attributes, fitted_feature_map
-from otk_sklearn.matching._matching import EmbeddingState
+from otk_sklearn.matching._embedding_state import EmbeddingState
 from otk_sklearn.sets._positions import PositionFilter, n_axes_of
 from otk_sklearn.sets._windows import window_attributes, window_parameters
 from otk_sklearn.transport._problem import Transport

@@ -11,7 +11,8 @@ from sklearn.utils.extmath import row_norms
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
-from otk_sklearn.matching._matching import EmbeddingState, Matching
+from otk_sklearn.matching._embedding_state import EmbeddingState
+from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._positions import order_supports
 from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
 from otk_sklearn.sets._validation import check_finite_output

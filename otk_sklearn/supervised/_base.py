@@ -30,7 +30,7 @@ from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
 from otk_sklearn.embeddings._state import state_and_sets, transport_of, with_state
-from otk_sklearn.matching._matching import warn_unconverged
+from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._validation import (
     as_fitted_sets,

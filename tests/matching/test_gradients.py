@@ -17,7 +17,7 @@ from otk_sklearn._compiled import implicit_gradient, pooling
 from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
 from otk_sklearn.features._feature_map import inverse_root
 from otk_sklearn.matching._differentiable_matching import DifferentiableMatching
-from otk_sklearn.matching._matching import EmbeddingState
+from otk_sklearn.matching._embedding_state import EmbeddingState
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
