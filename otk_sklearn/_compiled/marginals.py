@@ -1,7 +1,7 @@
 """Compiled update rules of Sinkhorn's iterations for the row marginals of plans.
 
-Row marginals are held, or penalized. Each rule has a type, and functions which iterations
-call by the type: they are chosen when these are compiled. A rule needs `update` (and
+Row marginals are fixed, or penalized. Each rule has a type, and functions that iterations
+call by this type, resolved when the iterations are compiled. A rule needs `update` (and
 `update_log`, for the log domain); without other functions, its iterations are not
 extrapolated, and end by the error of the column marginals.
 
@@ -22,7 +22,7 @@ _MAX_LOG = 300.0
 
 
 class Balanced(NamedTuple):
-    """Row marginals that are held: `u_i = 1 / (K w)_i`.
+    """Row marginals that are fixed: `u_i = 1 / (K w)_i`.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def exponentiate(values):
 
 
 class Iterations(NamedTuple):
-    """When to stop.
+    """Stopping criteria of the iterations.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Iterations(NamedTuple):
 
 
 class Solutions(NamedTuple):
-    """What is found for each set and reference, besides the plan.
+    """Results for each set and reference, besides the plan.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _MAX_NARROW_ROWS = 8192
 _MIN_CHUNK_ROWS = 512
 
 
-# Looking it up takes as long as embedding a small set.
+# Cached: a look-up takes as long as embedding a small set.
 n_processors = functools.cache(joblib.cpu_count)
 
 

@@ -83,7 +83,7 @@ def _set_num_threads(libraries, limits):
     for library, limit in zip(libraries, limits):
         library.set_num_threads(limit)
         # From version 3.8, threadpoolctl reserves the limits of OpenBLAS for the thread
-        # that set them first; others would be silently ignored.
+        # that set them first; those set by others would be silently ignored.
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread()
 

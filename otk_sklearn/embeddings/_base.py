@@ -1,4 +1,4 @@
-"""What transformers of sets have in common: `fit`, and the skeleton of `transform`."""
+"""Base classes of transformers of sets: `fit`, and the skeleton of `transform`."""
 
 import copy
 from collections.abc import Callable
@@ -51,6 +51,51 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
     _transform_parameters: tuple = ("n_jobs",)
 
     @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the transformation from sets.
+
+        Parameters
+        ----------
+        X : sets
+            Any input that `OTKEmbedding.fit` accepts.
+        y : ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or X is not a valid collection of sets. The
+            message identifies the invalid set. The estimator is then unchanged.
+        """
+        return self._fit(X, y)
+
+    def _fit(self, X, y, sample_weight=None):
+        sets = as_sets(X)
+        check_finite(sets)
+        weights = check_sample_weight(sample_weight, sets)
+        progress = Progress(self).begin_fit(0, X, y, sample_weight)
+        # One thread: several would sum in another order, and give other last digits.
+        with single_threaded(), np.errstate(all="ignore"):
+            attributes = self._learn(sets, weights)
+        attributes = {**input_attributes(X, sets), **attributes}
+        progress.end_fit(attributes)
+        set_fitted(self, attributes)
+        return self
+
+    def _learn(self, sets, sample_weight):
+        """Return a dict of the fitted attributes."""
+        raise NotImplementedError
+
+
+class SampleWeightMixin:
+    """Mixin for transformers of sets whose `fit` accepts weights of the sets."""
+
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Learn the transformation from sets.
 
@@ -78,23 +123,6 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
         """
         return self._fit(X, y, sample_weight)
 
-    def _fit(self, X, y, sample_weight=None):
-        sets = as_sets(X)
-        check_finite(sets)
-        weights = check_sample_weight(sample_weight, sets)
-        progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        # One thread: several would sum in another order, and give other last digits.
-        with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._learn(sets, weights)
-        attributes = {**input_attributes(X, sets), **attributes}
-        progress.end_fit(attributes)
-        set_fitted(self, attributes)
-        return self
-
-    def _learn(self, sets, sample_weight):
-        """Return a dict of the fitted attributes."""
-        raise NotImplementedError
-
 
 class Pooling(NamedTuple):
     """How an embedding pools the elements of sets, chunk by chunk.
@@ -104,14 +132,14 @@ class Pooling(NamedTuple):
     sets : SetCollection or WindowedSets
         The pooled elements.
     embed : callable
-        Called with a chunk of these sets, the number of rows to process at a time, and the
-        array to write their embeddings to.
+        Called with a chunk of these sets, the maximum number of rows to process at a time,
+        and the array to write their embeddings to.
     row_bytes : int
         Bytes that each element takes.
     width : int
         Number of features of an element, for the size of chunks.
     rows_per_set : int
-        Bytes that each set takes, as a number of elements.
+        Memory of each set, as a number of elements.
     n_jobs : int or None
     """
 

@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, SetsOutMixin
 from otk_sklearn._utils.sklearn_compat import Interval
-from otk_sklearn.embeddings._base import SetTransformer, snapshot
+from otk_sklearn.embeddings._base import SampleWeightMixin, SetTransformer, snapshot
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.sets._collection import SetCollection
@@ -21,6 +21,7 @@ from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 class ConvolutionalKernelLayer(
     ClassNamePrefixFeaturesOutMixin,
     SetsOutMixin,
+    SampleWeightMixin,
     SetTransformer,
     auto_wrap_output_keys=None,
 ):

@@ -10,7 +10,7 @@ from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
-from otk_sklearn._utils.sklearn_compat import Interval, fit_context
+from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
@@ -83,13 +83,15 @@ class FisherVectorEmbedding(SetEmbedding):
     - `sum_i a_i gamma_ik (x_i - mu_k) / sigma_k / sqrt(w_k)` and
     - `sum_i a_i gamma_ik ((x_i - mu_k)^2 / sigma_k^2 - 1) / sqrt(2 w_k)`,
 
-    each for all Gaussians and features. Gradients with respect to the weights are omitted,
-    as in [1]_: they depend only on the responsibilities, and were found to add little
-    [2]_. `power` and `normalize` are the improvements of [1]_.
+    each of `n_components * n_features` numbers, ordered by Gaussian and then feature.
+    Gradients with respect to the weights are omitted, as in [1]_: they depend only on the
+    responsibilities, and were found to add little [2]_. `power` and `normalize` are the
+    improvements of [1]_.
 
     The mixture is fitted to the elements of all sets with equal weights, as
     `GaussianMixture` does not support sample weights. Elements of weight zero are ignored.
-    As elements are standardized, the scale of features has no effect.
+    As elements are standardized, the scale of features has no effect. `fit` warns
+    (`ConvergenceWarning`) if the mixture has not converged within `max_iter` iterations.
 
     References
     ----------
@@ -147,35 +149,6 @@ class FisherVectorEmbedding(SetEmbedding):
         self.max_elements = max_elements
         self.n_jobs = n_jobs
         self.random_state = random_state
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Fit the mixture to the elements of sets.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-        y : ignored
-            Not used, present for API consistency by convention.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or X is not a valid collection of sets. The
-            message identifies the invalid set. The estimator is then unchanged.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the mixture has not converged within `max_iter` iterations.
-        """
-        return self._fit(X, y)
 
     def _learn(self, sets, sample_weight):
         sample_seed, mixture_seed, *_ = draw_seeds(self.random_state)

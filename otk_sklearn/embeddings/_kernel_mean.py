@@ -7,7 +7,7 @@ from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers
 from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS
 from otk_sklearn._utils.sklearn_compat import StrOptions
-from otk_sklearn.embeddings._base import Pooling, SetEmbedding
+from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbedding
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.features._kernels import KERNELS
@@ -15,7 +15,7 @@ from otk_sklearn.sets._offsets import offsets_in
 from otk_sklearn.sets._windows import fitted_windows, values_of, window_parameters
 
 
-class KernelMeanEmbedding(SetEmbedding):
+class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
     """Embed each set by the mean of the kernel features of its elements.
 
     The kernel mean embedding [1]_ [2]_, approximated by the Nyström method: mean pooling in

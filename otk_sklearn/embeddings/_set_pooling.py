@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from otk_sklearn._utils.sklearn_compat import (
     StrOptions,
     check_feature_names_in,
-    fit_context,
 )
 from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 
@@ -44,6 +43,7 @@ class SetPooling(SetEmbedding):
     -----
     For elements `x_i` of masses `a_i`, which sum to 1, "mean" is `m = sum_i a_i x_i` and
     "std" is `sqrt(sum_i a_i (x_i - m)^2)`. "min" and "max" ignore elements of weight zero.
+    The embedding is ordered by statistic and then feature.
 
     Examples
     --------
@@ -67,30 +67,6 @@ class SetPooling(SetEmbedding):
 
     def __init__(self, statistics="mean"):
         self.statistics = statistics
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Store the number and names of features; nothing is learned.
-
-        Parameters
-        ----------
-        X : sets
-            Any input that `OTKEmbedding.fit` accepts.
-        y : ignored
-            Not used, present for API consistency by convention.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or X is not a valid collection of sets. The
-            message identifies the invalid set. The estimator is then unchanged.
-        """
-        return self._fit(X, y)
 
     def _learn(self, sets, sample_weight):
         self._statistics()  # raises if they are not valid

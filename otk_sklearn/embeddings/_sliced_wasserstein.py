@@ -9,14 +9,14 @@ from otk_sklearn._compiled.pooling import quantile_means
 from otk_sklearn._utils.chunks import rows_in_memory
 from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
 from otk_sklearn._utils.sklearn_compat import Interval
-from otk_sklearn.embeddings._base import Pooling, SetEmbedding
+from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbedding
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements
 
 
-class SlicedWassersteinEmbedding(SetEmbedding):
+class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
     """Embed each set by the quantiles of random projections of its elements.
 
     For each random direction, the quantile function of the projected elements of a set is
@@ -67,11 +67,12 @@ class SlicedWassersteinEmbedding(SetEmbedding):
     With L directions `theta_l`, the quantile functions `F_l^-1` of the projected elements
     `<theta_l, x_i>` of masses `a_i`, and m bins `B_q = [(q - 1) / m, q / m]`, the embedding
     is `Phi_lq = (m integral_{B_q} F_l^-1(t) dt - r_lq) / sqrt(L m)`, where `r_lq` is the
-    average over the same bin for the reference. As m grows, squared Euclidean distances
-    converge to `SW_2(x, x')^2 = 1/L sum_l integral (F_l^-1(t) - F'_l^-1(t))^2 dt` from
-    below: averages over bins are the orthogonal projection of quantile functions onto step
-    functions. Unlike quantiles at m levels, they depend on all of the mass. The reference
-    only centres the embeddings; distances do not depend on it.
+    average over the same bin for the reference. It is ordered by direction and then bin. As
+    m grows, squared Euclidean distances converge to `SW_2(x, x')^2 = 1/L sum_l integral
+    (F_l^-1(t) - F'_l^-1(t))^2 dt` from below: averages over bins are the orthogonal
+    projection of quantile functions onto step functions. Unlike quantiles at m levels, they
+    depend on all of the mass. The reference only centres the embeddings; distances do not
+    depend on it.
 
     References
     ----------

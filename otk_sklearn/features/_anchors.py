@@ -21,7 +21,7 @@ _MEDIAN_ELEMENTS = 1000
 
 
 class FeatureParameters(NamedTuple):
-    """Parameters of the feature map that is to be learned, as in `OTKEmbedding`."""
+    """Parameters of the feature map to learn, as in `OTKEmbedding`."""
 
     kernel: str
     gamma: str | float
@@ -43,7 +43,7 @@ def learn_features(
     sample_weight : ndarray of shape (n_sets,) or None
     max_elements : int
     memory : joblib.Memory
-    seeds : tuple of three int
+    seeds : list of three int
         Of the sample, gamma and the anchors.
 
     Returns
@@ -67,7 +67,7 @@ def learn_feature_map(parameters, elements, memory, seeds):
     elements : Elements
         As returned by `learn_features`.
     memory : joblib.Memory
-    seeds : pair of int
+    seeds : list of two int
     """
     kernel, gamma, n_components, anchors, damping = parameters
     if not KERNELS[kernel].has_anchors:

@@ -25,7 +25,7 @@ def offsets_of(lengths):
 
 
 def offsets_in(rows, offsets):
-    """Offsets of sets within a slice of their elements, of which others have none."""
+    """Offsets of sets within a slice of all elements; sets outside of it are empty."""
     return np.clip(offsets - rows.start, 0, rows.stop - rows.start)
 
 

@@ -49,6 +49,7 @@ from otk_sklearn.supervised._problem import Problem
 from otk_sklearn.supervised._training import (
     Monitor,
     Start,
+    check_squares,
     evaluate,
     finish,
     has_diverged,
@@ -220,6 +221,7 @@ class SupervisedEmbedding(
         objective = Objective(
             state, start.parameters, part, trainable, self.refit_head, start.scales
         )
+        check_squares(objective.start, "elements")  # of which anchors are made
         uses_adam = self._uses_adam(problem)
 
         def attributes_of(monitor):
@@ -449,9 +451,9 @@ class SupervisedEmbedding(
         return 1.0
 
     def _scores(self, X):
-        """Return the scores of sets, and a copy of the estimator with the fit they are of.
+        """Return the scores of sets, and the copy of the estimator that they are from.
 
-        Another thread may refit the estimator.
+        Another thread may refit the estimator itself.
 
         Returns
         -------

@@ -70,7 +70,7 @@ def initialize(state, problem, alpha, validation_fraction, random):
         If squares of the embeddings leave the range of floats.
     """
     embeddings, _ = state.embed(problem.sets)
-    _check_squares(embeddings, "embeddings")
+    check_squares(embeddings, "embeddings")
     trained_on, held_out = slice(None), np.empty(0, int)
     if validation_fraction is not None:
         trained_on, held_out = problem.split(validation_fraction, random)
@@ -85,10 +85,7 @@ def initialize(state, problem, alpha, validation_fraction, random):
     coef, intercept = part.fit_linear_model(embeddings_of_part)
     _, loss = part.score(embeddings_of_part @ coef.T + intercept)
     parameters = parameters_of(state, coef, intercept)
-    scales = parameter_scales(state, embeddings)
-    if parameters.anchors is not None:
-        _check_squares(parameters.anchors / scales["anchors"], "elements")
-    loss = _penalized(part, loss, coef)
+    scales, loss = parameter_scales(state, embeddings), _penalized(part, loss, coef)
     return Start(problem, trained_on, held_out, parameters, scales, loss)
 
 
@@ -135,7 +132,7 @@ def has_diverged(loss, lowest):
     return not loss <= _DIVERGED * max(lowest, _SMALL_LOSS)
 
 
-def _check_squares(array, name):
+def check_squares(array, name):
     """Raise an error where sums of squares would leave the range of floats."""
     limit = np.sqrt(np.finfo(array.dtype).max / max(1, array.size))
     if not np.abs(array).max(initial=0) < limit:

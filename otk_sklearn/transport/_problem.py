@@ -61,8 +61,9 @@ class Plans(NamedTuple):
         again in float64, where all are solved.
     potentials : ndarray of float64 of shape (n_sets, n_references, n_supports)
         Dual potentials `g_j` of the supports: after an update of the potentials `f_i` of
-        elements, `P_ij = a_i exp((S_ij + f_i + g_j) / epsilon) / n_supports`. With "emd",
-        mass is sent where `S_ij + g_j` is largest.
+        elements, `P_ij = a_i exp((S_ij + f_i + g_j) / epsilon) / n_supports`. With
+        relaxation, up to a constant, which converges more slowly than the plan. With
+        "emd", mass is sent where `S_ij + g_j` is largest.
     value : ndarray of float64 of shape (n_sets, n_references) or None
         As from `plan_values`, if requested.
     """
