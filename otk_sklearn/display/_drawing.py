@@ -37,6 +37,33 @@ def axes_for(display, ax, size):
     return ax
 
 
+class Display:
+    """Base class of displays with a key of colours.
+
+    Subclasses implement `_size`, that of a new figure, and `_draw(colorbar)`.
+    """
+
+    def plot(self, ax=None, *, colorbar=True):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        colorbar : bool, default=True
+            Whether to explain the colours.
+
+        Returns
+        -------
+        self : object
+            The display itself, with what it has drawn as attributes.
+        """
+        self.ax_ = axes_for(self, ax, self._size)
+        self.figure_ = self.ax_.figure
+        self._draw(colorbar)
+        return self
+
+
 def one_set(X, index):
     """Return the sets that are only set `index` of X; None means that X has only one."""
     if index is None and len(X) != 1:

@@ -1,7 +1,7 @@
 """Shared by displays of one set: layout, names and images of its elements."""
 
 from otk_sklearn.display._drawing import (
-    axes_for,
+    Display,
     check_names,
     feature_names_of,
     grid_image,
@@ -27,32 +27,12 @@ def element_layout(steps, X, kind, columns, element_names, otherwise):
     return layout, element_names
 
 
-class ElementsDisplay:
+class ElementsDisplay(Display):
     """Base class of displays of the elements of one set.
 
     Subclasses have the attributes `kind`, `coordinates`, `coordinate_names` and
-    `element_names`, and implement `_size` and `_draw(colorbar)`.
+    `element_names`.
     """
-
-    def plot(self, ax=None, *, colorbar=True):
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure.
-        colorbar : bool, default=True
-            Whether to explain the colours.
-
-        Returns
-        -------
-        self : object
-            The display itself, with what it has drawn as attributes.
-        """
-        self.ax_ = axes_for(self, ax, self._size)
-        self.figure_ = self.ax_.figure
-        self._draw(colorbar)
-        return self
 
     def _draw_grid(self, values, **scale):
         image = grid_image(self.coordinates, values)

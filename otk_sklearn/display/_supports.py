@@ -5,8 +5,8 @@ import numpy as np
 from otk_sklearn.display._drawing import (
     DIVERGING,
     SEQUENTIAL,
+    Display,
     SupportColors,
-    axes_for,
     check_columns,
     check_names,
     check_reference,
@@ -24,7 +24,7 @@ from otk_sklearn.sets._validation import as_sets
 _MAX_BACKGROUND = 2000
 
 
-class SupportsDisplay:
+class SupportsDisplay(Display):
     """What each support stands for: the elements of a collection that are nearest to it.
 
     It is recommended to use `SupportsDisplay.from_estimator` to create a display. All
@@ -200,21 +200,8 @@ class SupportsDisplay:
             of_kind["background"] = rows.values[::step, columns]
         return cls(**nearest, **of_kind).plot(ax, colorbar=colorbar)
 
-    def plot(self, ax=None, *, colorbar=True):
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure.
-        colorbar : bool, default=True
-            Whether to explain the colours.
-
-        Returns
-        -------
-        SupportsDisplay
-            The display itself, with what it has drawn as attributes.
-        """
+    @property
+    def _size(self):
         n_supports, n_elements = self.similarity.shape
         width, height = 6.4, 4.8
         if self.kind == "text":
@@ -222,8 +209,9 @@ class SupportsDisplay:
             width = np.clip(2.2 + n_elements * (0.3 + 0.1 * longest), 4.0, 14.0)
         if self.kind != "points":
             height = np.clip(1.2 + 0.22 * n_supports, 2.4, 12.0)
-        self.ax_ = axes_for(self, ax, (width, height))
-        self.figure_ = self.ax_.figure
+        return width, height
+
+    def _draw(self, colorbar):
         self.im_ = self.text_ = self.points_ = self.key_ = None
         draw = {
             "text": self._draw_texts,
@@ -231,7 +219,6 @@ class SupportsDisplay:
             "points": self._draw_points,
         }
         draw[self.kind](colorbar)
-        return self
 
     def _draw_texts(self, colorbar):
         self.im_ = self.ax_.imshow(self.similarity, aspect="auto", cmap=SEQUENTIAL)

@@ -24,9 +24,7 @@ def learn_feature_attributes(model, kernel, sets, sample_weight):
     """
     windows = windows_of(sets, model.filter_size, model.padding)
     feature_map, _ = learn_features(
-        FeatureParameters(
-            kernel, model.gamma, model.n_components, model.anchors, model.damping
-        ),
+        FeatureParameters.of(model, kernel),
         windows,
         positions_of(windows, None),
         sample_weight,

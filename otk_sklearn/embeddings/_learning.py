@@ -106,9 +106,7 @@ class _EmbeddingLearner:
         """Return the `FeatureMap`, and the `Elements` that it was learned from."""
         model = self._model
         return learn_features(
-            FeatureParameters(
-                model.kernel, model.gamma, model.n_components, model.anchors, model.damping
-            ),
+            FeatureParameters.of(model, model.kernel),
             *self._windows_and_positions(self._sets),
             self._sample_weight,
             max_elements=model.max_elements,

@@ -29,6 +29,11 @@ class FeatureParameters(NamedTuple):
     anchors: str | np.ndarray
     damping: float
 
+    @classmethod
+    def of(cls, model, kernel):
+        """Return those of an estimator, for this kernel."""
+        return cls(kernel, model.gamma, model.n_components, model.anchors, model.damping)
+
 
 def learn_features(
     parameters, sets, positions, sample_weight, *, max_elements, memory, seeds

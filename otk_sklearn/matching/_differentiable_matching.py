@@ -57,7 +57,7 @@ class DifferentiableMatching(Matching):
 
     def __init__(self, state, dtype, *, trains_kernel):
         super().__init__(state, dtype)
-        self._trains_kernel = trains_kernel and self.feature_map.anchors is not None
+        self._trains_kernel = trains_kernel and self._state.feature_map.anchors is not None
 
     def gradients(self, sets, gradient_of, element_gradients=None):
         """Embed sets, and pull the gradient of a function of their embeddings back.
@@ -115,9 +115,9 @@ class DifferentiableMatching(Matching):
         """
         if position_weights is not None:
             gradients *= position_weights
-        pull_back_plans(plan, sets.offsets, self.transport, gradients)
+        pull_back_plans(plan, sets.offsets, self._state.transport, gradients)
         norm_gradients = None
-        if self.transport.relaxation is not None:
+        if self._state.transport.relaxation is not None:
             norm_gradients = gradients.sum(axis=(0, 1)) / -2
         if position_weights is not None:
             gradients *= position_weights
@@ -138,11 +138,11 @@ class DifferentiableMatching(Matching):
         offsets = offsets_in(rows, sets.offsets)
         pooling_to_features(flat_plan, pooled, offsets, kappa_gradients)
         if norms is not None:
-            psi = 2 * norms[:, np.newaxis] * self.feature_map.whiten(kappa)
-            kappa_gradients += self.feature_map.whiten(psi)
+            psi = 2 * norms[:, np.newaxis] * self._state.feature_map.whiten(kappa)
+            kappa_gradients += self._state.feature_map.whiten(psi)
             if self._trains_kernel:
                 summed.normalization = (kappa.T @ psi).astype(np.float64)
-        if self.feature_map.anchors is None:
+        if self._state.feature_map.anchors is None:
             out[rows] = kappa_gradients
             return summed
         kappa_gradients *= kappa

@@ -34,10 +34,6 @@ class Matching:
         references = as_fitted(state.references, "references_", shape)
         self.dtype = np.dtype(dtype)
         self._state = state
-        self.feature_map = feature_map
-        self.transport = state.transport
-        self.position_filter = state.position_filter
-        self.n_jobs = state.n_jobs
         self.objective = objective
         self._kappa_of = feature_map.kappa_in(self.dtype)
         self._buffers = Buffers()
@@ -68,7 +64,7 @@ class Matching:
             sets.lengths,
             rows_per_set=n_references * n_supports,
             max_rows=min(self.max_rows, chunk_rows(n_components)),
-            n_jobs=self.n_jobs,
+            n_jobs=self._state.n_jobs,
             report=report,
         )
 
@@ -118,25 +114,29 @@ class Matching:
         return plans
 
     def _position_weights(self, sets):
-        return None if self.position_filter is None else self.position_filter(sets)
+        position_filter = self._state.position_filter
+        return None if position_filter is None else position_filter(sets)
 
     def _unfiltered_plans(self, sets, blocks, position_weights):
         """Solve for the plans of similarities multiplied by the position weights."""
-        if self.dtype == np.float32 and self.transport.needs_float64:
+        transport = self._state.transport
+        if self.dtype == np.float32 and transport.needs_float64:
             plans = self._plans_in_float64(sets)
             return plans._replace(plan=plans.plan.astype(np.float32))
         masses = sets.masses
         similarities, rounding = self._similarities(sets, blocks)
         if position_weights is not None:
             similarities *= position_weights
-        if self.transport.relaxation is not None:
+        if transport.relaxation is not None:
             norms = self._half_squared_norms(sets, blocks)
             similarities -= norms
         solver_input = None if self.objective is None else similarities.copy()
-        plans = solve_plans(similarities, rounding, sets.offsets, masses, self.transport)
+        plans = solve_plans(similarities, rounding, sets.offsets, masses, transport)
         if self.objective is not None:
-            transport = self.transport if self.objective == "regularized" else None
-            value = plan_values(solver_input, plans.plan, sets.offsets, masses, transport)
+            of_objective = transport if self.objective == "regularized" else None
+            value = plan_values(
+                solver_input, plans.plan, sets.offsets, masses, of_objective
+            )
             plans = plans._replace(value=value)
         if not plans.solved.all():
             self._solve_in_float64(sets, plans)
@@ -163,7 +163,7 @@ class Matching:
         """`||psi(x_i)||^2 / 2`: subtracting it turns similarities into transport costs."""
         norms = np.empty(len(sets.values), sets.dtype)
         for rows, kappa, _ in blocks:
-            norms[rows] = row_norms(self.feature_map.whiten(kappa), squared=True)
+            norms[rows] = row_norms(self._state.feature_map.whiten(kappa), squared=True)
         # Differences of infinite ones would be undefined.
         return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
 
@@ -191,7 +191,7 @@ class Matching:
         """Return an iterable of (rows, kappa, norms of kappa), iterated over twice."""
         n_rows, n_features = sets.values.shape
         n_components = self.supports.shape[2]
-        if self.feature_map.anchors is None and n_features != n_components:
+        if self._state.feature_map.anchors is None and n_features != n_components:
             raise ValueError(
                 f"references_ has {n_components} components; expected {n_features}, as "
                 "elements (or windows) of X have features."

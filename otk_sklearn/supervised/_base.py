@@ -29,7 +29,12 @@ from otk_sklearn._utils.sklearn_compat import (
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
-from otk_sklearn.embeddings._state import state_and_sets, transport_of, with_state
+from otk_sklearn.embeddings._state import (
+    fitted_state,
+    state_and_sets,
+    transport_of,
+    with_state,
+)
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._validation import (
@@ -208,13 +213,15 @@ class SupervisedEmbedding(
         if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
+            state = self._state(embedding, problem, resuming)
             return self._train(
-                embedding, problem, trainable, random, progress, target_attributes
+                embedding, state, problem, trainable, random, progress, target_attributes
             )
 
-    def _train(self, embedding, problem, trainable, random, progress, target_attributes):
+    def _train(
+        self, embedding, state, problem, trainable, random, progress, target_attributes
+    ):
         """Train from this embedding on, and return the fitted attributes."""
-        state, _ = state_and_sets(embedding, problem.sets)
         fraction = self._validation_fraction(problem)
         start = initialize(state, problem, self.alpha, fraction, random)
         part, holds_out = start.problem.subset(start.trained_on), len(start.held_out) > 0
@@ -277,7 +284,7 @@ class SupervisedEmbedding(
         random = check_random_state(self.random_state)
         if not resuming:
             self._fit_unsupervised(embedding, X, problem, random, Progress(self))
-        state, _ = state_and_sets(embedding, problem.sets)
+        state = self._state(embedding, problem, resuming)
         if resuming:
             start = self._resumed_start(state, problem)
         else:
@@ -384,6 +391,12 @@ class SupervisedEmbedding(
         warn_unconverged(transport_of(embedding), residual, which_sets)
         if has_no_random_state:
             embedding.random_state = self.random_state
+
+    def _state(self, embedding, problem, resuming):
+        """Return the `EmbeddingState` to train."""
+        if resuming:  # sets may not match those of the first fit
+            return state_and_sets(embedding, problem.sets)[0]
+        return fitted_state(embedding)
 
     @property
     def _head(self):
