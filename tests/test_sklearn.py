@@ -34,15 +34,31 @@ N_CHECKS_OF_CLASSIFIER = {(1, 6): 72, (1, 9): 73}
 N_CHECKS_OF_REGRESSOR = {(1, 6): 65, (1, 9): 66}
 VERSION = parse_version(sklearn.__version__).release[:2]
 
+
+class OneRowPerSet:
+    """Returns sets as the rows of an array, as the checks are of tables."""
+
+    def transform(self, X):
+        return super().transform(X).values
+
+
+class LayerOfRows(OneRowPerSet, ConvolutionalKernelLayer):
+    pass
+
+
+class TransformerOfRows(OneRowPerSet, ElementTransformer):
+    pass
+
+
 ESTIMATORS = [
     OTKEmbedding(),
     OTKEmbedding(9, references="barycenter", position="gaussian", relaxation=1.0),
     OTKEmbedding(4, filter_size=3, padding="same", kernel="homogeneous"),
     OTKEmbedding(4, n_references=2, max_iter=10_000),
-    ConvolutionalKernelLayer(),
+    LayerOfRows(),
     OTKClassifier(OTKEmbedding(3, n_components=16), max_epochs=10),
     OTKRegressor(OTKEmbedding(3, n_components=16), max_epochs=10),
-    ElementTransformer(StandardScaler()),
+    TransformerOfRows(StandardScaler()),
     SetPooling(["mean", "std", "min", "max"]),
     KernelMeanEmbedding(),
     SlicedWassersteinEmbedding(),

@@ -1,15 +1,24 @@
 """Shared by estimators: parameter constraints, sample weights, tags, fitted attributes."""
 
+import copy
 import functools
 import importlib.metadata
+import inspect
+import itertools
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils import sklearn_compat
-from otk_sklearn._utils.sklearn_compat import HasMethods, Interval, StrOptions
+from otk_sklearn._utils.sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    output_container,
+)
 
 # Constraints on the parameters of estimators that learn features of elements or windows.
 FEATURE_CONSTRAINTS = {
@@ -28,6 +37,9 @@ FEATURE_CONSTRAINTS = {
     ],
     "random_state": ["random_state"],
 }
+
+# Constraint on the parameter of estimators that embed sets.
+EMPTY_SETS_CONSTRAINT = {"empty_sets": [StrOptions({"error", "zero"})]}
 
 _N_SEEDS = 5
 
@@ -96,8 +108,28 @@ def set_fitted(estimator, attributes):
     estimator.__dict__ = state
 
 
+def check_input_features(model, input_features):
+    """Raise an error unless these may be the names of features, or of a column of sets."""
+    if input_features is None or len(input_features) != 1:
+        sklearn_compat.check_feature_names_in(model, input_features, generate_names=False)
+
+
+def product_names(**n_values):
+    """Names of all combinations of indices, such as "support0_component1" for 2 axes."""
+    indices = itertools.product(*map(range, n_values.values()))
+    return ["_".join(map("{}{}".format, n_values, index)) for index in indices]
+
+
 class DocumentedMixin:
-    """Mixin for estimators whose HTML representation links to their documentation."""
+    """Mixin for estimators whose HTML representation links to their documentation.
+
+    Those that were stored before a parameter was added are loaded with its default.
+    """
+
+    def __setstate__(self, state):
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        super().__setstate__({**defaults, **state})
 
     _doc_link_module = "otk_sklearn"
 
@@ -118,7 +150,46 @@ def _documentation_url():
 
 
 class VectorsOutMixin(TransformerMixin):
-    """Mixin for transformers of sets into vectors of the same dtype."""
+    """Mixin for transformers of sets into vectors of the same dtype.
+
+    The name of each component of a vector is that of the class, and the component's own.
+    """
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the output features.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored, but for its length: that of the features of elements, or 1, the name
+            of a column of sets.
+
+        Returns
+        -------
+        ndarray of str objects
+            Such as "otkembedding_support3_component12".
+        """
+        model = copy.copy(self)  # one fit, even if another thread refits the estimator
+        check_is_fitted(model)
+        check_input_features(model, input_features)
+        prefix = type(self).__name__.lower()
+        names = [f"{prefix}_{name}" for name in model._component_names()]
+        return np.array(names, dtype=object)
+
+    def _component_names(self):
+        """Return the names of the components of an embedding, as a list."""
+        raise NotImplementedError
+
+    def _as_output(self, embeddings, sets):
+        """Return embeddings with the names of the sets as index, if pandas is the output.
+
+        scikit-learn then names the columns.
+        """
+        if sets.names is None or output_container(self) != "pandas":
+            return embeddings
+        import pandas as pd
+
+        return pd.DataFrame(embeddings, index=pd.Index(sets.names.tolist()))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

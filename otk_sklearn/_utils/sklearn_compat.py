@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
     validate_params,
 )
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils._user_interface import _print_elapsed_time as print_elapsed_time
 from sklearn.utils.metadata_routing import _raise_for_params as raise_for_params
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
@@ -42,6 +43,11 @@ def validate_parameters(estimator, names=None):
     )
 
 
+def output_container(transformer):
+    """Return the kind of output of a transformer: "default", "pandas" or "polars"."""
+    return _get_output_config("transform", transformer)["dense"]
+
+
 __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
@@ -50,6 +56,7 @@ __all__ = [
     "check_feature_names_in",
     "check_sample_weight",
     "fit_context",
+    "output_container",
     "print_elapsed_time",
     "raise_for_params",
     "routing_enabled",

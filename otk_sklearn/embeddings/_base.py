@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+from sklearn.base import BaseEstimator
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import (
@@ -22,11 +22,14 @@ from otk_sklearn._utils.sklearn_compat import (
 )
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._names import warn_if_permuted
+from otk_sklearn.sets._sampling import present_sets
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
+    check_not_empty,
     input_attributes,
 )
 from otk_sklearn.sets._windows import WindowedSets
@@ -40,6 +43,7 @@ def snapshot(estimator, X):
     model = copy.copy(estimator)
     sets = as_fitted_sets(model, X)
     validate_parameters(model, model._transform_parameters)
+    check_not_empty(sets, model.empty_sets)
     check_finite(sets)
     return model, sets
 
@@ -49,6 +53,9 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
 
     # Parameters that may be changed after `fit`: `transform` reads them.
     _transform_parameters: tuple = ("n_jobs",)
+
+    # What to do with empty sets: of embeddings, a parameter.
+    empty_sets = "error"
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -76,13 +83,15 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight=None):
         sets = as_sets(X)
+        check_not_empty(sets, self.empty_sets)
         check_finite(sets)
+        warn_if_permuted(sets.names, y)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         # One thread: several would sum in another order, and give other last digits.
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = self._learn(sets, weights)
-        attributes = {**input_attributes(X, sets), **attributes}
+            attributes = self._learn(*present_sets(sets, weights))
+        attributes = {**input_attributes(sets), **attributes}
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self
@@ -151,7 +160,7 @@ class Pooling(NamedTuple):
     n_jobs: int | None
 
 
-class SetEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransformer):
+class SetEmbedding(VectorsOutMixin, SetTransformer):
     """Base class of embeddings that pool the elements of each set."""
 
     def transform(self, X):
@@ -175,8 +184,18 @@ class SetEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
             If X is not a valid collection of sets, or does not match the input of `fit`.
         """
         model, sets = snapshot(self, X)
-        pooling = model._pooling(sets)
-        out = np.empty((len(sets), model._n_features_out), sets.dtype)
+        present = np.flatnonzero(sets.lengths)
+        if len(present) == len(sets) > 0:
+            return self._as_output(model._embed(sets), sets)
+        out = np.zeros((len(sets), model._n_features_out), sets.dtype)
+        if len(present):
+            out[present] = model._embed(sets[present])
+        return self._as_output(out, sets)
+
+    def _embed(self, sets):
+        """Return the embeddings of sets that are not empty."""
+        pooling = self._pooling(sets)
+        out = np.empty((len(sets), self._n_features_out), sets.dtype)
         max_rows = min(rows_in_memory(pooling.row_bytes), chunk_rows(pooling.width))
         map_chunks(
             lambda chunk: pooling.embed(pooling.sets[chunk], max_rows, out[chunk]),

@@ -12,8 +12,7 @@ from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import SampleWeightMixin, SetTransformer, snapshot
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
-from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._offsets import masses_of
+from otk_sklearn.sets._offsets import masses_of, offsets_of
 from otk_sklearn.sets._validation import check_finite_output
 from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 
@@ -134,6 +133,8 @@ class ConvolutionalKernelLayer(
 
     _transform_parameters = ("subsampling", "n_jobs")
 
+    empty_sets = "zero"  # they stay empty
+
     def __init__(
         self,
         n_components=64,
@@ -185,19 +186,39 @@ class ConvolutionalKernelLayer(
             If X is not a valid collection of sets, or does not match the input of `fit`.
         """
         model, sets = snapshot(self, X)
-        windows = fitted_windows(model, sets)
-        kept, taps = subsampling_windows(windows.offsets, model.subsampling)
-        feature_map = fitted_feature_map(model)
+        present = np.flatnonzero(sets.lengths)
+        if len(present) == len(sets) > 0:
+            return model._transform(sets)
+        lengths = np.zeros(len(sets), int)
+        if not len(present):
+            values = np.empty((0, model._n_features_out), sets.dtype)
+            return sets.with_values(
+                values, offsets=offsets_of(lengths), positions=sets.positions
+            )
+        kept = model._transform(sets[present])
+        lengths[present] = kept.lengths
+        return sets.with_values(
+            kept.values,
+            offsets=offsets_of(lengths),
+            weights=kept.weights,
+            positions=kept.positions,
+        )
+
+    def _transform(self, sets):
+        """Replace the elements of sets that are not empty."""
+        windows = fitted_windows(self, sets)
+        kept, taps = subsampling_windows(windows.offsets, self.subsampling)
+        feature_map = fitted_feature_map(self)
         kappa_of = feature_map.kappa_in(sets.dtype)
         n_components, n_window = feature_map.anchors.shape
         values = np.empty((kept.offsets[-1], n_components), sets.dtype)
         # Per output row: the windows that it averages, their features, and its own.
-        row_bytes = 8 * model.subsampling * (n_window + 3 * n_components)
+        row_bytes = 8 * self.subsampling * (n_window + 3 * n_components)
         max_rows = rows_in_memory(row_bytes)
 
         def write_features(chunk):
             part = windows[chunk]
-            part_kept, _ = subsampling_windows(part.offsets, model.subsampling)
+            part_kept, _ = subsampling_windows(part.offsets, self.subsampling)
             out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
             for rows in gen_batches(len(out), max_rows):
                 used, real = part_kept.rows(np.arange(rows.start, rows.stop))
@@ -210,7 +231,7 @@ class ConvolutionalKernelLayer(
             windows.lengths,
             rows_per_set=0,
             max_rows=min(max_rows, chunk_rows(n_components)),
-            n_jobs=model.n_jobs,
+            n_jobs=self.n_jobs,
         )
         check_finite_output(values, "feature", kept.offsets)
         weights, positions = None, windows.positions
@@ -219,7 +240,9 @@ class ConvolutionalKernelLayer(
             weights = masses_of(means[:, 0], kept.offsets)
         if positions is not None:
             positions = kept.means(positions, taps)
-        return SetCollection(values, kept.offsets, weights=weights, positions=positions)
+        return sets.with_values(
+            values, offsets=kept.offsets, weights=weights, positions=positions
+        )
 
     @property
     def _n_features_out(self):

@@ -35,6 +35,7 @@ from otk_sklearn._utils.sklearn_compat import (
     raise_for_params,
     routing_enabled,
 )
+from otk_sklearn.sets._sampling import present_sets
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
@@ -150,6 +151,7 @@ class ElementTransformer(
             If `sample_weight` is given, and the transformer does not accept it.
         """
         sets = as_sets(X)
+        present_sets(sets, None)  # raises if there are none
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         metadata = self._fit_metadata(sets, sample_weight, params)
         rows = self._sampled_rows(sets, metadata.get("sample_weight"))
@@ -165,7 +167,7 @@ class ElementTransformer(
                 None if y is None else repeat_for_elements(y),
                 **{name: repeat_for_elements(value) for name, value in metadata.items()},
             )
-        attributes = {**input_attributes(X, sets), "transformer_": transformer}
+        attributes = {**input_attributes(sets), "transformer_": transformer}
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self

@@ -9,7 +9,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
-from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
+from otk_sklearn._utils.estimators import (
+    EMPTY_SETS_CONSTRAINT,
+    FEATURE_CONSTRAINTS,
+    draw_seeds,
+    product_names,
+)
 from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 from otk_sklearn.features._unit_norm import unit_rows
@@ -47,6 +52,9 @@ class FisherVectorEmbedding(SetEmbedding):
     max_elements : int, default=300_000
         Maximum number of elements that the mixture is fitted to. If there are more, they
         are sampled without replacement.
+    empty_sets : {"error", "zero"}, default="error"
+        What to do with a set without elements: raise an error, or embed it as zeros, and
+        ignore it in `fit`.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results do not depend on it.
@@ -114,6 +122,7 @@ class FisherVectorEmbedding(SetEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
+        **EMPTY_SETS_CONSTRAINT,
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "power": [Interval(Real, 0, None, closed="neither")],
         "normalize": ["boolean"],
@@ -125,7 +134,7 @@ class FisherVectorEmbedding(SetEmbedding):
         "random_state": FEATURE_CONSTRAINTS["random_state"],
     }
 
-    _transform_parameters = ("power", "normalize", "n_jobs")
+    _transform_parameters = ("power", "normalize", "empty_sets", "n_jobs")
 
     def __init__(
         self,
@@ -137,6 +146,7 @@ class FisherVectorEmbedding(SetEmbedding):
         max_iter=100,
         tol=1e-3,
         max_elements=300_000,
+        empty_sets="error",
         n_jobs=None,
         random_state=None,
     ):
@@ -147,6 +157,7 @@ class FisherVectorEmbedding(SetEmbedding):
         self.max_iter = max_iter
         self.tol = tol
         self.max_elements = max_elements
+        self.empty_sets = empty_sets
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -228,6 +239,11 @@ class FisherVectorEmbedding(SetEmbedding):
     @property
     def _n_features_out(self):
         return 2 * self.mixture_.means_.size
+
+    def _component_names(self):
+        n_components, n_features = self.mixture_.means_.shape
+        names = product_names(component=n_components, feature=n_features)
+        return [f"{of}_{name}" for of in ("mean", "deviation") for name in names]
 
 
 def _validated_mixture(mixture, n_features):

@@ -5,7 +5,11 @@ from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers
-from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS
+from otk_sklearn._utils.estimators import (
+    EMPTY_SETS_CONSTRAINT,
+    FEATURE_CONSTRAINTS,
+    product_names,
+)
 from otk_sklearn._utils.sklearn_compat import StrOptions
 from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbedding
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
@@ -58,6 +62,9 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
     max_elements : int, default=300_000
         Maximum number of elements that anchors are learned from. If there are more, they
         are sampled without replacement.
+    empty_sets : {"error", "zero"}, default="error"
+        What to do with a set without elements: raise an error, or embed it as zeros, and
+        ignore it in `fit`.
     memory : str or object with the joblib.Memory interface, default=None
         Used to cache the anchors; a string is the path of the cache directory. None means
         no caching. With the same integer `random_state` and parameters, an `OTKEmbedding`
@@ -121,6 +128,7 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
+        **EMPTY_SETS_CONSTRAINT,
         **FEATURE_CONSTRAINTS,
         "kernel": [StrOptions(set(KERNELS))],
     }
@@ -136,6 +144,7 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         padding="valid",
         anchors="kmeans",
         max_elements=300_000,
+        empty_sets="error",
         memory=None,
         n_jobs=None,
         random_state=None,
@@ -148,9 +157,12 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         self.padding = padding
         self.anchors = anchors
         self.max_elements = max_elements
+        self.empty_sets = empty_sets
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    _transform_parameters = ("empty_sets", "n_jobs")
 
     def _learn(self, sets, sample_weight):
         return learn_feature_attributes(self, self.kernel, sets, sample_weight)
@@ -179,3 +191,6 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         if self.anchors_ is None:
             return self.n_features_in_ * window_parameters(self)["filter_size"]
         return len(self.anchors_)
+
+    def _component_names(self):
+        return product_names(component=self._n_features_out)

@@ -19,22 +19,19 @@ from otk_sklearn.matching._references import (
 )
 from otk_sklearn.sets._arrays import check_parameter_array
 from otk_sklearn.sets._positions import n_axes_of, positions_of
-from otk_sklearn.sets._sampling import merge_equal_sets, sample_sets
-from otk_sklearn.sets._validation import check_finite, input_attributes
+from otk_sklearn.sets._sampling import merge_equal_sets, present_sets, sample_sets
+from otk_sklearn.sets._validation import check_finite, check_not_empty, input_attributes
 from otk_sklearn.sets._windows import windows_of
 
 
-def learn_attributes(model, X, sets, sample_weight, progress):
+def learn_attributes(model, sets, sample_weight, progress):
     """Learn anchors and references, and return them as fitted attributes.
 
     Parameters
     ----------
     model : OTKEmbedding
         Provides the parameters; it is not modified.
-    X : sets
-        As passed to `fit`.
     sets : SetCollection
-        The sets of X.
     sample_weight : ndarray of shape (n_sets,) or None
     progress : Progress
 
@@ -57,7 +54,7 @@ def learn_attributes(model, X, sets, sample_weight, progress):
                 elements, feature_map, progress
             )
     attributes = {
-        **input_attributes(X, sets),
+        **input_attributes(sets),
         **fitted_attributes(
             feature_map, references, model.filter_size, model.padding, sets
         ),
@@ -82,14 +79,13 @@ class _EmbeddingLearner:
         if not isinstance(model.references, str):
             self._fixed_references = _check_references(model.references)
             n_supports = self._fixed_references.shape[1]
+        check_not_empty(sets, model.empty_sets)
         check_finite(sets)
         self._position_filter = position_filter_of(model, n_supports, n_axes_of(sets))
         if self._position_filter is not None:
             self._position_filter.check_axes(sets)
-        if sample_weight is not None and not sample_weight.all():
-            positive = np.flatnonzero(sample_weight)
-            sets, sample_weight = sets[positive], sample_weight[positive]
-        self._model, self._sets, self._sample_weight = model, sets, sample_weight
+        self._model = model
+        self._sets, self._sample_weight = present_sets(sets, sample_weight)
         *self._feature_seeds, self._references_seed, self._sets_seed = draw_seeds(
             model.random_state
         )

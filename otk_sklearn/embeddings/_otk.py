@@ -5,10 +5,10 @@ import math
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import Bunch
 
 from otk_sklearn._utils.estimators import (
+    EMPTY_SETS_CONSTRAINT,
     FEATURE_CONSTRAINTS,
     VectorsOutMixin,
     check_sample_weight,
@@ -18,14 +18,20 @@ from otk_sklearn._utils.progress import Percentage, Progress
 from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, fit_context
 from otk_sklearn.embeddings._base import SetTransformer
 from otk_sklearn.embeddings._learning import learn_attributes
-from otk_sklearn.embeddings._state import fitted_state, state_and_sets, transport_of
+from otk_sklearn.embeddings._state import (
+    component_names,
+    fitted_state,
+    state_and_sets,
+    transport_of,
+)
 from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._names import warn_if_permuted
 from otk_sklearn.sets._validation import as_sets, check_finite_output
 
 
-class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransformer):
+class OTKEmbedding(VectorsOutMixin, SetTransformer):
     """Embed sets of vectors into fixed-size vectors by optimal transport.
 
     Each set is matched to a learned reference by (entropic) optimal transport, and the
@@ -131,6 +137,9 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         are more, they are sampled without replacement. Barycentres and several references
         by K-means are learned from a random sample of sets with about this many elements in
         total, where long sets are subsampled, too.
+    empty_sets : {"error", "zero"}, default="error"
+        What to do with a set without elements: raise an error, or embed it as zeros, and
+        ignore it in `fit`.
     memory : str or object with the joblib.Memory interface, default=None
         Used to cache the anchors and references; a string is the path of the cache
         directory. None means no caching. With an integer `random_state`, a grid search over
@@ -218,6 +227,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
+        **EMPTY_SETS_CONSTRAINT,
         **FEATURE_CONSTRAINTS,
         "n_supports": [Interval(Integral, 1, None, closed="left")],
         "n_references": [Interval(Integral, 1, None, closed="left")],
@@ -241,6 +251,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         "tol",
         "position",
         "position_sigma",
+        "empty_sets",
         "n_jobs",
         "verbose",
     )
@@ -266,6 +277,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         max_iter=100,
         tol=1e-2,
         max_elements=300_000,
+        empty_sets="error",
         memory=None,
         n_jobs=None,
         random_state=None,
@@ -289,6 +301,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         self.max_iter = max_iter
         self.tol = tol
         self.max_elements = max_elements
+        self.empty_sets = empty_sets
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -328,9 +341,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
             If Sinkhorn did not reach `tol` for some sets that references were learned from.
         """
         sets, model = as_sets(X), copy.copy(self)
+        warn_if_permuted(sets.names, y)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(2, X, y, sample_weight)
-        attributes, residual = learn_attributes(model, X, sets, weights, progress)
+        attributes, residual = learn_attributes(model, sets, weights, progress)
         warn_unconverged(
             transport_of(model), residual, " that references were learned from"
         )
@@ -357,9 +371,10 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
             As returned by `transform`.
         """
         sets, model = as_sets(X), copy.copy(self)
+        warn_if_permuted(sets.names, y)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)
-        attributes, _ = learn_attributes(model, X, sets, weights, progress)
+        attributes, _ = learn_attributes(model, sets, weights, progress)
         set_fitted(model, attributes)
         with progress.stage("transform"):
             state = fitted_state(model)
@@ -367,7 +382,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         warn_unconverged(state.transport, residual)
         progress.end_fit(attributes)
         set_fitted(self, attributes)
-        return out
+        return self._as_output(out, sets)
 
     def transform(self, X):
         """Embed sets.
@@ -397,7 +412,7 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
         state, sets = state_and_sets(self, X)
         out, residual = state.embed(sets, Percentage.of(self, sets))
         warn_unconverged(state.transport, residual)
-        return out
+        return self._as_output(out, sets)
 
     def kernel_matrix(self, X, Y=None):
         """Compute the kernel matrix between sets: scaled inner products of embeddings.
@@ -497,3 +512,6 @@ class OTKEmbedding(ClassNamePrefixFeaturesOutMixin, VectorsOutMixin, SetTransfor
     @property
     def _n_features_out(self):
         return self.references_.size
+
+    def _component_names(self):
+        return component_names(self.references_)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from otk_sklearn._utils.estimators import EMPTY_SETS_CONSTRAINT
 from otk_sklearn._utils.sklearn_compat import (
     StrOptions,
     check_feature_names_in,
@@ -25,6 +26,8 @@ class SetPooling(SetEmbedding):
     statistics : {"mean", "std", "min", "max"}, or list or tuple of them, default="mean"
         Statistics of each feature over the elements of a set. Several are concatenated, in
         the given order.
+    empty_sets : {"error", "zero"}, default="error"
+        What to do with a set without elements: raise an error, or embed it as zeros.
 
     Attributes
     ----------
@@ -60,13 +63,15 @@ class SetPooling(SetEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
+        **EMPTY_SETS_CONSTRAINT,
         "statistics": [StrOptions(set(_STATISTICS)), list, tuple],
     }
 
-    _transform_parameters = ("statistics",)
+    _transform_parameters = ("statistics", "empty_sets")
 
-    def __init__(self, statistics="mean"):
+    def __init__(self, statistics="mean", *, empty_sets="error"):
         self.statistics = statistics
+        self.empty_sets = empty_sets
 
     def _learn(self, sets, sample_weight):
         self._statistics()  # raises if they are not valid
@@ -94,8 +99,8 @@ class SetPooling(SetEmbedding):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the input features. None means `feature_names_in_` if defined, or else
-            "x0", "x1", ...
+            Names of the features of elements. None, or a single name, that of a column of
+            sets, means `feature_names_in_` if defined, or else "x0", "x1", ...
 
         Returns
         -------
@@ -104,7 +109,8 @@ class SetPooling(SetEmbedding):
         """
         model = copy.copy(self)
         check_is_fitted(model)
-        features = check_feature_names_in(model, input_features)
+        is_column = input_features is not None and len(input_features) == 1
+        features = check_feature_names_in(model, None if is_column else input_features)
         names = [
             f"{name}_{feature}" for name in model._statistics() for feature in features
         ]

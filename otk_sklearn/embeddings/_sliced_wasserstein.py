@@ -7,7 +7,12 @@ from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import quantile_means
 from otk_sklearn._utils.chunks import rows_in_memory
-from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, draw_seeds
+from otk_sklearn._utils.estimators import (
+    EMPTY_SETS_CONSTRAINT,
+    FEATURE_CONSTRAINTS,
+    draw_seeds,
+    product_names,
+)
 from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbedding
 from otk_sklearn.sets._arrays import as_fitted
@@ -35,6 +40,9 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
     max_elements : int, default=300_000
         Maximum number of elements of the reference. If there are more, they are sampled
         without replacement.
+    empty_sets : {"error", "zero"}, default="error"
+        What to do with a set without elements: raise an error, or embed it as zeros, and
+        ignore it in `fit`.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
         -1 means all processors. Results do not depend on it.
@@ -95,6 +103,7 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
+        **EMPTY_SETS_CONSTRAINT,
         "n_projections": [Interval(Integral, 1, None, closed="left")],
         "n_quantiles": [Interval(Integral, 1, None, closed="left")],
         "max_elements": FEATURE_CONSTRAINTS["max_elements"],
@@ -108,14 +117,18 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
         *,
         n_quantiles=16,
         max_elements=300_000,
+        empty_sets="error",
         n_jobs=None,
         random_state=None,
     ):
         self.n_projections = n_projections
         self.n_quantiles = n_quantiles
         self.max_elements = max_elements
+        self.empty_sets = empty_sets
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    _transform_parameters = ("empty_sets", "n_jobs")
 
     def _learn(self, sets, sample_weight):
         sample_seed, projections_seed, *_ = draw_seeds(self.random_state)
@@ -159,6 +172,10 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
     @property
     def _n_features_out(self):
         return self.reference_.size
+
+    def _component_names(self):
+        n_projections, n_quantiles = self.reference_.shape
+        return product_names(projection=n_projections, quantile=n_quantiles)
 
 
 def random_projections(n_features, n_projections, seed):

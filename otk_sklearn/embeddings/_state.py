@@ -2,6 +2,7 @@
 
 import copy
 
+from otk_sklearn._utils.estimators import product_names
 from otk_sklearn.embeddings._base import snapshot
 from otk_sklearn.features._feature_map import feature_attributes, fitted_feature_map
 from otk_sklearn.matching._embedding_state import EmbeddingState
@@ -51,6 +52,15 @@ def fitted_state(embedding):
         position_filter=position_filter_of(embedding, n_supports, embedding._n_axes),
         n_jobs=embedding.n_jobs,
     )
+
+
+def component_names(references):
+    """Return the names of the components of an embedding."""
+    n_references, n_supports, n_components = references.shape
+    axes = {"reference": n_references, "support": n_supports, "component": n_components}
+    if n_references == 1:
+        del axes["reference"]
+    return product_names(**axes)
 
 
 def state_and_sets(embedding, X):

@@ -9,10 +9,19 @@ import itertools
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
+from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._list_columns import read_lists
 from otk_sklearn.sets._long_tables import check_no_group_column, sort_by_group
+from otk_sklearn.sets._names import (
+    align,
+    check_feature_names,
+    check_names,
+    feature_names_of,
+    index_of,
+)
 from otk_sklearn.sets._offsets import (
     check_offsets,
+    check_rows,
     check_weights,
     immutable_copy,
     masses_of,
@@ -38,13 +47,20 @@ class SetCollection:
         everything else becomes float64. An array that is already in this form is not
         copied.
     offsets : array-like of int of shape (n_sets + 1,)
-        Where each set starts, and the last one ends: begins with 0, strictly increases
-        and ends with `n_elements`. Copied, as int64.
+        Where each set starts, and the last one ends: begins with 0, never decreases and
+        ends with `n_elements`. Copied, as int64. A set may be empty; estimators raise an
+        error for it, unless they have `empty_sets="zero"`.
     weights : array-like of shape (n_elements,), default=None
         Weight of each element within its set, non-negative, with a positive sum in every
         set. Only ratios within a set matter. None means equal weights.
     positions : array-like of shape (n_elements,) or (n_elements, n_axes), default=None
         Coordinates of each element on 1 or 2 axes.
+    names : array-like of shape (n_sets,), default=None
+        Who each set is: a unique label, of any type. Names are the index of embeddings
+        that are DataFrames, and `align` brings targets into their order.
+    feature_names : array-like of str of shape (n_features,), default=None
+        What each feature is. Fitted estimators check them, as those of a DataFrame. None
+        means the names of the columns of `values`, if it is a DataFrame.
 
     Attributes
     ----------
@@ -52,13 +68,17 @@ class SetCollection:
     offsets : ndarray of int64 of shape (n_sets + 1,)
     weights : ndarray of float64 of shape (n_elements,) or None
     positions : ndarray of float64 of shape (n_elements, n_axes) or None
+    names : ndarray of shape (n_sets,) or None
+    feature_names : ndarray of str objects of shape (n_features,) or None
+    rows : ndarray of int64 of shape (n_elements,) or None
+        Which row of the table each element was, if `from_groups` made the sets of one.
 
     Raises
     ------
     ValueError
-        If offsets, weights or positions don't fit, a set is empty, or values are not
-        real numbers. NaN and infinity among the values are allowed here, for imputers;
-        the embeddings raise an error.
+        If offsets, weights, positions or names don't fit, or values are not real numbers.
+        NaN and infinity among the values are allowed here, for imputers; the embeddings
+        raise an error.
 
     See Also
     --------
@@ -80,27 +100,46 @@ class SetCollection:
 
     __module__ = "otk_sklearn"  # where users import it from
 
-    def __init__(self, values, offsets, *, weights=None, positions=None):
+    def __init__(
+        self,
+        values,
+        offsets,
+        *,
+        weights=None,
+        positions=None,
+        names=None,
+        feature_names=None,
+    ):
+        if feature_names is None:
+            feature_names = feature_names_of(values)
         self._values = as_elements(values).view()
         self._values.flags.writeable = False  # the caller's own array stays writeable
         self._offsets = check_offsets(offsets, len(self._values))
-        self._weights = self._positions = None
+        self._weights = self._positions = self._names = self._feature_names = None
+        self._rows, self._n_rows = None, None
         if weights is not None:
             self._weights = check_weights(weights, self._offsets)
         if positions is not None:
             self._positions = check_positions(positions, self._offsets)
+        if names is not None:
+            self._names = check_names(names, len(self))
+        if feature_names is not None:
+            self._feature_names = check_feature_names(feature_names, self.n_features)
 
-    @classmethod
-    def _from_validated(cls, values, offsets, weights, positions):
-        """Construct a collection from parts that have already been validated."""
-        sets = cls.__new__(cls)
-        sets._values, sets._offsets = read_only(values.view()), immutable_copy(offsets)
-        sets._weights = None if weights is None else read_only(weights)
-        sets._positions = None if positions is None else read_only(positions)
+    def _replace(self, **parts):
+        """Return a copy with other parts, which have already been validated."""
+        sets = SetCollection.__new__(SetCollection)
+        vars(sets).update(vars(self))
+        for name, part in parts.items():
+            setattr(sets, name, None if part is None else read_only(part.view()))
+        if "_offsets" in parts:
+            sets._offsets = immutable_copy(parts["_offsets"])
         return sets
 
     @classmethod
-    def from_sets(cls, sets, *, weights=None, positions=None):
+    def from_sets(
+        cls, sets, *, weights=None, positions=None, names=None, feature_names=None
+    ):
         """Pack a sequence of 2-D arrays.
 
         Parameters
@@ -114,6 +153,10 @@ class SetCollection:
         positions : sequence of array-like of shape (n_elements_i,) or \
                 (n_elements_i, n_axes), default=None
             Coordinates of the elements of each set, on 1 or 2 axes.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set. None means the index of a Series of sets.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the features. None means the columns, if the sets are DataFrames.
 
         Returns
         -------
@@ -122,8 +165,8 @@ class SetCollection:
         Raises
         ------
         ValueError
-            If there is no set, or one is empty, not 2-D, not numeric, or differs from
-            the first in its number of features. The message names its index.
+            If there is no set, or one is not 2-D, not numeric, or differs from the first
+            in its number of features. The message names its index.
 
         Examples
         --------
@@ -133,19 +176,68 @@ class SetCollection:
 weights)
         """
         if isinstance(sets, SetCollection):
-            if weights is not None or positions is not None:
+            if any(part is not None for part in (weights, positions, names, feature_names)):
                 raise ValueError(
-                    "sets is a SetCollection, which has weights and positions of its own; "
-                    "expected neither besides."
+                    "sets is a SetCollection, which has weights, positions and names of "
+                    "its own; expected none besides."
                 )
             return sets
+        if names is None:
+            names = index_of(sets)
+        sets = list(sets)
+        if feature_names is None and sets:
+            feature_names = feature_names_of(sets[0])
         values, offsets = pack(sets, "sets")
-        weights = None if weights is None else join(weights, offsets, "weights")
-        positions = None if positions is None else join(positions, offsets, "positions")
-        return cls(values, offsets, weights=weights, positions=positions)
+        return cls(
+            values,
+            offsets,
+            weights=None if weights is None else join(weights, offsets, "weights"),
+            positions=None if positions is None else join(positions, offsets, "positions"),
+            names=names,
+            feature_names=feature_names,
+        )
 
     @classmethod
-    def from_padded(cls, X, *, lengths=None, mask=None):
+    def concatenate(cls, collections):
+        """Join collections, one after the other.
+
+        Parameters
+        ----------
+        collections : sequence of SetCollection
+            Of elements with the same features. All have names, or none. Where only some
+            have weights or positions, the elements of the others get those that they have
+            by default.
+
+        Returns
+        -------
+        SetCollection
+            With their weights, positions, names and feature names. In float32 if all are.
+
+        Raises
+        ------
+        ValueError
+            If features, axes of positions or names don't fit together.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> X = SetCollection.from_sets([[[0.0]], [[1.0], [2.0]]], names=["a", "b"])
+        >>> SetCollection.concatenate([X[1:], X[:1]]).names.tolist()
+        ['b', 'a']
+        """
+        collections = list(collections)
+        if not collections:
+            raise ValueError("collections is empty; expected at least one SetCollection.")
+        for i, sets in enumerate(collections):
+            if not isinstance(sets, SetCollection):
+                raise TypeError(
+                    f"collections has {type(sets).__name__} at {i}; expected "
+                    "SetCollection.from_sets of it."
+                )
+        return cls(**concatenated(collections))
+
+    @classmethod
+    def from_padded(cls, X, *, lengths=None, mask=None, names=None, feature_names=None):
         """Construct a collection from a padded array.
 
         Parameters
@@ -157,6 +249,10 @@ weights)
         mask : array-like of bool of shape (n_sets, max_length), default=None
             True where a row is an element.
             Without `lengths` and `mask`, a row is padding where all of it is NaN.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the features.
 
         Returns
         -------
@@ -165,7 +261,7 @@ weights)
         Raises
         ------
         ValueError
-            If both `lengths` and `mask` are given, shapes don't fit, or a set is empty.
+            If both `lengths` and `mask` are given, or shapes don't fit.
 
         See Also
         --------
@@ -192,7 +288,8 @@ weights)
         array([1, 3])
         """
         X, mask = check_padded(X, lengths, mask)
-        return cls(X[mask], offsets_of(mask.sum(axis=1)))
+        offsets = offsets_of(mask.sum(axis=1))
+        return cls(X[mask], offsets, names=names, feature_names=feature_names)
 
     @classmethod
     def from_groups(cls, values, groups, *, weights=None, positions=None):
@@ -206,7 +303,7 @@ weights)
         ----------
         values : array-like or DataFrame of shape (n_elements, n_features)
             A DataFrame of pandas or polars must have features only. Missing numbers become
-            NaN. Names of columns are not kept.
+            NaN. Names of its columns are those of the features.
         groups : array-like or Series of shape (n_elements,)
             The set that each row belongs to: any labels that can be sorted, or a
             categorical.
@@ -228,6 +325,7 @@ weights)
 
         Examples
         --------
+        >>> import numpy as np
         >>> import pandas as pd
         >>> from otk_sklearn import SetCollection
         >>> table = pd.DataFrame(
@@ -237,21 +335,37 @@ weights)
         >>> [elements.ravel().tolist() for elements in X]
         [[1.0, 3.0], [2.0]]
 
-        What is known of the groups is brought into the order of the sets likewise, here by
-        pandas (in polars, `group_by("id", maintain_order=True)`):
+        The groups are the names of the sets, by which what is known of them is brought
+        into their order:
 
-        >>> y = table.groupby("id", sort=False)["ill"].first()
-        >>> y.index.tolist(), y.tolist()
-        (['b', 'a'], [True, False])
+        >>> X.names.tolist()
+        ['b', 'a']
+        >>> X.align(table.groupby("id")["ill"].first()).tolist()
+        [True, False]
+
+        What is computed for elements goes back to the table by `to_rows`:
+
+        >>> table["length"] = X.to_rows(np.repeat(X.lengths, X.lengths))
+        >>> table["length"].tolist()
+        [2, 1, 2]
         """
         check_no_group_column(values, groups)
-        values = as_elements(values)
-        order, lengths = sort_by_group(groups, len(values))
+        feature_names, values = feature_names_of(values), as_elements(values)
+        order, lengths, names = sort_by_group(groups, len(values))
         if weights is not None:
             weights = as_rows(weights, len(values), "weights")[order]
         if positions is not None:
             positions = as_rows(positions, len(values), "positions")[order]
-        return cls(values[order], offsets_of(lengths), weights=weights, positions=positions)
+        sets = cls(
+            values[order],
+            offsets_of(lengths),
+            weights=weights,
+            positions=positions,
+            names=names,
+            feature_names=feature_names,
+        )
+        sets._n_rows = len(values)
+        return sets._replace(_rows=np.arange(len(values))[order])
 
     @classmethod
     def from_arrow(cls, array, *, weights=None, positions=None):
@@ -410,6 +524,77 @@ weights)
 
         return write_awkward(self)
 
+    def to_rows(self, values):
+        """Return what belongs to each element in the order of the rows of the table.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_elements,) or (n_elements, n_columns), or list of \
+                one array for each set
+            What belongs to each element, as `element_contributions` returns it.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_columns)
+            An entry for each row of the table that `from_groups` was given: NaN where its
+            element is not among these sets, some of those made of the table.
+
+        Raises
+        ------
+        ValueError
+            If the sets were not made by `from_groups`, or values don't fit.
+
+        See Also
+        --------
+        from_groups : Has an example.
+        """
+        if self._rows is None:
+            raise ValueError(
+                "These sets don't know their rows; expected sets made by from_groups."
+            )
+        if isinstance(values, list | tuple) and len(values) == len(self):
+            values = np.concatenate([np.asarray(part) for part in values])
+        values = np.asarray(values)
+        if values.shape[:1] != (len(self._values),):
+            raise ValueError(
+                f"values has shape {values.shape}; expected one entry an element, "
+                f"{len(self._values)}, or an array for each of the {len(self)} sets."
+            )
+        is_whole = len(self._rows) == self._n_rows
+        dtype = values.dtype if is_whole else np.result_type(values, np.float16)
+        table = np.full((self._n_rows, *values.shape[1:]), 0 if is_whole else np.nan, dtype)
+        table[self._rows] = values
+        return table
+
+    def align(self, y):
+        """Return targets by name in the order of the sets.
+
+        Parameters
+        ----------
+        y : Series, DataFrame or mapping
+            With a value (or a row of them) for the name of each set. Others are left out.
+
+        Returns
+        -------
+        ndarray of shape (n_sets,) or (n_sets, n_columns)
+
+        Raises
+        ------
+        ValueError
+            If the sets have no names, or a name has no value, or several. The message
+            lists those that are missing.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> X = SetCollection.from_sets([[[0.0]], [[1.0]]], names=["b", "a"])
+        >>> X.align({"a": 1, "b": 2, "c": 3})
+        array([2, 1])
+        """
+        if self._names is None:
+            raise ValueError("These sets have no names; expected sets with names.")
+        return align(y, self._names)
+
     def to_padded(self, fill_value=np.nan):
         """Return the elements as one array, padded to the longest set.
 
@@ -456,6 +641,21 @@ weights)
         return None if self._positions is None else self._positions.view()
 
     @property
+    def names(self):
+        """Name of each set, or None."""
+        return None if self._names is None else self._names.view()
+
+    @property
+    def feature_names(self):
+        """Name of each feature, or None."""
+        return None if self._feature_names is None else self._feature_names.view()
+
+    @property
+    def rows(self):
+        """Which row of the table of `from_groups` each element was, or None."""
+        return None if self._rows is None else self._rows.view()
+
+    @property
     def shape(self):
         """`(n_sets,)`: to scikit-learn, a collection is a 1-D array of samples."""
         return (len(self),)
@@ -493,28 +693,66 @@ weights)
         SetCollection
             With a copy of the values, unless they already have this dtype.
         """
-        return self.with_values(self._values.astype(dtype, copy=False))
+        return self._replace(_values=as_elements(self._values.astype(dtype, copy=False)))
 
-    def with_values(self, values):
+    def with_values(
+        self, values, *, feature_names=None, offsets=None, weights=None, positions=None
+    ):
         """Return a collection of the same sets with other elements.
 
         Parameters
         ----------
-        values : array-like of shape (n_elements, n_features_new)
-            The new elements, in the order of the old ones.
+        values : array-like of shape (n_elements_new, n_features_new)
+            The new elements.
+        feature_names : array-like of str of shape (n_features_new,), default=None
+            Names of the new features.
+        offsets : array-like of int of shape (n_sets + 1,), default=None
+            Where each set starts among the new elements. None means that there is one for
+            each of the old ones, whose weights, positions and rows it gets.
+        weights : array-like of shape (n_elements_new,), default=None
+            Weights of the new elements, with `offsets`.
+        positions : array-like of shape (n_elements_new,) or (n_elements_new, n_axes), \
+                default=None
+            Positions of the new elements, with `offsets`.
 
         Returns
         -------
         SetCollection
-            With the same offsets, weights and positions.
+            With the same names of sets.
+
+        Raises
+        ------
+        ValueError
+            If the new elements don't fit to the sets.
         """
+        if offsets is not None:
+            changed = SetCollection(
+                values,
+                offsets,
+                weights=weights,
+                positions=positions,
+                feature_names=feature_names,
+            )
+            if len(changed) != len(self):
+                raise ValueError(
+                    f"offsets has {len(changed)} sets; expected {len(self)}, as before."
+                )
+            return changed._replace(_names=self._names)
+        if weights is not None or positions is not None:
+            raise ValueError(
+                "weights or positions are given without offsets; expected both, or neither."
+            )
+        if feature_names is None:
+            feature_names = feature_names_of(values)
         values = as_elements(values)
         if len(values) != len(self._values):
             raise ValueError(
                 f"values has {len(values)} rows; expected one per element, "
                 f"{len(self._values)}."
             )
-        return self._from_validated(values, self._offsets, self._weights, self._positions)
+        if feature_names is not None:
+            feature_names = check_feature_names(feature_names, values.shape[1])
+        return self._replace(_values=values, _feature_names=feature_names)
 
     def __len__(self):
         return len(self._offsets) - 1
@@ -524,13 +762,18 @@ weights)
             yield self._values[start:stop]
 
     def __getitem__(self, index):
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"index {index} of {len(self)} sets is out of range.")
+            index = index % len(self)
+            return self._values[self._offsets[index] : self._offsets[index + 1]]
         if isinstance(index, slice):
             index = range(len(self))[index]
             if index.step == 1 and len(index):
                 return self._span(index.start, index.stop)
         chosen = np.arange(len(self))[index]  # scikit-learn asks for X[index, ...]
         if chosen.ndim == 0:
-            return self._values[self._offsets[chosen] : self._offsets[chosen + 1]]
+            return self[int(chosen)]
         if chosen.ndim > 1:
             raise IndexError(
                 f"SetCollection has 1 dimension; the index gave {chosen.ndim}."
@@ -541,19 +784,31 @@ weights)
         lengths = self._offsets[chosen + 1] - starts
         offsets = offsets_of(lengths)
         rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return self._rows(rows, offsets)
+        return self._take(chosen, rows, offsets)
 
     def _span(self, start, stop):
         """The sets from `start` to before `stop`, as views."""
         offsets = self._offsets[start : stop + 1]
-        return self._rows(slice(offsets[0], offsets[-1]), offsets - offsets[0])
+        rows = slice(offsets[0], offsets[-1])
+        return self._take(slice(start, stop), rows, offsets - offsets[0])
 
-    def _rows(self, rows, offsets):
-        return self._from_validated(
-            self._values[rows],
-            offsets,
-            None if self._weights is None else self._weights[rows],
-            None if self._positions is None else self._positions[rows],
+    def _take(self, chosen, rows, offsets):
+        """The chosen sets, which have these elements and offsets."""
+        indices = dict.fromkeys(("_values", "_weights", "_positions", "_rows"), rows)
+        parts = {
+            name: part[index]
+            for name, index in {**indices, "_names": chosen}.items()
+            if (part := getattr(self, name)) is not None
+        }
+        return self._replace(_offsets=offsets, **parts)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "A SetCollection is not an array: its weights, positions and names would be "
+            "lost. Use X.values for the elements of all sets, X.to_padded() for a 3-D "
+            "array, X[index] to choose, permute or repeat sets, SetCollection.concatenate "
+            "to join collections; an estimator of arrays comes after an embedding, "
+            "make_pipeline(OTKEmbedding(), estimator)."
         )
 
     def __repr__(self):
@@ -567,12 +822,22 @@ weights)
         facts.append(str(self.dtype))
         facts += ["weights"] * (self._weights is not None)
         facts += ["positions"] * (self._positions is not None)
+        facts += ["names"] * (self._names is not None)
         return f"SetCollection({', '.join(facts)})"
 
     def __reduce__(self):
         # Through the constructor, which validates what is loaded from a file.
-        columns = {"weights": self._weights, "positions": self._positions}
-        return SetCollection, (self._values, self._offsets), columns
+        columns = {
+            name: getattr(self, f"_{name}")
+            for name in ("weights", "positions", "names", "feature_names")
+        }
+        table = {"rows": self._rows, "n_rows": self._n_rows}
+        return SetCollection, (self._values, self._offsets), columns | table
 
     def __setstate__(self, columns):
+        names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
         self.__init__(self._values, self._offsets, **columns)
+        if names is not None:  # of sets chosen repeatedly: not unique
+            self._names = check_names(names, len(self), unique=False)
+        if rows is not None:
+            self._rows, self._n_rows = check_rows(rows, n_rows, len(self._values)), n_rows

@@ -18,7 +18,16 @@ def check_no_group_column(values, groups):
 
 
 def sort_by_group(groups, n_rows):
-    """Return the stable sort of rows by group, in order of appearance, and group sizes."""
+    """Return the stable sort of rows by group, in order of appearance.
+
+    Returns
+    -------
+    order : ndarray of int of shape (n_rows,), or slice
+    lengths : ndarray of int of shape (n_groups,)
+        Number of rows of each group.
+    names : ndarray of shape (n_groups,)
+        The label of each group.
+    """
     labels, groups = groups, as_unmasked(groups, "groups")
     if groups.dtype.kind in "SU" and isinstance(labels, (list, tuple)):
         # NumPy has converted nan and 1 to "nan" and "1".
@@ -50,7 +59,7 @@ def sort_by_group(groups, n_rows):
     by_appearance = np.argsort(first)
     rank = np.empty_like(by_appearance)
     rank[by_appearance] = np.arange(len(first))
-    rank = rank[label]
+    rank, names = rank[label], groups[np.sort(first)]
     if (np.diff(rank) >= 0).all():
-        return slice(None), lengths[by_appearance]  # already contiguous: no copy
-    return np.argsort(rank, kind="stable"), lengths[by_appearance]
+        return slice(None), lengths[by_appearance], names  # contiguous already: no copy
+    return np.argsort(rank, kind="stable"), lengths[by_appearance], names

@@ -37,7 +37,8 @@ def locate_element(row, offsets):
 
 def masses_of(weights, offsets):
     """Weights normalized to sum to 1 in each set; None means equal weights."""
-    starts, lengths = offsets[:-1], np.diff(offsets)
+    lengths = np.diff(offsets)
+    starts, lengths = offsets[:-1][lengths > 0], lengths[lengths > 0]
     if weights is None:
         return np.repeat(1.0 / lengths, lengths)
     # Divide by the largest first: sums of tiny or huge weights would under- or overflow.
@@ -60,12 +61,12 @@ def check_offsets(offsets, n_elements):
             f"offsets runs from {array[0]} to {array[-1]}; expected from 0 to the number "
             f"of elements, {n_elements}."
         )
-    wrong = np.flatnonzero(offsets[1:] <= offsets[:-1])  # differences could overflow
+    wrong = np.flatnonzero(offsets[1:] < offsets[:-1])  # differences could overflow
     if len(wrong):
         i = wrong[0]
         raise ValueError(
-            f"set {i} is empty: offsets goes from {array[i]} to {array[i + 1]}; expected "
-            "strictly increasing offsets, each set having at least one element."
+            f"offsets goes from {array[i]} to {array[i + 1]} at set {i}; expected offsets "
+            "that don't decrease."
         )
     return immutable_copy(offsets)
 
@@ -85,9 +86,24 @@ def check_weights(weights, offsets):
             "finite, non-negative weights."
         )
     if len(weights):
-        zero = np.flatnonzero(np.maximum.reduceat(weights, offsets[:-1]) == 0)
+        nonempty = np.flatnonzero(np.diff(offsets))
+        heaviest = np.maximum.reduceat(weights, offsets[nonempty])
+        zero = nonempty[heaviest == 0]
         if len(zero):
             raise ValueError(
                 f"weights of set {zero[0]} are all zero; expected a positive sum."
             )
     return read_only(weights)
+
+
+def check_rows(rows, n_rows, n_elements):
+    """Return which row of a table of `n_rows` each element was, as a read-only array."""
+    rows = as_unmasked(rows, "rows").astype(np.int64)
+    if rows.shape != (n_elements,) or (
+        len(rows) and not 0 <= rows.min() <= rows.max() < n_rows
+    ):
+        raise ValueError(
+            f"rows has shape {rows.shape}; expected one of {n_rows} rows for each of "
+            f"{n_elements} elements."
+        )
+    return read_only(rows)

@@ -46,6 +46,30 @@ class Elements:
         return Elements(self.rows[first], *merged)
 
 
+def present_sets(sets, sample_weight):
+    """Return the sets that are not empty and of positive weight, and their weights.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    sample_weight : ndarray of shape (n_sets,) or None
+    """
+    is_present = sets.lengths > 0
+    if sample_weight is not None:
+        is_present &= sample_weight > 0
+    if is_present.all() and len(sets):
+        return sets, sample_weight
+    if not len(sets):
+        raise ValueError("X is an empty collection; expected at least one set.")
+    present = np.flatnonzero(is_present)
+    if not len(present):
+        raise ValueError(
+            "set 0 of X is empty or has a weight of 0, as all others; expected at least "
+            "one set with elements and a positive weight."
+        )
+    return sets[present], None if sample_weight is None else sample_weight[present]
+
+
 def group_equal_rows(rows):
     """Return the index of one row of each group of equal rows, and the rows' labels."""
     # Usually, the first bytes distinguish all rows, and give the same order as all bytes.

@@ -22,10 +22,16 @@ def pack(sets, name):
     sets = list(sets)
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
-    arrays = [check_elements(x, f"set {i} of {name}") for i, x in enumerate(sets)]
+    arrays = [
+        None if is_empty(x) else check_elements(x, f"set {i} of {name}")
+        for i, x in enumerate(sets)
+    ]
+    # An empty list has the number of features of the other sets.
+    filled = next((array for array in arrays if array is not None), None)
+    if filled is None:
+        raise ValueError(f"set 0 of {name} is empty, as all are; expected an element.")
+    arrays = [filled[:0] if array is None else array for array in arrays]
     for i, array in enumerate(arrays):
-        if len(array) == 0:
-            raise ValueError(f"set {i} of {name} is empty; expected at least one element.")
         if array.shape[1] != arrays[0].shape[1]:
             raise ValueError(
                 f"set {i} of {name} has {array.shape[1]} features, set 0 has "
@@ -46,6 +52,11 @@ def pack(sets, name):
             as_floats(array, f"set {i} of {name}") if array.dtype == object else array
         )
     return values, offsets
+
+
+def is_empty(x):
+    """Whether a set is an empty list or 1-D array, without a number of features."""
+    return x.shape == (0,) if hasattr(x, "shape") else isinstance(x, list | tuple) and not x
 
 
 def join(parts, offsets, name):

@@ -4,14 +4,18 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn.sets._arrays import as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._names import (
+    check_feature_names_match,
+    feature_names_of,
+    index_of,
+)
 from otk_sklearn.sets._offsets import locate_element, offsets_of
-from otk_sklearn.sets._sequences import pack
+from otk_sklearn.sets._sequences import is_empty, pack
 
 
 def as_sets(X, *, explain_rows=True):
@@ -31,20 +35,21 @@ def as_sets(X, *, explain_rows=True):
     -------
     SetCollection
     """
+    if isinstance(X, SetCollection):
+        return X
+    if isinstance(X, list | tuple) and not X:
+        raise ValueError("X is an empty collection; expected at least one set.")
     _check_not_container(X)
+    X = _single_column(X)
+    names = index_of(X)
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
         X = as_unmasked(X, "X")
-    if isinstance(X, SetCollection):
-        sets = X
-    elif _is_sequence_of_sets(X):
-        sets = SetCollection(*pack(X, "X"))
-    elif getattr(X, "ndim", 2) in (3, 4):
-        sets = _from_equal_lengths(X)
-    else:
-        sets = _from_rows(X, explain_rows)
-    if not len(sets):
-        raise ValueError("X is an empty collection; expected at least one set.")
-    return sets
+    if _is_sequence_of_sets(X):
+        feature_names = feature_names_of(X[0]) if len(X) else None
+        return SetCollection(*pack(X, "X"), names=names, feature_names=feature_names)
+    if getattr(X, "ndim", 2) in (3, 4):
+        return _from_equal_lengths(X)
+    return _from_rows(X, explain_rows)
 
 
 def check_finite(sets):
@@ -90,13 +95,28 @@ def _all_finite(array):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
-def input_attributes(X, sets):
+def check_not_empty(sets, empty_sets):
+    """Raise an error that names the first empty set, unless they are accepted.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    empty_sets : {"error", "zero"}
+    """
+    empty = np.flatnonzero(sets.lengths == 0)
+    if len(empty) and empty_sets == "error":
+        raise ValueError(
+            f"set {empty[0]} of X is empty; expected at least one element, or an embedding "
+            'with empty_sets="zero".'
+        )
+
+
+def input_attributes(sets):
     """Return the fitted attributes that describe the input of `fit`."""
-    seen = BaseEstimator()
-    validate_data(seen, _table(X, sets), reset=True, skip_check_array=True)
+    names = sets.feature_names
     return {
-        **vars(seen),
-        "n_features_in_": sets.n_features,  # not the number of columns of a table
+        **({} if names is None else {"feature_names_in_": np.array(names)}),
+        "n_features_in_": sets.n_features,
         "_single_elements": bool((sets.lengths == 1).all()),
     }
 
@@ -104,11 +124,13 @@ def input_attributes(X, sets):
 def as_fitted_sets(estimator, X):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
+    if isinstance(X, list | tuple) and all(map(is_empty, X)):
+        no_elements = np.empty((0, estimator.n_features_in_))
+        return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     # After a fit on sets of one element, 2-D input is expected.
     sets = as_sets(X, explain_rows=not estimator._single_elements)
-    table = _table(X, sets)
-    if hasattr(table, "columns") or hasattr(estimator, "feature_names_in_"):
-        validate_data(estimator, table, reset=False, skip_check_array=True)
+    if len(sets):
+        check_feature_names_match(estimator, sets.feature_names)
     if sets.n_features != estimator.n_features_in_:
         raise ValueError(
             f"X has {sets.n_features} features, but {type(estimator).__name__} is "
@@ -134,10 +156,13 @@ def _check_not_container(X):
         raise TypeError(f"X is {package}.{class_name}; expected {expected}.")
 
 
-def _table(X, sets):
-    """Table or array with the names and number of features: X, its first set, or values."""
-    first = X[0] if isinstance(X, (list, tuple)) else X
-    return first if hasattr(first, "columns") else sets.values
+def _single_column(X):
+    """Return the only column of a table if its cells are sets, or else X."""
+    if not hasattr(X, "iloc") or X.ndim != 2 or X.shape[1] != 1:
+        return X
+    column = X.iloc[:, 0]
+    are_sets = len(column) and np.ndim(column.iloc[0]) > 0
+    return column if column.dtype == object and are_sets else X
 
 
 def _is_sequence_of_sets(X):
@@ -165,8 +190,6 @@ def _from_equal_lengths(X):
     """Sets from a 3-D array or a 4-D array of grids, without a copy of float arrays."""
     n_sets, *grid, n_features = X.shape
     length = int(np.prod(grid))
-    if n_sets and not length:
-        raise ValueError("set 0 of X is empty; expected at least one element.")
     positions = None
     if len(grid) == 2:
         cells = np.indices(grid).reshape(2, -1).T
@@ -206,4 +229,5 @@ def _from_rows(X, explain):
             UserWarning,
             stacklevel=2,
         )
-    return SetCollection(values, np.arange(len(values) + 1))
+    offsets = np.arange(len(values) + 1)
+    return SetCollection(values, offsets, feature_names=feature_names_of(X))

@@ -67,7 +67,8 @@ def filter_windows(offsets, filter_size, padding):
     """Return the windows of sets whose rows start at these offsets, as `Windows`."""
     lengths, front = np.diff(offsets), (filter_size - 1) // 2
     if padding == "valid":
-        lengths, front = np.maximum(lengths - filter_size + 1, 1), 0
+        whole = np.maximum(lengths - filter_size + 1, 1)
+        lengths, front = np.where(lengths > 0, whole, 0), 0
     return Windows(offsets, offsets_of(lengths), filter_size, front)
 
 

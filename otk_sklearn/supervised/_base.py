@@ -6,7 +6,7 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
 
@@ -30,6 +30,7 @@ from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._learning import learn_attributes
 from otk_sklearn.embeddings._otk import OTKEmbedding
 from otk_sklearn.embeddings._state import (
+    component_names,
     fitted_state,
     state_and_sets,
     transport_of,
@@ -37,11 +38,13 @@ from otk_sklearn.embeddings._state import (
 )
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._names import warn_if_permuted
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
     check_finite,
     check_finite_output,
+    check_not_empty,
 )
 from otk_sklearn.supervised._objective import Objective, parameters_of, state_at
 from otk_sklearn.supervised._optimizers import (
@@ -74,7 +77,6 @@ _TRAINABLE = ("references", "anchors", "gamma")
 
 class SupervisedEmbedding(
     DocumentedMixin,
-    ClassNamePrefixFeaturesOutMixin,
     VectorsOutMixin,
     CallbackSupportMixin,
     BaseEstimator,
@@ -162,9 +164,7 @@ class SupervisedEmbedding(
         progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = model._fit_attributes(
-                X, sets, y, sample_weight, resuming, progress
-            )
+            attributes = model._fit_attributes(sets, y, sample_weight, resuming, progress)
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self
@@ -180,7 +180,7 @@ class SupervisedEmbedding(
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
             attributes = model._partial_fit_attributes(
-                X, sets, y, sample_weight, classes, resuming
+                sets, y, sample_weight, classes, resuming
             )
         set_fitted(self, attributes)
         return self
@@ -198,20 +198,24 @@ class SupervisedEmbedding(
         ndarray of shape (n_sets, n_references * n_supports * n_components)
             In the order reference, support, component.
         """
-        return copy.copy(self)._embeddings(X)
+        embeddings, sets = copy.copy(self)._embeddings(X)
+        return self._as_output(embeddings, sets)
 
     @property
     def _n_features_out(self):
         return self.embedding_.references_.size
 
-    def _fit_attributes(self, X, sets, y, sample_weight, resuming, progress):
+    def _component_names(self):
+        return component_names(self.embedding_.references_)
+
+    def _fit_attributes(self, sets, y, sample_weight, resuming, progress):
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
         embedding = self.embedding_ if resuming else self._unfitted_embedding()
         target_attributes, problem = self._problem(sets, y, sample_weight, None, resuming)
         random = check_random_state(self.random_state)
         if not resuming:
-            self._fit_unsupervised(embedding, X, problem, random, progress)
+            self._fit_unsupervised(embedding, problem, random, progress)
         with progress.stage("epochs", self.max_epochs):
             state = self._state(embedding, problem, resuming)
             return self._train(
@@ -274,7 +278,7 @@ class SupervisedEmbedding(
             self._warn_diverged(stacklevel=6)
         return attributes_of(monitor)
 
-    def _partial_fit_attributes(self, X, sets, y, sample_weight, classes, resuming):
+    def _partial_fit_attributes(self, sets, y, sample_weight, classes, resuming):
         """Train for one epoch, and return the fitted attributes."""
         trainable = self._check_trainable()
         embedding = self.embedding_ if resuming else self._unfitted_embedding()
@@ -283,7 +287,7 @@ class SupervisedEmbedding(
         )
         random = check_random_state(self.random_state)
         if not resuming:
-            self._fit_unsupervised(embedding, X, problem, random, Progress(self))
+            self._fit_unsupervised(embedding, problem, random, Progress(self))
         state = self._state(embedding, problem, resuming)
         if resuming:
             start = self._resumed_start(state, problem)
@@ -344,7 +348,9 @@ class SupervisedEmbedding(
 
     def _problem(self, sets, y, sample_weight, classes=None, resuming=False):
         """Return the fitted attributes of the targets, and the `Problem`."""
+        check_not_empty(sets, getattr(self.embedding, "empty_sets", "error"))
         check_finite(sets)
+        warn_if_permuted(sets.names, y)
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "
@@ -362,7 +368,7 @@ class SupervisedEmbedding(
             weights = np.ones(len(sets))
         weights = weights * self._class_weight_of(y, weights, attributes)
         check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
-        kept = np.flatnonzero(weights)
+        kept = np.flatnonzero(weights * sets.lengths)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
         return attributes, self._standardize(problem.distinct(), resuming)
 
@@ -376,14 +382,14 @@ class SupervisedEmbedding(
         validate_parameters(embedding)
         return embedding
 
-    def _fit_unsupervised(self, embedding, X, problem, random, progress):
+    def _fit_unsupervised(self, embedding, problem, random, progress):
         """Fit the embedding without labels."""
         has_no_random_state = embedding.random_state is None
         if has_no_random_state:
             embedding.random_state = random
         progress.verbose = embedding.verbose
         attributes, residual = learn_attributes(
-            embedding, X, problem.sets, problem.weights, progress
+            embedding, problem.sets, problem.weights, progress
         )
         progress.verbose = self.verbose
         set_fitted(embedding, attributes)
@@ -474,7 +480,7 @@ class SupervisedEmbedding(
         model : estimator
         """
         model = copy.copy(self)
-        embeddings = model._embeddings(X)
+        embeddings, _ = model._embeddings(X)
         coef, intercept = model._head
         with single_threaded(), np.errstate(all="ignore"):
             scores = embeddings @ coef.T + intercept
@@ -482,9 +488,9 @@ class SupervisedEmbedding(
         return scores, model
 
     def _embeddings(self, X):
-        """Return the embeddings as an array, ignoring `set_output`."""
+        """Return the embeddings as an array, whatever `set_output`, and X as sets."""
         sets = as_fitted_sets(self, X)
         state, sets = state_and_sets(self.embedding_, sets)
         embeddings, residual = state.embed(sets, Percentage.of(self.embedding_, sets))
         warn_unconverged(state.transport, residual)
-        return embeddings
+        return embeddings, sets

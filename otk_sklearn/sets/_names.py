@@ -1,0 +1,187 @@
+"""Names of sets and of features, and targets in the order of the sets."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from otk_sklearn.sets._offsets import read_only
+
+# Names that an error lists at most.
+_MAX_LISTED = 5
+
+
+def as_labels(labels, name):
+    """Return labels as a 1-D array, without converting any of them into another type.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_labels,)
+    name : str
+        Name of the argument in error messages.
+    """
+    if isinstance(labels, str | bytes | Mapping) or not hasattr(labels, "__len__"):
+        raise TypeError(f"{name} is {type(labels).__name__}; expected an array of labels.")
+    if hasattr(labels, "to_numpy"):  # a Series or an Index
+        array = labels.to_numpy()
+    elif isinstance(labels, np.ndarray):
+        array = labels
+    else:
+        array = np.empty(len(labels), object)
+        array[:] = list(labels)
+        if len({type(label) for label in array}) == 1 and isinstance(array[0], str | int):
+            plain = np.asarray(array.tolist())
+            array = plain if plain.ndim == 1 and plain.dtype.kind in "Uib" else array
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; expected one label a set.")
+    return array
+
+
+def check_names(names, n_sets, unique=True):
+    """Return names of sets as a read-only array: one a set, none missing, and unique."""
+    names = as_labels(names, "names")
+    if len(names) != n_sets:
+        raise ValueError(f"names has {len(names)} entries; expected one a set, {n_sets}.")
+    seen = {}
+    for i, name in enumerate(names.tolist()):
+        if _is_missing(name):
+            raise ValueError(f"names has {name!r} for set {i}; expected a name.")
+        if unique and seen.setdefault(name, i) != i:
+            raise ValueError(
+                f"names has {name!r} for sets {seen[name]} and {i}; expected unique names."
+            )
+    return read_only(names.copy())
+
+
+def _is_missing(label):
+    """Whether a label is None, NaN, or one of pandas' missing values."""
+    return label is None or type(label).__name__ == "NAType" or label != label
+
+
+def check_feature_names(names, n_features):
+    """Return names of features as a read-only array of str objects."""
+    names = np.array(list(names), dtype=object)
+    if names.shape != (n_features,):
+        raise ValueError(
+            f"feature_names has {len(names)} entries; expected one a feature, {n_features}."
+        )
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"feature_names has {name!r}; expected strings.")
+    return read_only(names)
+
+
+def index_of(sets):
+    """The index of a Series of sets, if it is unique, or None."""
+    index = getattr(sets, "index", None)
+    return index.to_numpy() if getattr(index, "is_unique", False) else None
+
+
+def feature_names_of(table):
+    """Names of the columns of a table; None if it has none, or none that are strings."""
+    names = list(getattr(table, "columns", []))
+    are_strings = [isinstance(name, str) for name in names]
+    if not any(are_strings):
+        return None
+    if not all(are_strings):
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but "
+            f"your input has {names}; expected strings: X.columns.astype(str), say."
+        )
+    return names
+
+
+def align(y, names):
+    """Return the values of a Series, a DataFrame or a mapping in the order of names.
+
+    Values of other names are left out.
+
+    Parameters
+    ----------
+    y : Series, DataFrame or mapping
+    names : ndarray of shape (n_sets,)
+
+    Returns
+    -------
+    ndarray of shape (n_sets,) or (n_sets, n_columns)
+    """
+    if hasattr(y, "iloc"):
+        index = y.index
+        repeated = index[index.duplicated()]
+        if len(repeated):
+            raise ValueError(
+                f"y has {repeated[0]!r} more than once; expected unique names."
+            )
+        place = {name: i for i, name in enumerate(index.tolist())}
+        _check_all_known(names, place)
+        return y.iloc[[place[name] for name in names.tolist()]].to_numpy()
+    if isinstance(y, Mapping):
+        _check_all_known(names, y)
+        return np.array([y[name] for name in names.tolist()])
+    raise TypeError(
+        f"y is {type(y).__name__}; expected a pandas Series or DataFrame with the names of "
+        "sets as its index, or a mapping from names."
+    )
+
+
+def _check_all_known(names, known):
+    missing = [name for name in names.tolist() if name not in known]
+    if missing:
+        listed = ", ".join(map(repr, missing[:_MAX_LISTED]))
+        more = ", ..." if len(missing) > _MAX_LISTED else ""
+        raise ValueError(
+            f"y has nothing for {len(missing)} of the names of sets: {listed}{more}; "
+            f"expected a value for each (its first name is {next(iter(known), None)!r})."
+        )
+
+
+def check_feature_names_match(estimator, names):
+    """Check the feature names of X against those of `fit`, as scikit-learn does."""
+    fitted = getattr(estimator, "feature_names_in_", None)
+    class_name = type(estimator).__name__
+    if names is None and fitted is not None:
+        warnings.warn(
+            f"X does not have valid feature names, but {class_name} was fitted with "
+            "feature names",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif names is not None and fitted is None:
+        warnings.warn(
+            f"X has feature names, but {class_name} was fitted without feature names",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif names is not None and list(names) != list(fitted):
+        message = "The feature names should match those that were passed during fit.\n"
+        unseen = [name for name in names if name not in fitted]
+        missing = [name for name in fitted if name not in names]
+        if unseen:
+            message += f"Feature names unseen at fit time:\n{_listed(unseen)}"
+        if missing:
+            message += (
+                f"Feature names seen at fit time, yet now missing:\n{_listed(missing)}"
+            )
+        if not unseen and not missing:
+            message += "Feature names must be in the same order as they were in fit.\n"
+        raise ValueError(message)
+
+
+def _listed(names):
+    more = "- ...\n" if len(names) > _MAX_LISTED else ""
+    return "".join(f"- {name}\n" for name in names[:_MAX_LISTED]) + more
+
+
+def warn_if_permuted(names, y):
+    """Warn if y is a Series or DataFrame of the same names in another order."""
+    if names is None or not hasattr(y, "iloc") or len(y) != len(names):
+        return
+    labels = y.index.tolist()
+    if labels != names.tolist() and set(labels) == set(names.tolist()):
+        warnings.warn(
+            "y has the names of the sets as its index, in another order: its first is "
+            f"{labels[0]!r}, that of the sets {names[0]!r}. It is taken by position; "
+            "X.align(y) has the order of the sets.",
+            UserWarning,
+            stacklevel=2,
+        )

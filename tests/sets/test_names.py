@@ -1,0 +1,283 @@
+"""Who the sets of a collection are, what its columns mean, and which rows they were."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import resample
+
+from otk_sklearn import (
+    ConvolutionalKernelLayer,
+    ElementTransformer,
+    OTKClassifier,
+    OTKEmbedding,
+    SetCollection,
+    SetPooling,
+)
+
+NAMES = ["p3", "p1", "p2"]
+
+
+def named(**changes):
+    parts = {"names": NAMES, "feature_names": ["x", "y"]} | changes
+    return SetCollection(np.arange(12.0).reshape(6, 2), [0, 3, 5, 6], **parts)
+
+
+def table():
+    """A long table whose groups come in the order b, a, c, and not side by side."""
+    return pd.DataFrame(
+        {"id": list("babcab"), "x": [0.0, 1, 2, 3, 4, 5], "y": [5.0, 4, 3, 2, 1, 0]}
+    )
+
+
+def of_table():
+    return SetCollection.from_groups(table()[["x", "y"]], table()["id"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda X: pickle.loads(pickle.dumps(X)),
+        lambda X: X.astype(np.float32),
+        lambda X: X[:],
+        lambda X: X[[0, 1, 2]],
+        lambda X: X[np.ones(3, bool)],
+        lambda X: SetCollection.concatenate([X[:1], X[1:]]),
+        lambda X: ElementTransformer(StandardScaler()).fit_transform(X),
+    ],
+)
+def test_names_are_kept(change):
+    changed = change(named())
+    assert changed.names.tolist() == NAMES
+    assert changed.feature_names.tolist() == ["x", "y"]
+    assert "names" in repr(changed)
+
+
+def test_names_follow_their_sets():
+    X = named()
+    assert X[[2, 0]].names.tolist() == ["p2", "p3"]
+    assert X[1:].names.tolist() == ["p1", "p2"]
+    assert X[X.lengths > 1].names.tolist() == ["p3", "p1"]
+    repeated = X[[1, 1]]
+    assert pickle.loads(pickle.dumps(repeated)).names.tolist() == ["p1", "p1"]
+    assert ConvolutionalKernelLayer(2).fit(X).transform(repeated).names.tolist() == [
+        "p1",
+        "p1",
+    ]
+    _, test = train_test_split(X, random_state=0, test_size=1)
+    assert X.names.tolist().index(test.names[0]) == np.flatnonzero(
+        [np.array_equal(x, test[0]) for x in X]
+    )
+    sample = resample(X, random_state=0)
+    for name, x in zip(sample.names, sample):
+        assert_array_equal(x, X[X.names.tolist().index(name)])
+
+
+def test_names_are_as_given():
+    """Labels are never converted into each other."""
+    mixed = [1001, "1001A", (1, "b")]
+    assert named(names=mixed).names.tolist() == mixed
+    assert named(names=np.array([3, 1, 2])).names.dtype == np.int64
+    big = [2**63 + 1, 2**63, -1]
+    assert named(names=big).names.tolist() == big
+    assert named(names=pd.Index(NAMES)).names.tolist() == NAMES
+    assert named(names=pd.Categorical(NAMES)).names.tolist() == NAMES
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ["a", "b"]}, "names has 2 entries; expected one a set, 3"),
+        ({"names": ["a", "b", "a"]}, "names has 'a' for sets 0 and 2; expected unique"),
+        ({"names": ["a", None, "b"]}, "names has None for set 1; expected a name"),
+        ({"names": [1.0, 2.0, np.nan]}, "names has nan for set 2"),
+        ({"names": "abc"}, "names is str; expected an array of labels"),
+        ({"names": np.eye(3)}, r"names has shape \(3, 3\)"),
+        ({"feature_names": ["x"]}, "feature_names has 1 entries; expected one a feature"),
+        ({"feature_names": ["x", 1]}, "feature_names has 1; expected strings"),
+    ],
+)
+def test_wrong_names(changes, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        named(**changes)
+
+
+def test_names_of_groups_columns_and_an_index():
+    X = of_table()
+    assert X.names.tolist() == ["b", "a", "c"]
+    assert X.feature_names.tolist() == ["x", "y"]
+    cells = pd.Series([np.eye(2), np.ones((3, 2))], index=["u", "v"])
+    assert SetCollection.from_sets(cells).names.tolist() == ["u", "v"]
+    frames = [group[["x", "y"]] for _, group in table().groupby("id")]
+    assert SetCollection.from_sets(frames).feature_names.tolist() == ["x", "y"]
+
+
+def test_targets_by_name():
+    """tsfresh#713: labels sorted by name, sets in order of appearance."""
+    y = pd.Series({"a": 1, "b": 2, "c": 3, "d": 4})
+    X = of_table()
+    assert X.align(y).tolist() == X.align(y.to_dict()).tolist() == [2, 1, 3]
+    frame = pd.DataFrame({"u": y, "v": -y})
+    assert X.align(frame).tolist() == [[2, -2], [1, -1], [3, -3]]
+    assert X[::-1].align(y).tolist() == [3, 1, 2]
+    with pytest.raises(ValueError, match="for 2 of the names of sets: 'b', 'c'"):
+        X.align({"a": 1})
+    with pytest.raises(ValueError, match="y has 'a' more than once"):
+        X.align(pd.Series([1, 2], index=["a", "a"]))
+    with pytest.raises(TypeError, match="y is list; expected a pandas Series"):
+        X.align([1, 2, 3])
+    with pytest.raises(ValueError, match="These sets have no names"):
+        SetCollection([[1.0]], [0, 1]).align(y)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        OTKEmbedding(2, n_components=2),
+        SetPooling(),
+        OTKClassifier(OTKEmbedding(2, n_components=2), max_epochs=1),
+    ],
+)
+def test_a_permuted_index_is_a_warning(model):
+    X, y = of_table(), table().assign(ill=[1, 0, 1, 0, 0, 1]).groupby("id")["ill"].first()
+    assert y.index.tolist() == ["a", "b", "c"]
+    with pytest.warns(UserWarning, match=r"X.align\(y\) has the order of the sets"):
+        model.fit(X, y)
+    model.fit(X, X.align(y))
+    model.fit(X, y.loc[X.names])  # the same order: no warning
+    model.fit(X, y.reset_index(drop=True))  # other names: they are not those of the sets
+
+
+def test_aligned_targets_can_be_learned():
+    """The score of labels taken by position was 0.43."""
+    rng = np.random.default_rng(0)
+    patients = rng.permutation(60)
+    table = pd.DataFrame({"id": np.repeat(patients, 8)})
+    table["x"] = rng.normal(size=len(table)) + 4 * (table["id"] % 2)
+    y = table.groupby("id")["id"].first() % 2
+    X = SetCollection.from_groups(table[["x"]], table["id"])
+    model = make_pipeline(OTKEmbedding(2, n_components=8), LogisticRegression())
+    assert cross_val_score(model, X, X.align(y)).mean() == 1.0
+
+
+def test_rows_go_back_to_the_table():
+    X = of_table()
+    assert X.rows.tolist() == [0, 2, 5, 1, 4, 3]
+    assert_array_equal(table()[["x", "y"]].to_numpy()[X.rows], X.values)
+    assert_array_equal(X.to_rows(X.values), table()[["x", "y"]])
+    assert_array_equal(X.to_rows(list(X)), table()[["x", "y"]])
+    assert X.to_rows(X.rows).dtype == X.rows.dtype
+    part = pickle.loads(pickle.dumps(X[[2, 1]]))
+    assert_array_equal(part.to_rows(part.values[:, 0]), [np.nan, 1, np.nan, 3, 4, np.nan])
+    assert_array_equal(part.to_rows(part.rows), [np.nan, 1, np.nan, 3, 4, np.nan])
+    with pytest.raises(ValueError, match=r"values has shape \(2,\); expected one entry an"):
+        X.to_rows([1, 2])
+    with pytest.raises(ValueError, match="expected sets made by from_groups"):
+        named().to_rows(np.ones(6))
+
+
+def test_swapped_columns_are_an_error():
+    """tsfresh#946: fitted on columns a, b and handed b, a."""
+    model = OTKEmbedding(2, n_components=3).fit(of_table())
+    assert model.feature_names_in_.tolist() == ["x", "y"]
+    swapped = SetCollection.from_groups(table()[["y", "x"]], table()["id"])
+    with pytest.raises(ValueError, match="must be in the same order"):
+        model.transform(swapped)
+    other = SetCollection.from_groups(table()[["x"]].assign(z=1.0), table()["id"])
+    with pytest.raises(ValueError, match="(?s)unseen at fit time:.*- z.*now missing:.*- y"):
+        model.transform(other)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.transform(list(of_table()))
+    unnamed = OTKEmbedding(2, n_components=3).fit(list(of_table()))
+    with pytest.warns(UserWarning, match="X has feature names, but OTKEmbedding was"):
+        unnamed.transform(of_table())
+
+
+def test_concatenation():
+    X = named(weights=np.arange(1.0, 7), positions=np.arange(6) / 6)
+    joined = SetCollection.concatenate([X[2:], X[:2]])
+    assert_array_equal(joined.values, np.vstack([X.values[5:], X.values[:5]]))
+    assert joined.weights.tolist() == [6, 1, 2, 3, 4, 5]
+    assert joined.positions.ravel().tolist() == [5 / 6, 0, 1 / 6, 2 / 6, 3 / 6, 4 / 6]
+    assert joined.names.tolist() == ["p2", "p3", "p1"]
+    assert joined.lengths.tolist() == [1, 3, 2]
+    assert SetCollection.concatenate([X.astype("float32")] * 1).dtype == np.float32
+
+
+def test_concatenation_with_default_weights_and_positions():
+    """The embedding of each set is that in its own collection."""
+    rng = np.random.default_rng(0)
+    plain = SetCollection(rng.normal(size=(9, 2)), [0, 4, 9])
+    weighted = SetCollection(
+        rng.normal(size=(7, 2)), [0, 7], weights=rng.random(7), positions=rng.random(7)
+    )
+    model = OTKEmbedding(3, n_components=4, position="gaussian", random_state=0).fit(plain)
+    joined = SetCollection.concatenate([plain, weighted])
+    expected = np.vstack([model.transform(plain), model.transform(weighted)])
+    np.testing.assert_allclose(model.transform(joined), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("others", "error", "message"),
+    [
+        ([], ValueError, "collections is empty"),
+        ([named(), np.eye(2)], TypeError, "collections has ndarray at 1; expected SetColl"),
+        ([named(), named()], ValueError, "names has 'p3' for sets 0 and 3"),
+        ([named(), named(names=None)], ValueError, "names of collection 1 are missing"),
+        (
+            [named(names=None), named(names=None, feature_names=["y", "x"])],
+            ValueError,
+            r"feature names \['x', 'y'\] and \['y', 'x'\]; expected the same",
+        ),
+        (
+            [named(), SetCollection([[1.0]], [0, 1])],
+            ValueError,
+            "collection 1 has 1 features, collection 0 has 2",
+        ),
+        (
+            [named(positions=np.ones((6, 2))), named(names=["a", "b", "c"])],
+            ValueError,
+            r"positions on \[2, 1\] axes",
+        ),
+    ],
+)
+def test_what_can_not_be_concatenated(others, error, message):
+    with pytest.raises(error, match=message):
+        SetCollection.concatenate(others)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asarray,
+        np.random.default_rng(0).permutation,
+        np.random.permutation,
+        lambda X: np.take(X, [0]),
+        lambda X: np.concatenate([X, X]),
+        lambda X: np.array([X, X]),
+        lambda X: LogisticRegression().fit(X, [0, 1, 1]),
+    ],
+)
+def test_a_collection_is_no_array(convert):
+    """numpy#26669: weights and positions were gone, silently."""
+    equal = SetCollection(np.ones((6, 2)), [0, 2, 4, 6], weights=np.arange(1, 7))
+    with pytest.raises(TypeError, match=r"not an array: .* X.values .* X.to_padded\(\)"):
+        convert(equal)
+
+
+def test_single_sets():
+    X = named()
+    for i in (0, np.int64(1), -1, np.array(2)):
+        assert_array_equal(X[i], list(X)[int(i)])
+    for i in (3, -4):
+        with pytest.raises(IndexError, match=f"index {i} of 3 sets is out of range"):
+            X[i]

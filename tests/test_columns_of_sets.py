@@ -1,0 +1,149 @@
+"""Columns of sets beside ordinary columns, and the names of what comes out."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from helpers import make_sets
+from numpy.testing import assert_allclose
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from otk_sklearn import (
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
+    OTKClassifier,
+    OTKEmbedding,
+    OTKRegressor,
+    SetCollection,
+    SetPooling,
+    SlicedWassersteinEmbedding,
+)
+
+SETS = make_sets(n_sets=24, max_length=8)
+NAMES = [f"p{i}" for i in range(24)]
+N_FEATURES = SETS[0].shape[1]
+
+# Of each embedding, the names of the first and the last output feature.
+EMBEDDINGS = {
+    "otk": (
+        OTKEmbedding(4, n_components=13, random_state=0),
+        "otkembedding_support0_component0",
+        "otkembedding_support3_component12",
+    ),
+    "references": (
+        OTKEmbedding(3, n_components=5, n_references=2, random_state=0),
+        "otkembedding_reference0_support0_component0",
+        "otkembedding_reference1_support2_component4",
+    ),
+    "kernel mean": (
+        KernelMeanEmbedding(5, random_state=0),
+        "kernelmeanembedding_component0",
+        "kernelmeanembedding_component4",
+    ),
+    "linear": (
+        KernelMeanEmbedding(kernel="linear", filter_size=2),
+        "kernelmeanembedding_component0",
+        f"kernelmeanembedding_component{2 * N_FEATURES - 1}",
+    ),
+    "sliced": (
+        SlicedWassersteinEmbedding(3, n_quantiles=2, random_state=0),
+        "slicedwassersteinembedding_projection0_quantile0",
+        "slicedwassersteinembedding_projection2_quantile1",
+    ),
+    "fisher": (
+        FisherVectorEmbedding(2, random_state=0),
+        "fishervectorembedding_mean_component0_feature0",
+        f"fishervectorembedding_deviation_component1_feature{N_FEATURES - 1}",
+    ),
+    "pooling": (SetPooling(["mean", "max"]), "mean_x0", f"max_x{N_FEATURES - 1}"),
+    "classifier": (
+        OTKClassifier(OTKEmbedding(2, n_components=3), max_epochs=1, random_state=0),
+        "otkclassifier_support0_component0",
+        "otkclassifier_support1_component2",
+    ),
+    "regressor": (
+        OTKRegressor(OTKEmbedding(2, n_components=3), max_epochs=1, random_state=0),
+        "otkregressor_support0_component0",
+        "otkregressor_support1_component2",
+    ),
+}
+Y = np.arange(24) % 2
+
+
+def frame():
+    return pd.DataFrame({"age": np.arange(24.0), "cells": SETS}, index=NAMES)
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_names_of_output_features(name):
+    model, first, last = EMBEDDINGS[name]
+    embeddings = model.fit(SETS, Y).transform(SETS)
+    names = model.get_feature_names_out()
+    assert len(set(names)) == len(names) == embeddings.shape[1]
+    assert (names[0], names[-1]) == (first, last)
+    for of_column in (["cells"], [f"x{i}" for i in range(N_FEATURES)]):
+        assert len(model.get_feature_names_out(of_column)) == len(names)
+    with pytest.raises(ValueError, match="input_features should have length equal"):
+        model.get_feature_names_out(["a", "b"])
+
+
+def test_names_are_in_the_order_of_the_components():
+    model = OTKEmbedding(3, n_components=5, n_references=2, random_state=0).fit(SETS)
+    embeddings = model.transform(SETS)
+    by_name = pd.DataFrame(embeddings, columns=model.get_feature_names_out())
+    expected = embeddings[0].reshape(2, 3, 5)[1, 2, 4]
+    assert by_name.loc[0, "otkembedding_reference1_support2_component4"] == expected
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+@pytest.mark.parametrize("columns", ["cells", ["cells"]])
+def test_a_column_of_sets(name, columns):
+    """scikit-learn#18993: as a column of text does with CountVectorizer."""
+    model, first, _ = EMBEDDINGS[name]
+    table = frame()
+    transformer = ColumnTransformer(
+        [("set", model, columns), ("number", "passthrough", ["age"])]
+    )
+    found = transformer.fit_transform(table, Y)
+    expected = sklearn.clone(model).fit(SETS, Y).transform(SETS)
+    assert_allclose(found[:, :-1], expected, atol=1e-12)
+    names = transformer.get_feature_names_out()
+    assert (names[0], names[-1]) == (f"set__{first}", "number__age")
+    transformer.set_output(transform="pandas")
+    found = transformer.fit_transform(table, Y)
+    assert found.index.tolist() == NAMES
+    assert found.columns.tolist() == names.tolist()
+
+
+def test_a_column_of_sets_in_cross_validation():
+    transformer = ColumnTransformer(
+        [
+            ("set", OTKEmbedding(2, n_components=4, random_state=0), "cells"),
+            ("number", "passthrough", ["age"]),
+        ]
+    )
+    model = make_pipeline(transformer, LogisticRegression(max_iter=10_000))
+    assert np.isfinite(cross_val_score(model, frame(), Y, error_score="raise")).all()
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_names_of_sets_are_the_index(name):
+    model, first, _ = EMBEDDINGS[name]
+    model = sklearn.clone(model).set_output(transform="pandas")
+    X = SetCollection.from_sets(SETS, names=NAMES)
+    for found in (model.fit(X, Y).transform(X), sklearn.clone(model).fit_transform(X, Y)):
+        assert found.index.tolist() == NAMES
+        assert found.columns[0] == first
+    assert model.transform(X[[3, 3, 1]]).index.tolist() == ["p3", "p3", "p1"]
+    assert model.transform(pd.Series(SETS, index=NAMES)).index.tolist() == NAMES
+    assert model.transform(SETS).index.tolist() == list(range(24))
+    pairs = [(i // 5, i % 5) for i in range(24)]
+    found = model.transform(SetCollection.from_sets(SETS, names=pairs))
+    assert found.loc[(1, 2)].tolist() == found.iloc[7].tolist()
+    in_polars = model.set_output(transform="polars").transform(X)
+    assert isinstance(in_polars, pl.DataFrame)
+    assert in_polars.columns[0] == first
