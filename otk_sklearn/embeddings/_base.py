@@ -23,6 +23,7 @@ from otk_sklearn._utils.sklearn_compat import (
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._names import warn_if_permuted
+from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._sampling import present_sets
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
@@ -141,8 +142,8 @@ class Pooling(NamedTuple):
     sets : SetCollection or WindowedSets
         The pooled elements.
     embed : callable
-        Called with a chunk of these sets, the maximum number of rows to process at a time,
-        and the array to write their embeddings to.
+        Called with a chunk of these sets, without elements of mass 0, the maximum number of
+        rows to process at a time, and the array to write their embeddings to.
     row_bytes : int
         Bytes that each element takes.
     width : int
@@ -197,8 +198,13 @@ class SetEmbedding(VectorsOutMixin, SetTransformer):
         pooling = self._pooling(sets)
         out = np.empty((len(sets), self._n_features_out), sets.dtype)
         max_rows = min(rows_in_memory(pooling.row_bytes), chunk_rows(pooling.width))
+
+        def embed(chunk):
+            part, _ = with_positive_mass(pooling.sets[chunk])
+            pooling.embed(part, max_rows, out[chunk])
+
         map_chunks(
-            lambda chunk: pooling.embed(pooling.sets[chunk], max_rows, out[chunk]),
+            embed,
             pooling.sets.lengths,
             rows_per_set=pooling.rows_per_set,
             max_rows=max_rows,

@@ -233,11 +233,13 @@ class ConvolutionalKernelLayer(
             max_rows=min(max_rows, chunk_rows(n_components)),
             n_jobs=self.n_jobs,
         )
-        check_finite_output(values, "feature", kept.offsets)
         weights, positions = None, windows.positions
         if sets.weights is not None:
             means = kept.means(windows.masses[:, np.newaxis], taps)
             weights = masses_of(means[:, 0], kept.offsets)
+            absent = np.flatnonzero(weights == 0)
+            values[absent[~np.isfinite(values[absent]).all(axis=1)]] = 0
+        check_finite_output(values, "feature", kept.offsets)
         if positions is not None:
             positions = kept.means(positions, taps)
         return sets.with_values(

@@ -85,7 +85,8 @@ class ElementTransformer(
     Notes
     -----
     In `fit`, each element has the `sample_weight` of its set, or all have equal weights.
-    The weights of elements within their sets are ignored.
+    The weights of elements within their sets are ignored, except that elements of weight
+    zero are left out of the fit (and transformed like all others).
 
     With metadata routing enabled, metadata is routed to the transformer, such as
     `sample_weight` by
@@ -263,10 +264,13 @@ class ElementTransformer(
         return metadata
 
     def _sampled_rows(self, sets, sample_weight):
-        """Return the rows to fit on: at most `max_elements`, of sets of positive weight."""
+        """Return the rows to fit on: at most `max_elements`, of positive weight."""
         if sample_weight is None:
             sample_weight = np.ones(len(sets))
-        rows = np.flatnonzero(np.repeat(sample_weight > 0, sets.lengths))
+        has_weight = np.repeat(sample_weight > 0, sets.lengths)
+        if sets.weights is not None:
+            has_weight &= sets.masses > 0
+        rows = np.flatnonzero(has_weight)
         if self.max_elements is not None and len(rows) > self.max_elements:
             random = check_random_state(self.random_state)
             return np.sort(random.choice(rows, self.max_elements, replace=False))

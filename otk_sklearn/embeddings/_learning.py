@@ -149,7 +149,13 @@ class _EmbeddingLearner:
                 f"X has n_samples={len(self._sets)} sets; expected at least as many as "
                 f"references, n_references={model.n_references}."
             )
-        sets, sample_weight = merge_equal_sets(self._sets, self._sample_weight)
+        sets, sample_weight = merge_equal_sets(
+            self._sets,
+            self._sample_weight,
+            model.filter_size,
+            model.padding,
+            model.position,
+        )
         sets, sample_weight = sample_sets(
             *self._windows_and_positions(sets),
             model.max_elements,

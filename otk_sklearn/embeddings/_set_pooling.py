@@ -135,7 +135,7 @@ class SetPooling(SetEmbedding):
 
 def _pool(sets, statistics, max_rows):
     """Return a dict of statistics of shape (n_sets, n_features), in float64."""
-    shape = len(sets), sets.n_features
+    shape = len(sets), sets.values.shape[1]
     masses = sets.masses[:, np.newaxis]
     pooled = {}
     if "mean" in statistics or "std" in statistics:
@@ -157,8 +157,7 @@ def _pool(sets, statistics, max_rows):
         if name in statistics:
             pooled[name] = extreme = np.full(shape, limit)
             for rows, set_range, starts, _ in _blocks(sets, max_rows):
-                values = np.where(masses[rows] > 0, sets.values[rows], limit)
-                reduced = reduce.reduceat(values, starts)
+                reduced = reduce.reduceat(sets.values[rows], starts)
                 reduce(extreme[set_range], reduced, out=extreme[set_range])
     return pooled
 

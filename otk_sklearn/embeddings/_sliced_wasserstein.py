@@ -198,7 +198,7 @@ def _write_quantiles(sets, projections, quantiles):
     quantiles : ndarray of float64 of shape (n_projections, n_sets, n_quantiles)
     """
     # Always in float64: far from the origin, float32 is not precise enough.
-    values, masses = sets.values.astype(np.float64, copy=False), sets.masses
+    values, masses = sets.values[:].astype(np.float64, copy=False), sets.masses
     # In batches of projections, to limit the memory for a long set.
     n_projections = projections.shape[1]
     batch_size = max(1, rows_in_memory(8 * 3 * len(values)))

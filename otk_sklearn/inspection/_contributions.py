@@ -11,6 +11,7 @@ from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._windows import fitted_windows
 
 # Largest relative difference between sums of contributions and the model's decisions. Even
@@ -129,15 +130,16 @@ def _contributions(embedding, sets, coef, of_center):
     # <coef_j, psi(x)> = <D coef_j, kappa(x)>, as D is symmetric.
     coef_of_kappa = feature_map.whiten(coef.reshape(-1, n_components))
     of_vectors = of_center.reshape(len(coef), -1, n_components).sum(axis=2)
-    contributions = np.empty((windows.offsets[-1], len(coef)))
+    contributions = np.zeros((windows.offsets[-1], len(coef)))
 
     def contribute(chunk):
-        part, start = windows[chunk], windows.offsets[chunk.start]
-        weights = weights_of(part)
+        part, kept = with_positive_mass(windows[chunk])
+        weights, start = weights_of(part), windows.offsets[chunk.start]
+        elements = np.arange(start, windows.offsets[chunk.stop])[kept]
         for rows in gen_batches(len(part.values), chunk_rows(len(coef_of_kappa))):
             kappa, _ = kappa_of(part.values[rows].astype(np.float64))
             scores = (kappa @ coef_of_kappa.T).reshape(-1, *of_vectors.shape) - of_vectors
-            contributions[start + rows.start : start + rows.stop] = np.einsum(
+            contributions[elements[rows]] = np.einsum(
                 "ios,si->io", scores, weights[:, rows]
             )
 

@@ -8,6 +8,7 @@ from sklearn.utils import Bunch, gen_batches
 from otk_sklearn._utils.chunks import chunk_rows
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
+from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._sampling import group_equal_rows
 from otk_sklearn.sets._windows import fitted_windows
 
@@ -25,7 +26,7 @@ def nearest_elements(estimator, X, n_elements=5):
     X : sets
         As for the estimator.
     n_elements : int, default=5
-        Number of distinct elements. If there are fewer, all of them.
+        Number of distinct elements, of positive weight. If there are fewer, all of them.
 
     Returns
     -------
@@ -84,7 +85,8 @@ def _nearest(embedding, sets, n_elements):
     elements : ndarray of int of shape (n_references * n_supports, n_elements)
     similarity : ndarray of shape (n_references * n_supports, n_elements)
     """
-    windows = fitted_windows(embedding, sets)
+    all_windows = fitted_windows(embedding, sets)
+    windows, kept = with_positive_mass(all_windows)
     feature_map = fitted_feature_map(embedding)
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = embedding.references_.shape[2]
@@ -104,6 +106,7 @@ def _nearest(embedding, sets, n_elements):
         for elements, similarity in zip(candidates, similarities)
     ]
     elements = np.take_along_axis(candidates, np.array(chosen), axis=1)
+    elements = np.arange(len(all_windows.values))[kept][elements]
     return elements, np.take_along_axis(similarities, np.array(chosen), axis=1)
 
 

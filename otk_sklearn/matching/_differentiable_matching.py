@@ -12,6 +12,7 @@ import numpy as np
 from otk_sklearn._compiled.pooling import pooling_to_features, pooling_to_plans
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._offsets import offsets_in
+from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.transport._gradient import pull_back_plans
 
 
@@ -69,12 +70,23 @@ class DifferentiableMatching(Matching):
             Returns the gradient at embeddings, both of shape (n_sets, n_references *
             n_supports * n_components).
         element_gradients : ndarray of shape (n_elements, n_features), default=None
-            Filled with the gradient with respect to elements.
+            Filled with the gradient with respect to elements: 0 for those of mass 0.
 
         Returns
         -------
         Gradients
         """
+        part, kept = with_positive_mass(sets)
+        if part is sets or element_gradients is None:
+            return self._gradients(part, gradient_of, element_gradients)
+        of_part = np.empty(part.values.shape, element_gradients.dtype)
+        summed = self._gradients(part, gradient_of, of_part)
+        element_gradients[:] = 0
+        element_gradients[kept] = of_part
+        return summed
+
+    def _gradients(self, sets, gradient_of, element_gradients):
+        """`gradients` of sets whose elements all have a positive mass."""
         blocks, position_weights = self._feature_blocks(sets), self._position_weights(sets)
         plan = self._unfiltered_plans(sets, blocks, position_weights).plan
         filtered = plan if position_weights is None else plan * position_weights

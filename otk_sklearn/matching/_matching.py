@@ -12,6 +12,7 @@ from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._offsets import offsets_in
+from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._windows import values_of
 from otk_sklearn.transport._solvers import plan_values, solve_plans
 
@@ -70,16 +71,28 @@ class Matching:
 
     def plans(self, sets):
         """Return the `Plans` between the sets and the references."""
-        return self._plans(sets, self._feature_blocks(sets))
+        part, kept = with_positive_mass(sets)
+        plans = self._plans(part, self._feature_blocks(part))
+        if part is sets:
+            return plans
+        plan = np.zeros((*plans.plan.shape[:2], len(sets.values)), self.dtype)
+        plan[:, :, kept] = plans.plan
+        return plans._replace(plan=plan)
 
     def embed(self, sets, out):
-        """Write the embedding of each set to `out` and return the `Plans`.
+        """Write the embedding of each set to `out`, and return how it was matched.
 
         Parameters
         ----------
         sets : SetCollection or WindowedSets
         out : ndarray of shape (n_sets, n_references * n_supports * n_components)
+
+        Returns
+        -------
+        Plans
+            Without columns for elements of mass 0.
         """
+        sets, _ = with_positive_mass(sets)
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
         pooled = self._pooled(sets, blocks, plans.plan)

@@ -44,7 +44,11 @@ def masses_of(weights, offsets):
     # Divide by the largest first: sums of tiny or huge weights would under- or overflow.
     heaviest = np.maximum.reduceat(weights, starts)
     masses = weights / np.repeat(heaviest, lengths)
-    masses /= np.repeat(np.add.reduceat(masses, starts), lengths)
+    positive = masses
+    if not masses.all():  # zeros would change the order of summation, and the last digit
+        kept = np.flatnonzero(masses)
+        positive, starts = masses[kept], np.searchsorted(kept, starts)
+    masses /= np.repeat(np.add.reduceat(positive, starts), lengths)
     return masses
 
 

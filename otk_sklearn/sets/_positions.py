@@ -139,6 +139,8 @@ class PositionFilter:
             return
         outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
         if outside.any():
+            outside &= sets.masses > 0
+        if outside.any():
             row = outside.argmax()
             i, element = locate_element(row, sets.offsets)
             warnings.warn(

@@ -15,6 +15,8 @@ from sklearn.utils import gen_batches
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._offsets import offsets_of
+from otk_sklearn.sets._positions import element_positions
+from otk_sklearn.sets._positive_mass import rows_with_effect
 
 # Rows compared at a time.
 _MAX_COMPARED = 2**12
@@ -96,21 +98,41 @@ def group_equal_rows(rows):
     return order[differs], label
 
 
-def group_equal_sets(sets):
-    """Return the index of one set of each group of equal sets, and the sets' labels."""
-    parts = [sets.values, sets.weights, sets.positions]
+def group_equal_sets(sets, filter_size, padding, position):
+    """Return the index of one set of each group of equal sets, and the sets' labels.
+
+    Sets are equal if they have the same elements (or windows) of positive mass. They are
+    ordered by a hash of these.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    filter_size, padding, position
+        As in `OTKEmbedding`.
+    """
+    has_effect, rest_positions = (
+        rows_with_effect(sets, filter_size, padding),
+        sets.positions,
+    )
+    if has_effect is not None and position is not None:  # they count all elements
+        rest_positions = element_positions(sets)
     digests = []
     for start, stop in itertools.pairwise(sets.offsets):
+        rows, positions = slice(start, stop), sets.positions
+        if has_effect is not None and not has_effect[rows].all():
+            rows, positions = start + np.flatnonzero(has_effect[rows]), rest_positions
         digest = hashlib.blake2b(digest_size=16)
-        for part in parts:
-            if part is not None:
-                digest.update(part[start:stop].tobytes())
+        digest.update(sets.values[rows].tobytes())
+        if sets.weights is not None and np.ptp(sets.weights[rows]) > 0:
+            digest.update(sets.weights[rows].tobytes())
+        if positions is not None:
+            digest.update(positions[rows].tobytes())
         digests.append(digest.digest())
     _, first, label = np.unique(digests, return_index=True, return_inverse=True)
     return first, label
 
 
-def merge_equal_sets(sets, sample_weight):
+def merge_equal_sets(sets, sample_weight, filter_size, padding, position):
     """Return the distinct sets, sorted by a hash of their contents, and their weights.
 
     Fitting on them gives the same result for a repeated set as for one of larger weight.
@@ -121,10 +143,12 @@ def merge_equal_sets(sets, sample_weight):
     sets : SetCollection
     sample_weight : ndarray of shape (n_sets,) or None
         Positive.
+    filter_size, padding, position
+        As in `OTKEmbedding`.
     """
     if sample_weight is None:
         sample_weight = np.ones(len(sets))
-    first, label = group_equal_sets(sets)
+    first, label = group_equal_sets(sets, filter_size, padding, position)
     if len(first) == len(sets) and np.ptp(sample_weight) == 0:
         return sets, sample_weight
     return sets[first], np.bincount(label, sample_weight)

@@ -199,13 +199,15 @@ class WindowedSets:
 
     Attributes
     ----------
+    rows : SetCollection
+        The sets of rows.
     windows : Windows
     taps : ndarray of shape (filter_size,)
         Weights of the rows of a window in the means of masses and positions: all 1.
     """
 
     def __init__(self, sets, filter_size, padding):
-        self._sets, self._filter_size, self._padding = sets, filter_size, padding
+        self.rows, self._filter_size, self._padding = sets, filter_size, padding
         self.windows = filter_windows(sets.offsets, filter_size, padding)
         self.taps = np.ones(filter_size)
         self.values = _WindowValues(sets.values, self.windows)
@@ -223,33 +225,33 @@ class WindowedSets:
     @property
     def dtype(self):
         """Data type of the values."""
-        return self._sets.dtype
+        return self.rows.dtype
 
     @property
     def masses(self):
         """Masses of the windows, which sum to 1 in each set."""
-        if self._sets.weights is None:
+        if self.rows.weights is None:
             return masses_of(None, self.offsets)
-        masses = self._sets.masses[:, np.newaxis]
+        masses = self.rows.masses[:, np.newaxis]
         means = self.windows.means(masses, self.taps)[:, 0]
         return masses_of(means, self.offsets)
 
     @property
     def positions(self):
         """Coordinates of the windows, or None if the sets have no positions."""
-        if self._sets.positions is None:
+        if self.rows.positions is None:
             return None
-        return self.windows.means(self._sets.positions, self.taps)
+        return self.windows.means(self.rows.positions, self.taps)
 
     def astype(self, dtype):
         """Return these windows with their values as float32 or float64."""
-        return WindowedSets(self._sets.astype(dtype), self._filter_size, self._padding)
+        return WindowedSets(self.rows.astype(dtype), self._filter_size, self._padding)
 
     def __len__(self):
-        return len(self._sets)
+        return len(self.rows)
 
     def __getitem__(self, index):
-        return WindowedSets(self._sets[index], self._filter_size, self._padding)
+        return WindowedSets(self.rows[index], self._filter_size, self._padding)
 
 
 class _WindowValues:

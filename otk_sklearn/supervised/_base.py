@@ -46,6 +46,7 @@ from otk_sklearn.sets._validation import (
     check_finite_output,
     check_not_empty,
 )
+from otk_sklearn.sets._windows import window_parameters
 from otk_sklearn.supervised._objective import Objective, parameters_of, state_at
 from otk_sklearn.supervised._optimizers import (
     Adam,
@@ -212,7 +213,9 @@ class SupervisedEmbedding(
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
         embedding = self.embedding_ if resuming else self._unfitted_embedding()
-        target_attributes, problem = self._problem(sets, y, sample_weight, None, resuming)
+        target_attributes, problem = self._problem(
+            embedding, sets, y, sample_weight, None, resuming
+        )
         random = check_random_state(self.random_state)
         if not resuming:
             self._fit_unsupervised(embedding, problem, random, progress)
@@ -283,7 +286,7 @@ class SupervisedEmbedding(
         trainable = self._check_trainable()
         embedding = self.embedding_ if resuming else self._unfitted_embedding()
         target_attributes, problem = self._problem(
-            sets, y, sample_weight, classes, resuming
+            embedding, sets, y, sample_weight, classes, resuming
         )
         random = check_random_state(self.random_state)
         if not resuming:
@@ -346,7 +349,7 @@ class SupervisedEmbedding(
             )
         return tuple(self.trainable)
 
-    def _problem(self, sets, y, sample_weight, classes=None, resuming=False):
+    def _problem(self, embedding, sets, y, sample_weight, classes, resuming):
         """Return the fitted attributes of the targets, and the `Problem`."""
         check_not_empty(sets, getattr(self.embedding, "empty_sets", "error"))
         check_finite(sets)
@@ -370,7 +373,11 @@ class SupervisedEmbedding(
         check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
         kept = np.flatnonzero(weights * sets.lengths)
         problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
-        return attributes, self._standardize(problem.distinct(), resuming)
+        windows = {"filter_size": embedding.filter_size, "padding": embedding.padding}
+        if resuming:
+            windows = window_parameters(embedding)
+        problem = problem.distinct(**windows, position=embedding.position)
+        return attributes, self._standardize(problem, resuming)
 
     def _unfitted_embedding(self):
         """Return the embedding to train, unfitted, with its parameters validated."""

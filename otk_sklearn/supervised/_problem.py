@@ -45,14 +45,14 @@ class Problem(NamedTuple):
             weights=self.weights[index],
         )
 
-    def distinct(self):
+    def distinct(self, filter_size, padding, position):
         """Return the problem with equal sets of equal targets merged, and sorted.
 
         The result then depends neither on the order of sets nor on whether a set is
-        repeated or has a larger weight.
+        repeated or has a larger weight. Parameters are as in `group_equal_sets`.
         """
         # Targets come last: their scale must not change the order of the sets.
-        _, kind = group_equal_sets(self.sets)
+        _, kind = group_equal_sets(self.sets, filter_size, padding, position)
         keys = np.column_stack([kind, self.targets])
         _, first, label = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         weights = np.bincount(label.ravel(), self.weights)
