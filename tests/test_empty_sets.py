@@ -34,7 +34,9 @@ EMBEDDINGS = [
         position="gaussian",
         random_state=0,
     ),
-    OTKEmbedding(3, n_components=8, solver="emd", padding="same", filter_size=2),
+    OTKEmbedding(
+        3, n_components=8, solver="emd", padding="same", filter_size=2, random_state=0
+    ),
     KernelMeanEmbedding(8, random_state=0),
     KernelMeanEmbedding(8, filter_size=2, random_state=0),
     SetPooling(["mean", "std", "min", "max"]),

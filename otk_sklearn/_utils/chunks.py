@@ -128,8 +128,8 @@ def _chunk_sets(rows, max_rows):
     Slices have about the same number of rows, and their number is a multiple of that of
     processors: none is idle while another one processes the last slice.
     """
-    if len(rows) == 1:
-        return [slice(0, 1)]
+    if len(rows) < 2:
+        return [slice(0, len(rows))]
     ends = np.cumsum(rows)
     n_slices = -(-ends[-1] // max_rows)
     n_slices += -n_slices % n_processors()

@@ -1,6 +1,7 @@
 """`OTKEmbedding`: the embedding of sets by optimal transport to references."""
 
 import copy
+import itertools
 import math
 from numbers import Integral, Real
 
@@ -468,13 +469,14 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
 
         def plans_of(chunk):
             plans = matching.plans(windows[chunk])
-            starts = windows.offsets[chunk] - windows.offsets[chunk.start]
-            by_set = np.split(plans.plan, starts[1:], axis=2)
+            bounds = windows[chunk].offsets
+            by_set = [plans.plan[:, :, a:b] for a, b in itertools.pairwise(bounds)]
             return plans.residual, [p.transpose(0, 2, 1).copy() for p in by_set]
 
         residuals, plans = zip(*matching.map(plans_of, windows))
         plans = [plan for chunk_plans in plans for plan in chunk_plans]
-        check_finite_output(np.array([[plan.sum()] for plan in plans]), "transport problem")
+        sums = np.reshape([plan.sum() for plan in plans], (-1, 1))
+        check_finite_output(sums, "transport problem")
         warn_unconverged(state.transport, np.concatenate(residuals))
         return plans
 

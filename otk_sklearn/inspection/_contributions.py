@@ -173,7 +173,7 @@ def _pooling(embedding, sets):
 
     def weights_of(part):
         plan = matching.plans(part).plan
-        return n_supports * plan.reshape(n_references * n_supports, -1)
+        return n_supports * plan.reshape(n_references * n_supports, plan.shape[2])
 
     return windows, lambda function: matching.map(function, windows), weights_of
 

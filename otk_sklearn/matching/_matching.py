@@ -71,6 +71,9 @@ class Matching:
 
     def plans(self, sets):
         """Return the `Plans` between the sets and the references."""
+        present = np.flatnonzero(sets.lengths)
+        if len(present) < len(sets):
+            return _with_empty_sets(self.plans(sets[present]), present, len(sets))
         part, kept = with_positive_mass(sets)
         plans = self._plans(part, self._feature_blocks(part))
         if part is sets:
@@ -92,6 +95,12 @@ class Matching:
         Plans
             Without columns for elements of mass 0.
         """
+        present = np.flatnonzero(sets.lengths)
+        if len(present) < len(sets):
+            embeddings, out[:] = np.empty((len(present), out.shape[1]), out.dtype), 0
+            plans = self.embed(sets[present], embeddings)
+            out[present] = embeddings
+            return _with_empty_sets(plans, present, len(sets))
         sets, _ = with_positive_mass(sets)
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
@@ -102,7 +111,7 @@ class Matching:
     def _pooled(self, sets, blocks, plan):
         """`P^T kappa` of each set, of shape (n_sets, all supports, n_components)."""
         n_references, n_supports, n_components = self.supports.shape
-        flat_plan = plan.reshape(n_references * n_supports, -1)
+        flat_plan = plan.reshape(n_references * n_supports, plan.shape[2])
         shape = len(sets), len(flat_plan), n_components
         pooled = self._buffers.empty("pooled", shape, self.dtype)
         for rows, kappa, _ in blocks:
@@ -170,7 +179,7 @@ class Matching:
         # The rounding error is that of the terms, which may cancel due to whitening.
         largest = np.maximum.reduceat(norms, sets.offsets[:-1])
         rounding = np.finfo(self.dtype).eps * row_norms(supports).max() * largest
-        return similarities.reshape(n_references, n_supports, -1), rounding
+        return similarities.reshape(n_references, n_supports, shape[1]), rounding
 
     def _half_squared_norms(self, sets, blocks):
         """`||psi(x_i)||^2 / 2`: subtracting it turns similarities into transport costs."""
@@ -217,6 +226,25 @@ class Matching:
             return [features_of(slice(0, n_rows))]
         block_rows = min(self.max_rows, chunk_rows(n_components))
         return _FeatureBlocks(features_of, n_rows, block_rows)
+
+
+def _with_empty_sets(plans, present, n_sets):
+    """Plans with those of empty sets, which are solved, by potentials and values of 0."""
+
+    def spread(part):
+        if part is None:
+            return None
+        of_all = np.zeros((n_sets, *part.shape[1:]), part.dtype)
+        of_all[present] = part
+        return of_all
+
+    parts = {
+        name: spread(getattr(plans, name))
+        for name in ("n_iter", "residual", "potentials", "value")
+    }
+    solved = np.ones(n_sets, bool)
+    solved[present] = plans.solved
+    return plans._replace(solved=solved, **parts)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class PositionFilter:
         positions = element_positions(sets)
         supports = support_positions(self.n_supports, positions.shape[1])
         product = np.ones((self.n_supports, len(positions)), sets.dtype)
+        if not len(positions):
+            return product
         # In batches: no temporary is as large as the filter.
         for rows in gen_batches(len(positions), _MAX_FILTERED):
             for s, t in zip(positions[rows].T, supports.T):

@@ -271,6 +271,6 @@ class _WindowValues:
 
     def take(self, index, out):
         """Write the windows with these indices to `out`, and return it."""
-        windows = out.reshape(len(out), self._windows.size, -1)
+        windows = out.reshape(len(out), self._windows.size, self._values.shape[1])
         copy_windows(self._values, *self._windows.bounds(index), windows)
         return out
