@@ -1,5 +1,6 @@
 """The steps of a fitted model: those before its embedding, and those after."""
 
+import copy
 import itertools
 from typing import NamedTuple
 
@@ -51,7 +52,11 @@ def model_steps(estimator, requires_plan=True):
     check_is_fitted(estimator)
     kinds = (OTKEmbedding, SupervisedEmbedding)
     kinds += () if requires_plan else (KernelMeanEmbedding,)
-    steps = _flat_steps(type(estimator).__name__, estimator)
+    # Copies keep the attributes of one fit, even if another thread refits the steps.
+    steps = [
+        (name, copy.copy(step))
+        for name, step in _flat_steps(type(estimator).__name__, estimator)
+    ]
     for i, (_, step) in enumerate(steps):
         if isinstance(step, kinds):
             check_is_fitted(step)

@@ -10,27 +10,66 @@ from helpers import (
     plain_windows,
 )
 from sklearn.base import clone
-from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.cluster import FeatureAgglomeration
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.cross_decomposition import CCA, PLSCanonical, PLSRegression
+from sklearn.decomposition import (
+    NMF,
+    PCA,
+    FactorAnalysis,
+    FastICA,
+    IncrementalPCA,
+    KernelPCA,
+    MiniBatchSparsePCA,
+    SparsePCA,
+    TruncatedSVD,
+)
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct
+from sklearn.impute import SimpleImputer
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
+    ARDRegression,
+    BayesianRidge,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
     LogisticRegression,
+    MultiTaskElasticNet,
+    Perceptron,
     PoissonRegressor,
+    RANSACRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    SGDClassifier,
+    SGDOneClassSVM,
+    TweedieRegressor,
 )
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
+from sklearn.neighbors import KNeighborsRegressor, NeighborhoodComponentsAnalysis
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
+    PolynomialFeatures,
+    PowerTransformer,
     QuantileTransformer,
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import SVC, LinearSVC
+from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from otk_sklearn import (
     ConvolutionalKernelLayer,
@@ -46,6 +85,7 @@ from otk_sklearn.sets._windows import filter_windows, subsampling_windows
 
 LABELS = np.arange(12) % 3
 NUMBERS = np.linspace(-1, 2, 12)
+TWO_NUMBERS = np.column_stack([NUMBERS, NUMBERS**2])
 
 
 def embedding(**parameters):
@@ -341,19 +381,157 @@ def test_nearest_rows_of_stacked_windows_are_all_that_they_see():
         assert np.flatnonzero(seen).tolist() == list(range(start, stop))
 
 
+# Affine steps and linear models that have no formula of their own here.
+OTHER_STEPS = [
+    ColumnTransformer([("scale", StandardScaler(), slice(3, 9)), ("keep", PCA(2), [0, 1])]),
+    FactorAnalysis(2, random_state=0),
+    FastICA(3, random_state=0),
+    FeatureAgglomeration(5),
+    FeatureUnion([("components", PCA(2)), ("best", SelectKBest(k=2))]),
+    FunctionTransformer(lambda rows: 2 * rows + 1),
+    GaussianRandomProjection(5, random_state=0),
+    KernelPCA(3),
+    LinearDiscriminantAnalysis(),
+    MiniBatchSparsePCA(2, random_state=0, alpha=0.01),
+    NeighborhoodComponentsAnalysis(2, random_state=0, max_iter=5),
+    PolynomialFeatures(1),
+    SimpleImputer(),
+    SparsePCA(2, random_state=0, alpha=0.01),
+    SparseRandomProjection(5, random_state=0),
+]
+LINEAR_CLASSIFIERS = [
+    LinearDiscriminantAnalysis(),
+    OneVsRestClassifier(LogisticRegression()),
+    Perceptron(),
+    RidgeClassifierCV(),
+    SGDClassifier(),
+]
+LINEAR_REGRESSORS = [
+    ARDRegression(),
+    BaggingRegressor(Ridge(), n_estimators=2, random_state=0),
+    BayesianRidge(),
+    DummyRegressor(),
+    GaussianProcessRegressor(DotProduct(), optimizer=None, alpha=0.1),
+    HuberRegressor(max_iter=1000),
+    KernelRidge(),
+    Lasso(0.01),
+    LinearRegression(),
+    LinearSVR(),
+    PLSRegression(2),
+    PLSRegression(2, scale=False),
+    RANSACRegressor(Ridge(), min_samples=6, random_state=0),
+    SVR(kernel="linear"),
+    TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
+    TweedieRegressor(power=0),
+    VotingRegressor([("ridge", Ridge()), ("lasso", Lasso(0.01))]),
+]
+LINEAR_REGRESSORS_OF_SEVERAL_NUMBERS = [
+    CCA(1),
+    MultiOutputRegressor(Ridge()),
+    MultiTaskElasticNet(0.01),
+    PLSCanonical(2),
+    PLSRegression(2),
+    RegressorChain(Ridge()),
+]
+
+
+def with_targets(models, y):
+    return [pytest.param(model, y, id=repr(model)) for model in models]
+
+
+@pytest.mark.parametrize("step", OTHER_STEPS, ids=repr)
+def test_any_affine_step_is_pulled_back(sets, step):
+    model = make_pipeline(embedding(), step, LogisticRegression()).fit(sets, LABELS)
+    check_sums(model, sets)
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        *with_targets(LINEAR_CLASSIFIERS, LABELS),
+        *with_targets([SVC(kernel="linear")], LABELS > 0),
+        *with_targets([SGDOneClassSVM()], None),
+        *with_targets(LINEAR_REGRESSORS, NUMBERS),
+        *with_targets(LINEAR_REGRESSORS_OF_SEVERAL_NUMBERS, TWO_NUMBERS),
+    ],
+)
+def test_any_linear_model_is_explained(sets, model, y):
+    check_sums(make_pipeline(embedding(), StandardScaler(), model).fit(sets, y), sets)
+
+
+def check_sums(model, X, atol=1e-9):
+    parts = element_contributions(model, X)
+    decide = getattr(model, "decision_function", None) or model.predict
+    sums = np.array([part.sum(axis=0) for part in parts.contributions]) + parts.constant
+    np.testing.assert_allclose(sums, decide(X).reshape(sums.shape), atol=atol)
+
+
+def test_contributions_to_partial_least_squares_are_those_of_its_formula(sets):
+    """`coef_` is that of elements that are centred, by an attribute that is private."""
+    model = make_pipeline(embedding(), PLSRegression(2)).fit(sets, NUMBERS)
+    (coef,) = model[-1].coef_.reshape(1, 4, 6)
+    for elements, part in zip(sets, element_contributions(model, sets).contributions):
+        psi, (plan,) = plain_match(model[0], elements)
+        expected = 4 * np.einsum("is,ic,sc->i", plan, psi, coef)
+        np.testing.assert_allclose(part[:, 0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("y", [LABELS, LABELS > 0])
+def test_sparse_coefficients_are_those_of_the_dense_model(sets, y):
+    """scikit-learn#7479: they can't be converted by numpy.asarray."""
+    model = make_pipeline(embedding(), StandardScaler(), LogisticRegression()).fit(sets, y)
+    dense = element_contributions(model, sets)
+    model[-1].sparsify()
+    sparse = element_contributions(model, sets)
+    np.testing.assert_allclose(sparse.constant, dense.constant, rtol=1e-9)
+    for part, other in zip(sparse.contributions, dense.contributions):
+        np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-12)
+
+
+def test_steps_are_evaluated_in_batches(sets, monkeypatch):
+    model = make_pipeline(embedding(), FastICA(3, random_state=0), Ridge())
+    model.fit(sets, NUMBERS)
+    expected = element_contributions(model, sets)
+    monkeypatch.setattr(
+        "otk_sklearn.inspection._affine_steps.chunk_rows", lambda n_features: 7
+    )
+    found = element_contributions(model, sets)
+    for part, other in zip(found.contributions, expected.contributions):
+        np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([PoissonRegressor()], "predict of the Pipeline is no affine function"),
-        ([SVC(kernel="linear")], "decision_function of the Pipeline is no affine function"),
-        ([QuantileTransformer(n_quantiles=5), Ridge()], "'quantiletransformer' .* affine"),
+        (
+            [PoissonRegressor()],
+            "predict of step 'poissonregressor' .* is no affine",
+        ),
+        ([SVC(kernel="linear")], "decision_function of step 'svc' .* is no affine"),
+        ([SVC()], "decision_function of step 'svc' .* is no affine"),
+        ([KNeighborsRegressor()], "predict of step 'kneighborsregressor' .* is no affine"),
+        (
+            [StandardScaler(), QuantileTransformer(n_quantiles=5), PCA(2), Ridge()],
+            "transform of step 'quantiletransformer' .* is no affine",
+        ),
         (
             [MinMaxScaler(clip=True), Ridge()],
-            r"step 'minmaxscaler' \(MinMaxScaler\) is not",
+            r"transform of step 'minmaxscaler' \(MinMaxScaler\) is no affine",
         ),
-        ([FunctionTransformer(np.abs), Ridge()], "step 'functiontransformer' .* is not"),
-        ([GaussianNB()], r"step 'gaussiannb' \(GaussianNB\) has no coef_"),
-        (["passthrough"], r"step 'otkembedding' \(OTKEmbedding\) has no coef_"),
+        (
+            [FunctionTransformer(np.abs), Ridge()],
+            "transform of step 'functiontransformer' .* is no affine function .* expected "
+            "scalers, PCA, feature selection and other affine steps",
+        ),
+        (
+            [MinMaxScaler((1, 2)), PowerTransformer("box-cox"), Ridge()],
+            "'powertransformer'",
+        ),
+        ([MinMaxScaler(), NMF(2, max_iter=2000), Ridge()], "'nmf' .* is no affine"),
+        ([Normalizer(), Ridge()], "'normalizer' .* is no affine"),
+        ([PolynomialFeatures(2), Ridge()], "'polynomialfeatures' .* is no affine"),
+        ([GaussianNB()], r"step 'gaussiannb' \(GaussianNB\) is no regressor, and has no d"),
+        (["passthrough"], r"step 'otkembedding' \(OTKEmbedding\) is no regressor, and has"),
     ],
 )
 def test_what_is_not_linear_is_named(sets, steps, message):
@@ -362,6 +540,16 @@ def test_what_is_not_linear_is_named(sets, steps, message):
     model = make_pipeline(embedding(), *steps).fit(X, y)
     with pytest.raises(ValueError, match=message):
         element_contributions(model, X)
+
+
+@pytest.mark.filterwarnings("ignore:FastICA did not converge")
+def test_a_step_whose_output_is_rounding_errors_is_named(sets):
+    """12 sets have 11 components with some variance."""
+    model = make_pipeline(embedding(), FastICA(12, random_state=0), Ridge())
+    model.fit(sets, NUMBERS)
+    message = r"'fastica' \(FastICA\) magnifies rounding errors .* expected fewer of them"
+    with pytest.raises(ValueError, match=message):
+        element_contributions(model, sets)
 
 
 def test_steps_that_change_the_number_of_elements_are_named(sets):
