@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import (
@@ -93,7 +94,8 @@ class ElementTransformer(
     `ElementTransformer(StandardScaler().set_fit_request(sample_weight=True))`.
 
     `set_output` has no effect, as the output is not tabular; it exists so that the
-    `set_output` of a Pipeline reaches the last step.
+    `set_output` of a Pipeline reaches the last step. The global `transform_output` does not
+    reach the transformer either, only `set_output` of its own.
 
     Examples
     --------
@@ -162,7 +164,7 @@ class ElementTransformer(
             return np.repeat(np.asarray(values), sets.lengths, axis=0)[rows]
 
         transformer = clone(self.transformer)
-        with _locating_nonfinite_values(sets):
+        with _locating_nonfinite_values(sets), _arrays_by_default():
             transformer.fit(
                 sets.values[rows],
                 None if y is None else repeat_for_elements(y),
@@ -198,7 +200,7 @@ class ElementTransformer(
         """
         model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X)
-        with _locating_nonfinite_values(sets):
+        with _locating_nonfinite_values(sets), _arrays_by_default():
             values = model.transformer_.transform(sets.values)
         if issparse(values):
             raise TypeError(
@@ -280,6 +282,15 @@ class ElementTransformer(
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _arrays_by_default():
+    """Let steps of a transformer exchange arrays whatever the global output container.
+
+    Otherwise, steps fitted under one global setting would warn about feature names under
+    another. The context is that of this thread only.
+    """
+    return config_context(transform_output="default")
 
 
 @contextlib.contextmanager

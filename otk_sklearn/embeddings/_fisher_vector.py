@@ -166,8 +166,9 @@ class FisherVectorEmbedding(SetEmbedding):
         with warnings.catch_warnings():
             # A harmless warning of K-means about elements that differ by rounding only.
             warnings.filterwarnings("ignore", "Number of distinct clusters")
-            scaler = StandardScaler()
-            elements = scaler.fit_transform(self._sample_elements(sets, sample_seed))
+            sample = self._sample_elements(sets, sample_seed)
+            scaler = StandardScaler().fit(sample)
+            elements = _standardized(scaler, sample)
             if not np.isfinite(elements).all():
                 raise ValueError(
                     "The variance of the elements of X leaves the range of float64; "
@@ -209,14 +210,15 @@ class FisherVectorEmbedding(SetEmbedding):
         return min(self.n_components, n_distinct)
 
     def _pooling(self, sets):
-        scaler, mixture = self.scaler_, _validated_mixture(self.mixture_, sets.n_features)
+        scaler = _validated_scaler(self.scaler_, sets.n_features)
+        mixture = _validated_mixture(self.mixture_, sets.n_features)
         n_components, n_features = mixture.means_.shape
 
         def embed(part, max_rows, out):
             masses = part.masses
             moments = np.empty((len(part), n_components, 1 + 2 * n_features))
             for rows in gen_batches(len(part.values), max_rows):  # splits long sets
-                x = scaler.transform(part.values[rows].astype(np.float64))
+                x = _standardized(scaler, part.values[rows].astype(np.float64))
                 responsibilities = mixture.predict_proba(x).T * masses[rows]
                 powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
                 offsets = offsets_in(rows, part.offsets)
@@ -244,6 +246,18 @@ class FisherVectorEmbedding(SetEmbedding):
         n_components, n_features = self.mixture_.means_.shape
         names = product_names(component=n_components, feature=n_features)
         return [f"{of}_{name}" for of in ("mean", "deviation") for name in names]
+
+
+def _standardized(scaler, elements):
+    """As by `scaler.transform`, but an array, whatever scikit-learn's output container."""
+    return (elements - scaler.mean_) / scaler.scale_
+
+
+def _validated_scaler(scaler, n_features):
+    """Check the shapes of its arrays, and return the scaler."""
+    as_fitted(scaler.mean_, "scaler_.mean_", (n_features,))
+    as_fitted(scaler.scale_, "scaler_.scale_", (n_features,))
+    return scaler
 
 
 def _validated_mixture(mixture, n_features):
