@@ -64,8 +64,8 @@ class Display:
         return self
 
 
-def one_set(X, index):
-    """Return the sets that are only set `index` of X; None means that X has only one."""
+def check_index(X, index):
+    """Return the index of the set to draw; None means that X has only one."""
     if index is None and len(X) != 1:
         raise ValueError(
             f"X holds {len(X)} sets; expected one, or index=0 to {len(X) - 1} to say which "
@@ -74,19 +74,7 @@ def one_set(X, index):
     index = 0 if index is None else index
     if not 0 <= index < len(X):
         raise ValueError(f"index is {index}; expected 0 to {len(X) - 1}, as X has sets.")
-    return X[index : index + 1]
-
-
-def check_names(names, n_elements, of_set=""):
-    """Return one name for each element, or None."""
-    if names is None:
-        return None
-    if len(names) != n_elements:
-        raise ValueError(
-            f"element_names{of_set} has {len(names)} names; expected one for each of the "
-            f"{n_elements} elements."
-        )
-    return [str(name) for name in names]
+    return index
 
 
 def check_reference(reference, references):

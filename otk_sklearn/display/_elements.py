@@ -2,36 +2,52 @@
 
 from otk_sklearn.display._drawing import (
     Display,
-    check_names,
+    check_index,
     feature_names_of,
     grid_image,
     name_ticks,
     number_ticks,
     place_elements,
 )
+from otk_sklearn.display._names import check_names
 from otk_sklearn.sets._validation import as_sets
 
 # Least and largest width and height of figures that grow with what is in them.
 SIZES = (4.8, 3.2), (14.0, 8.0)
 
 
-def element_layout(steps, X, kind, columns, element_names, otherwise):
-    """Return kind, coordinates and their names, and those of the elements."""
+def element_layout(steps, X, index, kind, columns, element_names, otherwise):
+    """Return the set to draw, in a collection of its own, and how to draw its elements.
+
+    Returns
+    -------
+    X : sets
+        The only set.
+    layout : dict
+        Parameters that are common to displays of one set.
+    """
+    index = check_index(X, index)
+    all_sets, X = X, X[index : index + 1]
     rows = as_sets(X, explain_rows=False)
-    element_names = check_names(element_names, len(rows.values))
+    element_names = check_names(element_names, all_sets, index, len(rows.values))
     names = feature_names_of(steps, rows.n_features)
     kind, coordinates, names = place_elements(
         rows, kind, columns, names, element_names is not None, otherwise
     )
-    layout = {"kind": kind, "coordinates": coordinates, "coordinate_names": names}
-    return layout, element_names
+    return X, {
+        "kind": kind,
+        "coordinates": coordinates,
+        "coordinate_names": names,
+        "element_names": element_names,
+        "set_name": None,
+    }
 
 
 class ElementsDisplay(Display):
     """Base class of displays of the elements of one set.
 
-    Subclasses have the attributes `kind`, `coordinates`, `coordinate_names` and
-    `element_names`.
+    Subclasses have the attributes `kind`, `coordinates`, `coordinate_names`,
+    `element_names` and `set_name`.
     """
 
     def _draw_grid(self, values, **scale):

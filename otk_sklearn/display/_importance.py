@@ -1,9 +1,9 @@
 """`ImportanceDisplay`: what the elements of one set add to a decision."""
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 
-from otk_sklearn.display._drawing import DIVERGING, one_set, point_area, pyplot
+from otk_sklearn.display._drawing import DIVERGING, point_area, pyplot
 from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._contributions import element_contributions
 from otk_sklearn.inspection._pipeline_steps import model_steps
@@ -31,6 +31,8 @@ class ImportanceDisplay(ElementsDisplay):
         Labels of the axes of "points" and "grid".
     element_names : sequence of str of length n_elements, default=None
         Labels of the bars. None numbers them.
+    set_name : str, default=None
+        Name of the set, for the title.
     target_name : str, default=None
         The target that elements contribute to.
 
@@ -75,6 +77,7 @@ class ImportanceDisplay(ElementsDisplay):
         coordinates=None,
         coordinate_names=None,
         element_names=None,
+        set_name=None,
         target_name=None,
     ):
         self.contributions = contributions
@@ -83,6 +86,7 @@ class ImportanceDisplay(ElementsDisplay):
         self.coordinates = coordinates
         self.coordinate_names = coordinate_names
         self.element_names = element_names
+        self.set_name = set_name
         self.target_name = target_name
 
     @classmethod
@@ -144,8 +148,7 @@ class ImportanceDisplay(ElementsDisplay):
         """
         pyplot(cls.__name__)
         steps = model_steps(estimator, requires_plan=False)
-        X = one_set(X, index)
-        layout, names = element_layout(steps, X, kind, columns, element_names, "bars")
+        X, layout = element_layout(steps, X, index, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)
         contributions = of_outputs.contributions[0]
         scores = contributions.sum(axis=0) + of_outputs.constant
@@ -154,7 +157,6 @@ class ImportanceDisplay(ElementsDisplay):
             sign * contributions[:, output],
             constant=float(sign * of_outputs.constant[output]),
             **layout,
-            element_names=names,
             target_name=target_name,
         )
         return display.plot(ax, colorbar=colorbar)
@@ -185,10 +187,12 @@ class ImportanceDisplay(ElementsDisplay):
             drawn = self.points_ if self.im_ is None else self.im_
             self.key_ = self.figure_.colorbar(drawn, ax=self.ax_, label=what)
         total = self.contributions.sum()
+        of_set = "" if self.set_name is None else f"{self.set_name}: "
         self.ax_.set_title(
-            f"decision {total + self.constant:+.3g}: elements {total:+.3g}, "
+            f"{of_set}decision {total + self.constant:+.3g}: elements {total:+.3g}, "
             f"constant {self.constant:+.3g}",
             fontsize="medium",
+            parse_math=False,
         )
 
     def _draw_bars(self, what):
@@ -206,13 +210,13 @@ class ImportanceDisplay(ElementsDisplay):
 
 def _target(estimator, scores, target):
     """Return the output that is asked for, its sign, and what to call it."""
-    if is_regressor(estimator):
+    if not is_classifier(estimator):
         target = 0 if target is None else target
         if target not in range(len(scores)):
             raise ValueError(
                 f"target is {target!r}; expected 0 to {len(scores) - 1}, an output."
             )
-        name = "the prediction"
+        name = "the prediction" if is_regressor(estimator) else "the decision"
         return target, 1, name if len(scores) == 1 else f"{name} of output {target}"
     classes = np.asarray(estimator.classes_).tolist()
     if target is None:

@@ -8,7 +8,6 @@ from otk_sklearn.display._drawing import (
     Display,
     SupportColors,
     check_columns,
-    check_names,
     check_reference,
     feature_names_of,
     name_ticks,
@@ -16,6 +15,7 @@ from otk_sklearn.display._drawing import (
     order_by_similarity,
     pyplot,
 )
+from otk_sklearn.display._names import check_names_of_sets
 from otk_sklearn.inspection._nearest_elements import nearest_elements
 from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.sets._validation import as_sets
@@ -176,7 +176,8 @@ class SupportsDisplay(Display):
         check_reference(reference, references)
         rows = as_sets(X, explain_rows=False)
         kind = _kind(kind, columns, element_names, rows.n_features)
-        element_names = _check_names_of_sets(kind, element_names, rows)
+        if kind == "text":
+            element_names = check_names_of_sets(element_names, X, rows.lengths)
         names = feature_names_of(steps, rows.n_features)
         if kind == "points":
             columns = check_columns(columns, names)
@@ -298,22 +299,6 @@ def _kind(kind, columns, element_names, n_features):
     if element_names is not None:
         return "text"
     return "points" if n_features == 2 else "features"
-
-
-def _check_names_of_sets(kind, element_names, rows):
-    """Return the names of the elements of each set, or None if they are not drawn."""
-    if kind != "text":
-        return None
-    if element_names is None:
-        raise ValueError("kind is 'text', which draws element_names; expected some.")
-    if len(element_names) != len(rows):
-        raise ValueError(
-            f"element_names is given for {len(element_names)} of {len(rows)} sets."
-        )
-    return [
-        check_names(names, length, f" of set {i}")
-        for i, (names, length) in enumerate(zip(element_names, rows.lengths))
-    ]
 
 
 def _spans(nearest):

@@ -7,7 +7,6 @@ from otk_sklearn.display._drawing import (
     SupportColors,
     check_reference,
     number_ticks,
-    one_set,
     order_by_similarity,
     point_area,
     pyplot,
@@ -42,6 +41,8 @@ class TransportPlanDisplay(ElementsDisplay):
         Labels of the axes of "points" and "grid".
     element_names : sequence of str of length n_elements, default=None
         Labels of elements in the heat map. None numbers them.
+    set_name : str, default=None
+        Name of the set, for the title.
     support_order : ndarray of int of shape (n_supports,), default=None
         Place of each support on the scale of colours that more than ten of them have. None
         means in the order of their numbers.
@@ -86,6 +87,7 @@ class TransportPlanDisplay(ElementsDisplay):
         coordinates=None,
         coordinate_names=None,
         element_names=None,
+        set_name=None,
         support_order=None,
     ):
         self.plan = plan
@@ -93,6 +95,7 @@ class TransportPlanDisplay(ElementsDisplay):
         self.coordinates = coordinates
         self.coordinate_names = coordinate_names
         self.element_names = element_names
+        self.set_name = set_name
         self.support_order = support_order
 
     @classmethod
@@ -154,12 +157,10 @@ class TransportPlanDisplay(ElementsDisplay):
         steps = model_steps(estimator)
         references = steps.embedding.references_
         check_reference(reference, references)
-        X = one_set(X, index)
-        layout, names = element_layout(steps, X, kind, columns, element_names, "heatmap")
+        X, layout = element_layout(steps, X, index, kind, columns, element_names, "heatmap")
         display = cls(
             element_plans(estimator, X)[0][reference],
             **layout,
-            element_names=names,
             support_order=order_by_similarity(references[reference]),
         )
         return display.plot(ax, colorbar=colorbar)
@@ -177,6 +178,8 @@ class TransportPlanDisplay(ElementsDisplay):
             self._draw_heatmap(colorbar)
         else:
             self._draw_places(colorbar)
+        if self.set_name is not None:
+            self.ax_.set_title(self.set_name, fontsize="medium", parse_math=False)
 
     def _draw_heatmap(self, colorbar):
         self.im_ = self.ax_.imshow(

@@ -14,7 +14,7 @@ from matplotlib import colors
 from matplotlib import pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDOneClassSVM
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -508,7 +508,11 @@ def test_displays_without_matplotlib_name_the_extra(sets, draw, monkeypatch):
         (slice(None), {}, r"X holds 12 sets; expected one, or index=0 to 11 .*\[X\]"),
         (slice(None), {"index": 12}, "index is 12; expected 0 to 11"),
         (slice(None), {"index": -1}, "index is -1; expected 0 to 11"),
-        (slice(1), {"element_names": "AC"}, "element_names has 2 names; expected .* 1 el"),
+        (
+            slice(1),
+            {"element_names": "AC"},
+            r"element_names has 2 names; expected 1, one for each element of set 0\.",
+        ),
         (slice(1), {"kind": "bar"}, "kind is 'bar'; expected one of"),
         (slice(1), {"kind": "grid"}, "kind is 'grid', and elements have no positions"),
         (slice(1), {"columns": (0, 4)}, r"columns is \[0, 4\]; expected two of the 4"),
@@ -535,12 +539,66 @@ def test_other_wrong_arguments_are_named(sets):
         draw(model, sets, kind="words")
     with pytest.raises(ValueError, match="kind is 'text', which draws element_names"):
         draw(model, sets, kind="text")
-    with pytest.raises(ValueError, match="element_names is given for 1 of 12 sets"):
+    message = r"element_names has 1 entries; expected 12 sequences .* each set\."
+    with pytest.raises(ValueError, match=message):
         draw(model, sets, element_names=["A"])
     letters = ["A" * len(elements) for elements in sets]
     letters[4] = "AC"
-    with pytest.raises(ValueError, match="element_names of set 4 has 2 names; expected"):
+    message = rf"element_names has 2 names; expected {len(sets[4])}, .* element of set 4\."
+    with pytest.raises(ValueError, match=message):
         draw(model, sets, element_names=letters)
+
+
+def pasted(error, **names):
+    """Value of `element_names=..` in the hint of an error message."""
+    hint = str(error.value).partition(": element_names=")[2].removesuffix(".")
+    return eval(hint, {"np": np, "SetCollection": SetCollection, **names})
+
+
+@pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
+@pytest.mark.parametrize("by_set", [False, True])
+def test_names_of_all_sets_are_chosen_by_what_the_error_says(sets, display, by_set):
+    model, n = classifier(sets), len(sets[4])
+    names = [[f"{i}-{k}" for k in range(len(x))] for i, x in enumerate(sets)]
+    given = names if by_set else sum(names, [])
+    message = f"has {len(given)} names; expected {n}, one for each element of set 4: el"
+    with pytest.raises(ValueError, match=message) as error:
+        display.from_estimator(model, sets, index=4, element_names=given)
+    right = pasted(error, names=given)
+    assert right == names[4]
+    drawn = display.from_estimator(model, sets, index=4, element_names=right)
+    assert drawn.element_names == right
+
+
+def test_names_of_all_elements_are_split_by_what_the_error_says(sets):
+    model, letters = classifier(sets), [LETTERS[: len(x)] for x in sets]
+    together = list("".join(letters))
+    message = f"has {len(together)} entries; expected 12 .* for each set: element_names="
+    with pytest.raises(ValueError, match=message) as error:
+        SupportsDisplay.from_estimator(model, sets, element_names=together)
+    right = pasted(error, names=together, X=sets)
+    drawn = SupportsDisplay.from_estimator(model, sets, element_names=right)
+    expected = SupportsDisplay.from_estimator(model, sets, element_names=letters)
+    assert (drawn.texts == expected.texts).all()
+
+
+def test_decisions_of_an_outlier_detector_are_drawn(sets):
+    model = make_pipeline(embedding(), StandardScaler(), SGDOneClassSVM()).fit(sets)
+    display = ImportanceDisplay.from_estimator(model, sets, index=4)
+    total = display.contributions.sum() + display.constant
+    np.testing.assert_allclose(total, model.decision_function(sets)[4])
+    assert display.ax_.get_ylabel() == "contribution to the decision"
+
+
+@pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
+def test_the_name_of_a_set_is_in_the_title(sets, display):
+    drawn = display.from_estimator(classifier(sets), sets, index=4)
+    before = drawn.ax_.get_title()
+    drawn.set_name = "$3 of 4$"
+    drawn.plot()
+    parts = [part for part in ("$3 of 4$", before) if part]
+    assert drawn.ax_.get_title() == ": ".join(parts)
+    drawn.figure_.canvas.draw()
 
 
 def test_steps_that_change_the_number_of_elements_but_layers_are_named(sets):
