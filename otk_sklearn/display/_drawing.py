@@ -86,10 +86,11 @@ def check_reference(reference, references):
         )
 
 
-def feature_names_of(steps, n_features):
-    """Names of the input features of a model."""
-    names = getattr(steps.first, "feature_names_in_", None)
-    return [f"feature {i}" for i in range(n_features)] if names is None else list(names)
+def feature_names_of(rows):
+    """Names of the features of sets; their numbers if they have none."""
+    if rows.feature_names is None:
+        return [f"feature {i}" for i in range(rows.n_features)]
+    return rows.feature_names.tolist()
 
 
 def place_elements(rows, kind, columns, names, are_named, otherwise):

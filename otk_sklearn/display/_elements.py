@@ -16,7 +16,7 @@ from otk_sklearn.sets._validation import as_sets
 SIZES = (4.8, 3.2), (14.0, 8.0)
 
 
-def element_layout(steps, X, index, kind, columns, element_names, otherwise):
+def element_layout(X, index, kind, columns, element_names, otherwise):
     """Return the set to draw, in a collection of its own, and how to draw its elements.
 
     Returns
@@ -30,7 +30,7 @@ def element_layout(steps, X, index, kind, columns, element_names, otherwise):
     all_sets, X = X, X[index : index + 1]
     rows = as_sets(X, explain_rows=False)
     element_names = check_names(element_names, all_sets, index, len(rows.values))
-    names = feature_names_of(steps, rows.n_features)
+    names = feature_names_of(rows)
     kind, coordinates, names = place_elements(
         rows, kind, columns, names, element_names is not None, otherwise
     )
@@ -39,7 +39,7 @@ def element_layout(steps, X, index, kind, columns, element_names, otherwise):
         "coordinates": coordinates,
         "coordinate_names": names,
         "element_names": element_names,
-        "set_name": None,
+        "set_name": None if rows.names is None else str(rows.names[0]),
     }
 
 

@@ -6,7 +6,6 @@ from sklearn.base import is_classifier, is_regressor
 from otk_sklearn.display._drawing import DIVERGING, point_area, pyplot
 from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._contributions import element_contributions
-from otk_sklearn.inspection._pipeline_steps import model_steps
 
 
 class ImportanceDisplay(ElementsDisplay):
@@ -147,8 +146,7 @@ class ImportanceDisplay(ElementsDisplay):
             target don't fit; or if the model is not linear.
         """
         pyplot(cls.__name__)
-        steps = model_steps(estimator, requires_plan=False)
-        X, layout = element_layout(steps, X, index, kind, columns, element_names, "bars")
+        X, layout = element_layout(X, index, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)
         contributions = of_outputs.contributions[0]
         scores = contributions.sum(axis=0) + of_outputs.constant
@@ -169,7 +167,7 @@ class ImportanceDisplay(ElementsDisplay):
 
     def _draw(self, colorbar):
         self.bars_ = self.im_ = self.points_ = self.key_ = None
-        largest = np.abs(self.contributions).max() or 1.0
+        largest = np.abs(self.contributions).max(initial=0) or 1.0
         scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
         what = "contribution"
         if self.target_name is not None:

@@ -177,8 +177,8 @@ class SupportsDisplay(Display):
         rows = as_sets(X, explain_rows=False)
         kind = _kind(kind, columns, element_names, rows.n_features)
         if kind == "text":
-            element_names = check_names_of_sets(element_names, X, rows.lengths)
-        names = feature_names_of(steps, rows.n_features)
+            element_names = check_names_of_sets(element_names, rows)
+        names = feature_names_of(rows)
         if kind == "points":
             columns = check_columns(columns, names)
         nearest = nearest_elements(estimator, X, n_elements)

@@ -157,7 +157,7 @@ class TransportPlanDisplay(ElementsDisplay):
         steps = model_steps(estimator)
         references = steps.embedding.references_
         check_reference(reference, references)
-        X, layout = element_layout(steps, X, index, kind, columns, element_names, "heatmap")
+        X, layout = element_layout(X, index, kind, columns, element_names, "heatmap")
         display = cls(
             element_plans(estimator, X)[0][reference],
             **layout,

@@ -47,6 +47,9 @@ def nearest_elements(estimator, X, n_elements=5):
     -----
     With `position`, the positions of elements and supports are ignored.
 
+    If X was made by `SetCollection.from_groups`, the elements are the rows
+    `X.rows[X.offsets[set_index] + start]` of its table (the first one of a window).
+
     Examples
     --------
     >>> import numpy as np

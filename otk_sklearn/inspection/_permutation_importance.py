@@ -68,7 +68,8 @@ def permutation_importance(
         - importances_mean, ndarray of shape (n_features,): mean over the repetitions;
         - importances_std, ndarray of shape (n_features,): standard deviation;
         - importances, ndarray of shape (n_features, n_repeats): the score of X minus that
-          with the permuted feature.
+          with the permuted feature;
+        - feature_names, ndarray of str of shape (n_features,), or None if X has no names.
 
     Raises
     ------
@@ -125,17 +126,19 @@ def permutation_importance(
         values = sets.values.copy()
         chosen = np.random.RandomState(seed).permutation(present)
         values[present, feature] = values[chosen, feature]
-        return scorer(estimator, sets.with_values(values), y, **weights)
+        permuted = sets.with_values(values, feature_names=sets.feature_names)
+        return scorer(estimator, permuted, y, **weights)
 
     score = scorer(estimator, sets, y, **weights)
-    permuted = Parallel(n_jobs=n_jobs, prefer="threads")(
+    scores = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(permuted_score)(feature, seed)
         for feature in range(sets.n_features)
         for seed in seeds
     )
-    importances = score - np.reshape(permuted, (sets.n_features, n_repeats))
+    importances = score - np.reshape(scores, (sets.n_features, n_repeats))
     return Bunch(
         importances_mean=importances.mean(axis=1),
         importances_std=importances.std(axis=1),
         importances=importances,
+        feature_names=sets.feature_names,
     )

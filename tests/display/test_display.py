@@ -33,6 +33,7 @@ from otk_sklearn.display import (
     SupportsDisplay,
     TransportPlanDisplay,
 )
+from otk_sklearn.inspection import nearest_elements
 
 LABELS = np.array(["a", "b", "c"] * 4)
 LETTERS = "ACDEFGHIKLMNPQRSTVWYACDEFGHIKL"
@@ -592,13 +593,55 @@ def test_decisions_of_an_outlier_detector_are_drawn(sets):
 
 @pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
 def test_the_name_of_a_set_is_in_the_title(sets, display):
-    drawn = display.from_estimator(classifier(sets), sets, index=4)
-    before = drawn.ax_.get_title()
-    drawn.set_name = "$3 of 4$"
-    drawn.plot()
-    parts = [part for part in ("$3 of 4$", before) if part]
-    assert drawn.ax_.get_title() == ": ".join(parts)
-    drawn.figure_.canvas.draw()
+    before = display.from_estimator(classifier(sets), sets, index=4).ax_.get_title()
+    X = SetCollection.from_sets(sets, names=[f"${i} of 12$" for i in range(12)])
+    drawn = display.from_estimator(classifier(X), X, index=4)
+    assert drawn.set_name == "$4 of 12$"
+    assert drawn.ax_.get_title() == ": ".join(
+        ["$4 of 12$", before] if before else X.names[4:5]
+    )
+    drawn.figure_.canvas.draw()  # which is no formula
+
+
+@pytest.fixture
+def table(sets):
+    """A long table whose rows are in no order, with a name for each."""
+    groups = np.repeat([f"set {i}" for i in range(12)], [len(x) for x in sets])
+    table = pd.DataFrame(np.concatenate(sets), columns=list("wxyz"))
+    table = table.assign(group=groups, token=[f"token {i}" for i in range(len(table))])
+    return table.sample(frac=1, random_state=0)
+
+
+@pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
+def test_a_set_of_a_table_is_drawn_with_its_names(table, display):
+    X = SetCollection.from_groups(table[list("wxyz")], table["group"])
+    model, of_set = classifier(X), table[table["group"] == X.names[4]]
+    message = f"element_names has {len(table)} names; expected {len(of_set)}, .* of set 4: "
+    with pytest.raises(ValueError, match=message) as error:
+        display.from_estimator(model, X, index=4, element_names=table["token"])
+    right = pasted(error, names=table["token"], X=X)
+    drawn = display.from_estimator(model, X, index=4, element_names=right)
+    assert drawn.element_names == of_set["token"].tolist()
+    assert drawn.set_name == X.names[4]
+    drawn = display.from_estimator(model, X, index=4, columns=("z", "w"))
+    np.testing.assert_array_equal(drawn.points_.get_offsets(), of_set[["z", "w"]])
+    assert (drawn.ax_.get_xlabel(), drawn.ax_.get_ylabel()) == ("z", "w")
+
+
+def test_supports_are_drawn_with_the_names_of_a_table(table):
+    X = SetCollection.from_groups(table[list("wxyz")], table["group"])
+    model, draw = embedding().fit(X), SupportsDisplay.from_estimator
+    message = (
+        f"element_names has {len(table)} entries; expected 12 sequences of .* each set: "
+    )
+    with pytest.raises(ValueError, match=message) as error:
+        draw(model, X, element_names=table["token"])
+    right = pasted(error, names=table["token"], X=X)
+    drawn = draw(model, X, element_names=right)
+    nearest = nearest_elements(model, X)
+    rows = X.rows[X.offsets[nearest.set_index] + nearest.start][0]
+    assert (drawn.texts == table["token"].to_numpy()[rows]).all()
+    assert tick_names(draw(model, X).ax_.xaxis) == list("wxyz")
 
 
 def test_steps_that_change_the_number_of_elements_but_layers_are_named(sets):

@@ -590,3 +590,21 @@ def test_steps_in_front_of_centring_change_no_contribution(sets, first):
     np.testing.assert_allclose(of_other.constant, of_plain.constant, atol=1e-6)
     for given, expected in zip(of_other.contributions, of_plain.contributions):
         np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
+def test_what_is_found_of_elements_goes_back_to_their_table(sets):
+    """Row by row, whatever the order of the table."""
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), [len(x) for x in sets])
+    order = random.permutation(len(groups))
+    X = SetCollection.from_groups(np.concatenate(sets)[order], groups[order])
+    y = LABELS[X.names]
+    model = make_pipeline(embedding(), LogisticRegression()).fit(X, y)
+    of_rows = X.to_rows(element_contributions(model, X).contributions)
+    plans = X.to_rows([plan[0] for plan in element_plans(model, X)])
+    for i, name in enumerate(X.names):
+        elements = groups[order] == name
+        part = element_contributions(model, X[i : i + 1]).contributions[0]
+        np.testing.assert_allclose(of_rows[elements], part, atol=1e-12)
+        plan = model[0].transport_plan(X[i : i + 1])[0][0]
+        np.testing.assert_allclose(plans[elements], plan, atol=1e-12)

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -150,3 +151,15 @@ def test_wrong_arguments_are_named():
         permutation_importance(model, X, LABELS, scoring="no score")
     with pytest.raises(ValueError, match="X has 3 features, but SetPooling is expecting 2"):
         permutation_importance(model, [np.ones((4, 3))] * 60, LABELS)
+
+
+def test_features_have_the_names_of_a_table():
+    """Which the estimator finds in the permuted sets, too: it would warn without them."""
+    tables = [pd.DataFrame(x, columns=["tells", "noise"]) for x in labelled_sets()]
+    model = make_pipeline(SetPooling(), LogisticRegression()).fit(tables, LABELS)
+    found = permutation_importance(model, tables, LABELS, random_state=0)
+    assert found.feature_names.tolist() == ["tells", "noise"]
+    model.fit(labelled_sets(), LABELS)
+    expected = permutation_importance(model, labelled_sets(), LABELS, random_state=0)
+    assert expected.feature_names is None
+    assert_array_equal(found.importances, expected.importances)
