@@ -83,6 +83,7 @@ def test_private_names_of_scikit_learn_are_imported_in_one_module():
 
 # Names with an underscore of scikit-learn, and of named tuples.
 FOREIGN_NAMES = {
+    "_estimate_log_prob_resp",
     "_init_callback_context",
     "_parameter_constraints",
     "_replace",

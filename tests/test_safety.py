@@ -727,7 +727,7 @@ def test_no_index_leaves_an_array():
 # What modules of the package may import, but for each other.
 IMPORTS = {
     "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses",
-    "fractions", "functools", "hashlib", "importlib", "itertools", "joblib", "math",
+    "fractions", "functools", "hashlib", "importlib", "inspect", "itertools", "joblib", "math",
     "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os", "ot",
     "otk_sklearn", "pyarrow", "scipy", "sklearn", "sktime", "threading", "threadpoolctl",
     "time", "typing", "warnings",

@@ -1,6 +1,7 @@
 """All imports of private names of scikit-learn, and a fallback for versions before 1.9."""
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.cluster._kmeans import _kmeans_single_lloyd as lloyd_iterations
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -56,6 +57,7 @@ __all__ = [
     "check_feature_names_in",
     "check_sample_weight",
     "fit_context",
+    "lloyd_iterations",
     "output_container",
     "print_elapsed_time",
     "raise_for_params",

@@ -1,14 +1,14 @@
 """`FisherVectorEmbedding`: gradients of the log-likelihood of a Gaussian mixture."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.mixture import GaussianMixture
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn._utils.estimators import (
     EMPTY_SETS_CONSTRAINT,
     FEATURE_CONSTRAINTS,
@@ -17,6 +17,7 @@ from otk_sklearn._utils.estimators import (
 )
 from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import Pooling, SetEmbedding
+from otk_sklearn.embeddings._gaussian_mixture import fit_mixture, responsibilities
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._offsets import offsets_in
@@ -163,25 +164,28 @@ class FisherVectorEmbedding(SetEmbedding):
 
     def _learn(self, sets, sample_weight):
         sample_seed, mixture_seed, *_ = draw_seeds(self.random_state)
-        with warnings.catch_warnings():
-            # A harmless warning of K-means about elements that differ by rounding only.
-            warnings.filterwarnings("ignore", "Number of distinct clusters")
-            sample = self._sample_elements(sets, sample_seed)
-            scaler = StandardScaler().fit(sample)
-            elements = _standardized(scaler, sample)
-            if not np.isfinite(elements).all():
-                raise ValueError(
-                    "The variance of the elements of X leaves the range of float64; "
-                    "expected elements on a smaller scale (see ElementTransformer)."
-                )
-            mixture = GaussianMixture(
-                self._n_gaussians(elements),
-                covariance_type="diag",
-                reg_covar=self.reg_covar,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                random_state=mixture_seed,
-            ).fit(elements)
+        sample = self._sample_elements(sets, sample_seed)
+        scaler = StandardScaler().fit(sample)
+        elements = _standardized(scaler, sample)
+        if not np.isfinite(elements).all():
+            raise ValueError(
+                "The variance of the elements of X leaves the range of float64; "
+                "expected elements on a smaller scale (see ElementTransformer)."
+            )
+        mixture = fit_mixture(
+            elements,
+            self._n_gaussians(elements),
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            random_state=mixture_seed,
+        )
+        if not mixture.converged_:
+            warn_caller(
+                f"The mixture has not converged within max_iter={self.max_iter} "
+                f"iterations. Increase max_iter or tol={self.tol:g}.",
+                ConvergenceWarning,
+            )
         return {"scaler_": scaler, "mixture_": mixture, "n_iter_": mixture.n_iter_}
 
     def _sample_elements(self, sets, seed):
@@ -201,11 +205,10 @@ class FisherVectorEmbedding(SetEmbedding):
         """Return `n_components`, or the number of distinct elements if that is smaller."""
         n_distinct = len(group_equal_rows(elements)[0])
         if n_distinct < self.n_components:
-            warnings.warn(
+            warn_caller(
                 f"n_components={self.n_components} is more than the {n_distinct} distinct "
                 "elements to learn from; only that many Gaussians are fitted.",
                 UserWarning,
-                stacklevel=3,
             )
         return min(self.n_components, n_distinct)
 
@@ -219,10 +222,10 @@ class FisherVectorEmbedding(SetEmbedding):
             moments = np.empty((len(part), n_components, 1 + 2 * n_features))
             for rows in gen_batches(len(part.values), max_rows):  # splits long sets
                 x = _standardized(scaler, part.values[rows].astype(np.float64))
-                responsibilities = mixture.predict_proba(x).T * masses[rows]
+                shares = responsibilities(mixture, x).T * masses[rows]
                 powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
                 offsets = offsets_in(rows, part.offsets)
-                pool(responsibilities, powers, offsets, rows.start > 0, moments)
+                pool(shares, powers, offsets, rows.start > 0, moments)
             vectors = _gradients(mixture, moments)
             if self.power != 1:
                 vectors = np.sign(vectors) * np.abs(vectors) ** self.power

@@ -1,11 +1,11 @@
 """The feature map, learned from sampled elements: bandwidth and anchors."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
 from otk_sklearn.features._kernels import KERNELS
@@ -85,11 +85,10 @@ def learn_feature_map(parameters, elements, memory, seeds):
             elements.rows, elements.masses, n_components, anchors, anchors_seed
         )
         if len(anchors) < n_components:
-            warnings.warn(
+            warn_caller(
                 f"n_components={n_components} is more than the {len(anchors)} distinct "
                 "elements to learn from; there are that many anchors.",
                 UserWarning,
-                stacklevel=2,
             )
     else:
         anchors = _check_anchors(anchors, kernel, elements.rows.shape[1])

@@ -1,14 +1,16 @@
 """K-means and random sampling of weighted rows."""
 
-import warnings
-
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
+
+from otk_sklearn._utils.sklearn_compat import lloyd_iterations
 
 # Multiplications of an iteration of Lloyd's algorithm. Above, it takes minutes where
 # mini-batches take seconds, for slightly worse centres.
 _MAX_PRODUCTS = 2_000_000_000
+
+# Lloyd's algorithm stops once centres move less, relative to the variance of the rows.
+_RELATIVE_TOLERANCE = 1e-4
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):
@@ -41,12 +43,46 @@ def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
     if len(rows) <= n_clusters:
         return rows, np.arange(len(rows))
     if rows.size * n_clusters > _MAX_PRODUCTS:
-        kmeans = MiniBatchKMeans(n_clusters, n_init=1, batch_size=4096)
-    else:
-        kmeans = KMeans(n_clusters, n_init=1, max_iter=max_iter)
-    kmeans.set_params(random_state=random_state)
-    with warnings.catch_warnings():
-        # Rows that differ only by rounding may give fewer distinct centres: harmless.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans = MiniBatchKMeans(
+            n_clusters, n_init=1, batch_size=4096, random_state=random_state
+        )
         kmeans.fit(rows, sample_weight=masses)
-    return kmeans.cluster_centers_, kmeans.labels_
+        return kmeans.cluster_centers_, kmeans.labels_
+    return lloyd(rows, masses, n_clusters, random_state, max_iter)
+
+
+def lloyd(rows, masses, n_clusters, random_state, max_iter):
+    """Lloyd's algorithm from k-means++, bit for bit as in `KMeans(n_init=1)`.
+
+    `KMeans` also warns where some centres coincide, which is harmless: rows may differ by
+    rounding only. That can't be silenced in one thread alone.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        More than `n_clusters`.
+    masses : ndarray of shape (n_rows,)
+    n_clusters : int
+    random_state : int or RandomState instance
+    max_iter : int
+
+    Returns
+    -------
+    centers : ndarray of shape (n_clusters, n_features)
+    label : ndarray of int of shape (n_rows,)
+        The centre of each row.
+    """
+    mean = rows.mean(axis=0)
+    centered = np.subtract(rows, mean, order="C")  # distances are more accurate
+    masses = masses.astype(rows.dtype)
+    centers, _ = kmeans_plusplus(
+        centered, n_clusters, sample_weight=masses, random_state=random_state
+    )
+    label, _, centers, _ = lloyd_iterations(
+        centered,
+        masses,
+        centers,
+        max_iter=max_iter,
+        tol=_RELATIVE_TOLERANCE * np.var(rows, axis=0).mean(),
+    )
+    return centers + mean, label

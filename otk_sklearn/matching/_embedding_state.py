@@ -1,11 +1,11 @@
 """The state of a fitted embedding, and the embedding of sets by it."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._positions import PositionFilter
@@ -82,10 +82,9 @@ def warn_unconverged(transport, residual, which_sets=""):
         return
     unconverged = (residual > transport.tol).any(axis=1)
     if unconverged.any():
-        warnings.warn(
+        warn_caller(
             f"Sinkhorn missed tol={transport.tol:g} for {unconverged.sum()} of "
             f"{len(unconverged)} sets{which_sets} (largest residual {residual.max():.2g}). "
             f"Increase max_iter={transport.max_iter} or epsilon={transport.epsilon:g}.",
             ConvergenceWarning,
-            stacklevel=3,
         )

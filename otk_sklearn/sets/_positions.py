@@ -1,7 +1,6 @@
 """Positions of elements and supports, and the position filter between them."""
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import as_rows
 from otk_sklearn.sets._offsets import locate_element, read_only
 
@@ -143,11 +143,10 @@ class PositionFilter:
         if outside.any():
             row = outside.argmax()
             i, element = locate_element(row, sets.offsets)
-            warnings.warn(
+            warn_caller(
                 f"{outside.sum()} positions lie outside of [0, 1], where the supports are: "
                 f"the first is {sets.positions[row]} in set {i} (element {element}).",
                 UserWarning,
-                stacklevel=2,
             )
 
     def __call__(self, sets):

@@ -1,12 +1,11 @@
 """Validation of the input of estimators, and its conversion to sets."""
 
-import warnings
-
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._names import (
@@ -222,12 +221,11 @@ def _from_rows(X, explain):
             f"X is no list of 2-D arrays, and no table: {error}{hint}"
         ) from error
     if explain:
-        warnings.warn(
+        warn_caller(
             "X is 2-D: each of its rows is taken as a set of one element. To pass one "
             "set, or several, use a list of 2-D arrays (here: [X]); for a long table, see "
             "SetCollection.from_groups.",
             UserWarning,
-            stacklevel=2,
         )
     offsets = np.arange(len(values) + 1)
     return SetCollection(values, offsets, feature_names=feature_names_of(X))

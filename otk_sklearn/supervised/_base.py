@@ -1,7 +1,6 @@
 """Base class of `OTKClassifier` and `OTKRegressor`: the training of an embedding."""
 
 import copy
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
     DocumentedMixin,
@@ -278,7 +278,7 @@ class SupervisedEmbedding(
             else:
                 minimize_whole(objective, self.max_epochs, monitor)
         if monitor.diverged:
-            self._warn_diverged(stacklevel=6)
+            self._warn_diverged()
         return attributes_of(monitor)
 
     def _partial_fit_attributes(self, sets, y, sample_weight, classes, resuming):
@@ -310,7 +310,7 @@ class SupervisedEmbedding(
         )
         losses = list(getattr(self, "loss_curve_", []))
         if has_diverged(loss, min([start.loss, *losses])):
-            self._warn_diverged(stacklevel=6)
+            self._warn_diverged()
             flat, adam_state = objective.start, None
         else:
             adam_state = adam.state
@@ -331,12 +331,11 @@ class SupervisedEmbedding(
             "_start_loss": start.loss,
         }
 
-    def _warn_diverged(self, stacklevel):
-        warnings.warn(
+    def _warn_diverged(self):
+        warn_caller(
             "The loss has diverged; the best state so far is kept. Decrease "
             f"learning_rate_init={self.learning_rate_init:g}.",
             ConvergenceWarning,
-            stacklevel=stacklevel,
         )
 
     def _check_trainable(self):

@@ -5,13 +5,15 @@ import copy
 import numpy as np
 import pytest
 from helpers import make_sets
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 
 from otk_sklearn import FisherVectorEmbedding, SetCollection
+from otk_sklearn.embeddings._gaussian_mixture import responsibilities
 
 RAW = {"power": 1, "normalize": False}
 
@@ -123,8 +125,32 @@ def test_one_element_is_too_few(sets):
             model.fit(X)
 
 
+@pytest.mark.parametrize("max_iter", [2, 100])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_mixture_is_that_of_scikit_learn(sets, max_iter):
+    """To the last bit, and nothing is left of how it was fitted."""
+    model = FisherVectorEmbedding(3, max_iter=max_iter, random_state=0).fit(sets)
+    found = model.mixture_
+    x = model.scaler_.transform(np.concatenate(sets))
+    expected = GaussianMixture(**found.get_params()).fit(x)
+    assert type(found) is GaussianMixture
+    assert vars(found).keys() == vars(expected).keys()
+    for name, value in vars(expected).items():
+        assert_array_equal(getattr(found, name), value, err_msg=name)
+    assert found.converged_ == (max_iter == 100)
+    assert_array_equal(responsibilities(found, x), expected.predict_proba(x))
+
+
+def test_elements_that_differ_by_rounding_are_not_warned_of():
+    x = np.repeat(np.eye(3), 20, axis=0)
+    x += 1e-12 * np.random.default_rng(0).normal(size=x.shape)
+    model = FisherVectorEmbedding(8, random_state=0).fit([x])
+    assert np.isfinite(model.transform([x])).all()
+
+
 def test_a_mixture_that_has_not_settled_is_told(sets):
-    with pytest.warns(ConvergenceWarning):
+    message = "has not converged within max_iter=1 iterations. Increase max_iter or tol="
+    with pytest.warns(ConvergenceWarning, match=message):
         model = FisherVectorEmbedding(3, max_iter=1, random_state=0).fit(sets)
     assert model.n_iter_ == 1
 
@@ -138,3 +164,10 @@ def test_a_mixture_that_does_not_fit_is_refused(sets):
             with pytest.raises((TypeError, ValueError), match=name):
                 model.transform(sets)
         setattr(model.mixture_, name, value)
+    for name in ["mean_", "scale_"]:
+        value = getattr(model.scaler_, name)
+        for wrong in [value[:-1], value[:, np.newaxis], value * np.nan, None]:
+            setattr(model.scaler_, name, wrong)
+            with pytest.raises(ValueError, match=f"scaler_.{name}"):
+                model.transform(sets)
+        setattr(model.scaler_, name, value)
