@@ -1,7 +1,6 @@
 """Fixed-size vectors from sets of vectors, by optimal transport to learned references."""
 
-from importlib.metadata import version as _version
-
+from otk_sklearn._utils.version import __version__ as __version__
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._elements import ElementTransformer
 from otk_sklearn.embeddings._fisher_vector import FisherVectorEmbedding
@@ -25,4 +24,3 @@ __all__ = [
     "SetPooling",
     "SlicedWassersteinEmbedding",
 ]
-__version__ = _version("otk-sklearn")

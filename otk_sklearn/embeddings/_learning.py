@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_memory
 
+from otk_sklearn._utils.caching import cached
 from otk_sklearn._utils.estimators import draw_seeds
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.embeddings._state import (
@@ -131,8 +132,8 @@ class _EmbeddingLearner:
 
     def _learn_references_from_elements(self, elements, feature_map):
         model = self._model
-        cached = self._memory.cache(learn_from_elements, ignore=["n_jobs"])
-        return cached(
+        learn = cached(learn_from_elements, self._memory, ignore=["n_jobs"])
+        return learn(
             feature_map,
             elements,
             model.n_references,
@@ -163,9 +164,9 @@ class _EmbeddingLearner:
             self._sets_seed,
             sample_weight,
         )
-        cached = self._memory.cache(wasserstein_kmeans, ignore=["n_jobs", "progress"])
+        learn = cached(wasserstein_kmeans, self._memory, ignore=["n_jobs", "progress"])
         try:
-            return cached(
+            return learn(
                 feature_map,
                 sets,
                 sample_weight,

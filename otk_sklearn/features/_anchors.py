@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import pdist
 
+from otk_sklearn._utils.caching import cached
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
@@ -81,7 +82,7 @@ def learn_feature_map(parameters, elements, memory, seeds):
     if isinstance(gamma, str):
         gamma = median_gamma(elements.rows, elements.masses, gamma_seed)
     if isinstance(anchors, str):
-        anchors = memory.cache(learn_anchors)(
+        anchors = cached(learn_anchors, memory)(
             elements.rows, elements.masses, n_components, anchors, anchors_seed
         )
         if len(anchors) < n_components:
@@ -114,7 +115,7 @@ def _check_anchors(anchors, kernel, n_features):
     return anchors
 
 
-def learn_anchors(elements, masses, n_components, method, random_state):
+def learn_anchors(elements, masses, n_components, method, random_state, *, version=None):
     """Choose anchors for the elements.
 
     Parameters
@@ -125,6 +126,8 @@ def learn_anchors(elements, masses, n_components, method, random_state):
     n_components : int
     method : {"kmeans", "random"}
     random_state : int
+    version : str or None, default=None
+        As in `cached`.
 
     Returns
     -------

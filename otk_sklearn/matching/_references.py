@@ -80,7 +80,15 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
 
 
 def learn_from_elements(
-    feature_map, elements, n_references, n_supports, method, random_state, n_jobs=None
+    feature_map,
+    elements,
+    n_references,
+    n_supports,
+    method,
+    random_state,
+    *,
+    n_jobs=None,
+    version=None,
 ):
     """Learn references from elements alone.
 
@@ -93,6 +101,8 @@ def learn_from_elements(
     method : {"kmeans", "random"}
     random_state : int
     n_jobs : int or None
+    version : str or None, default=None
+        As in `cached`.
 
     Returns
     -------
@@ -120,6 +130,7 @@ def wasserstein_kmeans(
     *,
     n_jobs,
     progress,
+    version=None,
 ):
     """Learn references such that each set resembles one of them.
 
@@ -147,6 +158,8 @@ def wasserstein_kmeans(
     random_state : int
     n_jobs : int or None
     progress : Progress
+    version : str or None, default=None
+        As in `cached`.
 
     Returns
     -------
