@@ -80,6 +80,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
     max_rows : int
         Maximum number of rows of a chunk of more than one set, at most `chunk_rows`.
     n_jobs : int or None
+        As in joblib, but at most as many threads as processors are started.
     report : callable, default=None
         Called with the number of sets of each finished slice, in the worker's thread.
 
@@ -100,7 +101,7 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
                 if report is not None:
                     report(chunks[i].stop - chunks[i].start)
 
-    n_workers = 1 if len(chunks) == 1 else min(effective_n_jobs(n_jobs), len(chunks))
+    n_workers = _n_workers(n_jobs, len(chunks))
     with single_threaded():
         if n_workers == 1:
             work()
@@ -120,6 +121,18 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
             finally:  # after an error or interrupt, workers stop
                 collections.deque(waiting, maxlen=0)
     return results
+
+
+def _n_workers(n_jobs, n_chunks):
+    """Number of threads for these chunks.
+
+    To backends of joblib that distribute work, such as dask's, `n_jobs=None` means the
+    workers of a whole cluster. More threads than processors are no faster, and take more
+    than `working_memory`.
+    """
+    if n_chunks == 1:
+        return 1
+    return min(effective_n_jobs(n_jobs), n_processors(), n_chunks)
 
 
 def _chunk_sets(rows, max_rows):

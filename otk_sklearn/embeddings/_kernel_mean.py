@@ -72,7 +72,7 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         use a directory that untrusted users can write to.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results do not depend on it.
+        -1 means all processors, the most that are used. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Controls the random sampling of elements, and the initialization of K-means. See
         :term:`Glossary <random_state>`.

@@ -45,7 +45,7 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
         ignore it in `fit`.
     n_jobs : int, default=None
         Number of threads. None means 1 unless in a :obj:`joblib.parallel_config` context,
-        -1 means all processors. Results do not depend on it.
+        -1 means all processors, the most that are used. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Controls the random directions, and the random sampling of elements. See
         :term:`Glossary <random_state>`.

@@ -1,14 +1,17 @@
 """Chunks, and thread limits that are given back."""
 
 import threading
+import time
 
 import joblib
 import numpy as np
 import pytest
 import sklearn
+from joblib.parallel import ThreadingBackend
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import otk_sklearn._utils.chunks
 from otk_sklearn import OTKEmbedding
 from otk_sklearn._utils.chunks import map_chunks
 from otk_sklearn._utils.thread_limits import _controller, single_threaded
@@ -151,3 +154,42 @@ def test_threads_keep_to_the_configuration():
             n_jobs=2,
         )
     assert set(found) == {7}
+
+
+class Cluster(ThreadingBackend):
+    """A backend of joblib for 48 workers elsewhere, as dask's is."""
+
+    def effective_n_jobs(self, n_jobs):
+        return 48
+
+
+@pytest.fixture
+def cluster():
+    """The name of the backend, while it is registered."""
+    joblib.register_parallel_backend("cluster", Cluster)
+    yield "cluster"
+    del joblib.parallel.BACKENDS["cluster"]
+
+
+def threads_of(n_jobs):
+    """Number of threads that process many chunks."""
+
+    def wait(chunk):
+        time.sleep(0.005)
+        return threading.get_ident()
+
+    rows = np.full(200, 1000)
+    return len(set(map_chunks(wait, rows, rows_per_set=0, max_rows=1000, n_jobs=n_jobs)))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 48, -1])
+def test_there_are_no_more_threads_than_processors(n_jobs, cluster, monkeypatch):
+    """However many workers a cluster has, or the caller asks for."""
+    monkeypatch.setattr(otk_sklearn._utils.chunks, "n_processors", lambda: 3)
+    with joblib.parallel_config(cluster):
+        assert threads_of(n_jobs) == 3
+    with joblib.parallel_config(n_jobs=48):
+        assert threads_of(None) == 3
+    assert threads_of(48) == 3
+    assert threads_of(2) == 2
+    assert threads_of(None) == 1
