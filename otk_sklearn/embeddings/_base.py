@@ -14,6 +14,7 @@ from otk_sklearn._utils.estimators import (
     check_sample_weight,
     set_fitted,
 )
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn._utils.progress import Progress
 from otk_sklearn._utils.sklearn_compat import (
     CallbackSupportMixin,
@@ -134,6 +135,7 @@ class SampleWeightMixin:
         return self._fit(X, y, sample_weight)
 
 
+@compared_by_identity
 class Pooling(NamedTuple):
     """How an embedding pools the elements of sets, chunk by chunk.
 

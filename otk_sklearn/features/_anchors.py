@@ -7,6 +7,7 @@ from scipy.spatial.distance import pdist
 
 from otk_sklearn._utils.caching import cached
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
 from otk_sklearn.features._kernels import KERNELS
@@ -21,6 +22,7 @@ _MAX_EXPONENT = 30
 _MEDIAN_ELEMENTS = 1000
 
 
+@compared_by_identity
 class FeatureParameters(NamedTuple):
     """Parameters of the feature map to learn, as in `OTKEmbedding`."""
 

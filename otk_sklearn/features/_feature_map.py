@@ -15,7 +15,7 @@ from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.sets._arrays import as_fitted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureMap:
     """The map from elements to features, computed in the dtype of its input.
 

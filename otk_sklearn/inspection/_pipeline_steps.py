@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
@@ -16,6 +17,7 @@ from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
 
+@compared_by_identity
 class ModelSteps(NamedTuple):
     """The steps of a fitted model, split at its embedding.
 

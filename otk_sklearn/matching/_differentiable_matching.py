@@ -24,7 +24,7 @@ class FieldwiseAddable:
         return type(self)(*(a + b for a, b in pairs))
 
 
-@dataclass
+@dataclass(eq=False)
 class Gradients(FieldwiseAddable):
     """Sums over sets of gradients, in float64.
 

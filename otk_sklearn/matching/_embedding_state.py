@@ -14,7 +14,7 @@ from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmbeddingState:
     """All that the embedding of a set depends on: a fitted embedding, read once.
 

@@ -247,7 +247,7 @@ def _with_empty_sets(plans, present, n_sets):
     return plans._replace(solved=solved, **parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _FeatureBlocks:
     """Features of a set too long to store them, recomputed in each iteration."""
 

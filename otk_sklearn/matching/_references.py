@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.extmath import row_norms
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.features._clustering import draw_rows, kmeans_centers
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
@@ -312,6 +313,7 @@ class _FeatureSets:
         return np.maximum((means - 2 * values.T).T + 1, 0)
 
 
+@compared_by_identity
 class _Matched(NamedTuple):
     """How sets match references.
 
@@ -329,6 +331,7 @@ class _Matched(NamedTuple):
     sums: np.ndarray | float
 
 
+@compared_by_identity
 class _Run(NamedTuple):
     """The best state of alternating optimization, and its history of objectives."""
 

@@ -22,7 +22,7 @@ from otk_sklearn.sets._positive_mass import rows_with_effect
 _MAX_COMPARED = 2**12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Elements:
     """Elements without their sets.
 

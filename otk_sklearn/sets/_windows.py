@@ -96,7 +96,7 @@ def subsampling_windows(offsets, subsampling):
     return windows, taps / taps.sum()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Windows:
     """Locations of the windows of each set, which is padded with zeros at its ends.
 

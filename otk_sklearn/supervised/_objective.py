@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.features._differentiable_feature_map import DifferentiableFeatureMap
 from otk_sklearn.features._feature_map import make_feature_map
 from otk_sklearn.features._kernels import KERNELS
@@ -31,6 +32,7 @@ _MAX_LOG_CHANGE = 20.0
 _MAX_DISTANCE = 1e6
 
 
+@compared_by_identity
 class Parameters(NamedTuple):
     """Everything that training may change.
 
@@ -282,7 +284,7 @@ def _slices_of_elements(lengths):
     return [slice(*pair) for pair in itertools.pairwise([*first, len(lengths)])]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Sums(FieldwiseAddable):
     """Sums over sets of losses and gradients."""
 

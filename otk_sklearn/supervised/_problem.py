@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._sampling import group_equal_sets
 from otk_sklearn.supervised._losses import Loss
@@ -13,6 +14,7 @@ from otk_sklearn.supervised._losses import Loss
 _N_FOLDS = 3
 
 
+@compared_by_identity
 class Problem(NamedTuple):
     """The sets, their targets and weights, and the loss to minimize.
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.supervised._objective import (
     Parameters,
     parameter_scales,
@@ -24,6 +25,7 @@ _SMALL_LOSS = 0.1
 _DIVERGED = 100.0
 
 
+@compared_by_identity
 class Start(NamedTuple):
     """Where training starts: the embedding as it is, and its best linear model.
 

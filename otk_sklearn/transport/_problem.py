@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
+
 _MIN_TOL = 1e-6
 
 
@@ -43,6 +45,7 @@ class Transport:
         return self.solver == "sinkhorn" and 0 < self.tol < _MIN_TOL
 
 
+@compared_by_identity
 class Plans(NamedTuple):
     """Plans of several sets.
 
