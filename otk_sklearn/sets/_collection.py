@@ -577,12 +577,17 @@ weights)
         Returns
         -------
         ndarray of shape (n_sets,) or (n_sets, n_columns)
+            The values, one after the other.
 
         Raises
         ------
         ValueError
             If the sets have no names, or a name has no value, or several. The message
             lists those that are missing.
+
+        See Also
+        --------
+        from_groups : Names sets by their groups.
 
         Examples
         --------

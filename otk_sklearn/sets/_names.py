@@ -1,10 +1,10 @@
 """Names of sets and of features, and targets in the order of the sets."""
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._offsets import read_only
 
 # Names that an error lists at most.
@@ -140,17 +140,15 @@ def check_feature_names_match(estimator, names):
     fitted = getattr(estimator, "feature_names_in_", None)
     class_name = type(estimator).__name__
     if names is None and fitted is not None:
-        warnings.warn(
+        warn_caller(
             f"X does not have valid feature names, but {class_name} was fitted with "
             "feature names",
             UserWarning,
-            stacklevel=2,
         )
     elif names is not None and fitted is None:
-        warnings.warn(
+        warn_caller(
             f"X has feature names, but {class_name} was fitted without feature names",
             UserWarning,
-            stacklevel=2,
         )
     elif names is not None and list(names) != list(fitted):
         message = "The feature names should match those that were passed during fit.\n"
@@ -178,10 +176,9 @@ def warn_if_permuted(names, y):
         return
     labels = y.index.tolist()
     if labels != names.tolist() and set(labels) == set(names.tolist()):
-        warnings.warn(
+        warn_caller(
             "y has the names of the sets as its index, in another order: its first is "
             f"{labels[0]!r}, that of the sets {names[0]!r}. It is taken by position; "
             "X.align(y) has the order of the sets.",
             UserWarning,
-            stacklevel=2,
         )
