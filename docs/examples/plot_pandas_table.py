@@ -44,10 +44,9 @@ print(dots.groupby("drawing").size().describe().round(1).to_string())
 # Sets of rows
 # ------------
 # `from_groups` makes a set of the rows of each drawing. Sets are in the order in which the
-# drawings first appear in the table, and labels have to be put in the same order.
+# drawings first appear in the table; `align` puts labels in the same order, by name.
 X = SetCollection.from_groups(dots[["column", "row", "ink"]], dots["drawing"])
-names = dots["drawing"].unique()
-y = labels[names].to_numpy()
+y = X.align(labels)
 print(X)
 
 # %%
@@ -75,7 +74,7 @@ probability = cross_val_predict(pipeline, X, y, cv=3, method="predict_proba")
 doubt = probability.max(axis=1) - probability[np.arange(len(y)), y]
 worst = doubt.argmax()
 predicted = probability[worst].argmax()
-print(f"{names[worst]} is a {y[worst]}, and was taken for a {predicted}")
+print(f"{X.names[worst]} is a {y[worst]}, and was taken for a {predicted}")
 
 others = np.arange(len(y)) != worst
 pipeline.fit(X[others], y[others])

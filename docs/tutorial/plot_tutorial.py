@@ -45,9 +45,9 @@ table.head()
 # From the table to sets
 # ----------------------
 # `from_groups` makes a set of the rows of each drawing. Sets are in the order in which
-# drawings first appear in the table; labels are put into the same order, by index.
+# drawings first appear in the table; `align` puts labels into the same order, by name.
 X = SetCollection.from_groups(table[["row", "column", "ink"]], table["drawing"])
-y = labels.loc[table["drawing"].unique()].to_numpy()
+y = X.align(labels)
 print(X)
 print(f"{len(y)} labels: {np.sum(y == 3)} threes, {np.sum(y == 8)} eights")
 
