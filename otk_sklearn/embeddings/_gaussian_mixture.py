@@ -48,9 +48,11 @@ def fit_mixture(elements, n_components, **params):
         The caller is to warn unless it is `converged_`.
     """
     params = {"n_components": n_components, "covariance_type": "diag", **params}
-    fitted = vars(_UnwarnedMixture(**params).fit(elements))
+    # Not "kmeans", which is refused with `array_api_dispatch`; it decides nothing here.
+    fitted = _UnwarnedMixture(init_params="random", **params).fit(elements)
     mixture = GaussianMixture(**params)
-    vars(mixture).update(fitted, converged_=fitted["has_converged"])
+    own = {**mixture.get_params(), "converged_": fitted.has_converged}
+    vars(mixture).update({**vars(fitted), **own})
     del mixture.has_converged
     return mixture
 
