@@ -2,6 +2,7 @@
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.cluster._kmeans import _kmeans_single_lloyd as lloyd_iterations
+from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -57,6 +58,7 @@ __all__ = [
     "check_feature_names_in",
     "check_sample_weight",
     "fit_context",
+    "get_namespace",
     "lloyd_iterations",
     "output_container",
     "print_elapsed_time",

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 
+from otk_sklearn._utils.sklearn_compat import get_namespace
 from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._list_columns import read_lists
@@ -790,6 +791,34 @@ weights)
         offsets = offsets_of(lengths)
         rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return self._take(chosen, rows, offsets)
+
+    # With `array_api_dispatch`, scikit-learn splits what has a `shape` by its namespace's
+    # `take`; that of NumPy calls a method of the same name.
+
+    def __array_namespace__(self, *, api_version=None):
+        return get_namespace(self._values)[0]
+
+    @property
+    def device(self):
+        """`"cpu"`, where the elements are."""
+        return "cpu"
+
+    def take(self, indices, axis=0, out=None, mode="raise"):
+        """Return the collection of these sets.
+
+        Parameters
+        ----------
+        indices : array-like of int of shape (n_sets_new,)
+            Which sets, in which order.
+        axis, out, mode : ignored
+            For compatibility with `numpy.take`.
+
+        Returns
+        -------
+        SetCollection
+            `X[indices]`.
+        """
+        return self[indices]
 
     def _span(self, start, stop):
         """The sets from `start` to before `stop`, as views."""
