@@ -29,12 +29,15 @@ _SQRT_2 = math.sqrt(2)
 
 
 def _hash_sources():
-    """Return a hash of all modules of compiled functions."""
+    """Return a hash of all modules of compiled functions, as far as these are files."""
     digest = hashlib.blake2b(digest_size=16)
-    modules = {module.name: module for module in resources.files(__package__).iterdir()}
-    for name in sorted(modules):
-        if name.endswith(".py"):
-            digest.update(modules[name].read_bytes())
+    # A frozen application has none; numba then goes by the date of its executable.
+    with contextlib.suppress(FileNotFoundError):
+        folder = resources.files(__package__).iterdir()
+        modules = {module.name: module for module in folder}
+        for name in sorted(modules):
+            if name.endswith(".py"):
+                digest.update(modules[name].read_bytes())
     return digest.hexdigest()
 
 
