@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import (
     UNUSED,
@@ -32,14 +33,18 @@ from otk_sklearn._utils.sklearn_compat import (
     CallbackSupportMixin,
     HasMethods,
     Interval,
+    StrOptions,
     fit_context,
     raise_for_params,
     routing_enabled,
 )
-from otk_sklearn.sets._sampling import present_sets
+from otk_sklearn.sets._arrays import as_elements
+from otk_sklearn.sets._frames import as_frame, check_finite_columns, take_rows
+from otk_sklearn.sets._names import feature_names_of
+from otk_sklearn.sets._sampling import present_indices
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
-    as_sets,
+    as_sets_or_frames,
     check_finite,
     input_attributes,
 )
@@ -54,15 +59,20 @@ class ElementTransformer(
 ):
     """Apply a scikit-learn transformer to the elements of sets.
 
-    The transformer is fitted on the elements of all sets, stacked into one 2-D array, and
-    applied to each element. The output is a `SetCollection` of the same sets, with the same
-    weights and positions.
+    The transformer is fitted on the elements of all sets, stacked into one 2-D array or
+    DataFrame, and applied to each element. The output is a `SetCollection` of the same
+    sets, with the same weights and positions.
+
+    Sets may be DataFrames of pandas or polars, with columns of text, categories or dates.
+    The transformer makes numbers of them: a `ColumnTransformer` selects columns by name, or
+    by dtype.
 
     Parameters
     ----------
-    transformer : estimator
-        Any transformer of 2-D arrays that returns one row per sample, such as
-        `StandardScaler()` or `PCA(50)`. It is cloned before it is fitted.
+    transformer : estimator or "passthrough"
+        Any transformer of 2-D arrays or DataFrames that returns one row per sample, such
+        as `StandardScaler()` or `PCA(50)`. It is cloned before it is fitted.
+        "passthrough" leaves elements as they are.
     max_elements : int, default=None
         Maximum number of elements to fit on. If there are more, they are sampled without
         replacement. None means no limit.
@@ -72,12 +82,12 @@ class ElementTransformer(
     Attributes
     ----------
     transformer_ : estimator
-        The fitted transformer.
+        The fitted transformer; for "passthrough", a `FunctionTransformer`.
     n_features_in_ : int
         Number of features of the elements seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features seen during `fit`. Defined only if X has feature names, as
-        DataFrames do.
+        Names of the features seen during `fit`. Defined only if X has feature names that
+        are all strings, as the columns of DataFrames.
 
     See Also
     --------
@@ -93,6 +103,11 @@ class ElementTransformer(
     `sample_weight` by
     `ElementTransformer(StandardScaler().set_fit_request(sample_weight=True))`.
 
+    Elements whose features have names reach the transformer as a DataFrame (of numbers in
+    a `SetCollection`: of pandas, if it is installed; otherwise as an array). Its output
+    has names, too, if it returns a DataFrame or tells them by `get_feature_names_out`. A
+    sparse output, such as that of `OneHotEncoder`, becomes dense.
+
     `set_output` has no effect, as the output is not tabular; it exists so that the
     `set_output` of a Pipeline reaches the last step. The global `transform_output` does not
     reach the transformer either, only `set_output` of its own.
@@ -107,12 +122,30 @@ class ElementTransformer(
     SetCollection(n_sets=2, n_elements=3, n_features=2, lengths 1 to 2, float64)
     >>> scaled.values.mean(axis=0)
     array([0., 0.])
+
+    From a long table, with a column of text:
+
+    >>> import pandas as pd
+    >>> from sklearn.compose import make_column_transformer
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> table = pd.DataFrame(
+    ...     {"id": ["b", "b", "a"], "kind": ["x", "y", "x"], "size": [1.0, 3.0, 2.0]}
+    ... )
+    >>> frames = [rows for _, rows in table.groupby("id", sort=False)]
+    >>> encoder = make_column_transformer(
+    ...     (OneHotEncoder(handle_unknown="ignore"), ["kind"]), (StandardScaler(), ["size"])
+    ... )
+    >>> encoded = ElementTransformer(encoder).fit_transform(frames)
+    >>> encoded.feature_names.tolist()
+    ['onehotencoder__kind_x', 'onehotencoder__kind_y', 'standardscaler__size']
+    >>> encoded[1]
+    array([[1., 0., 0.]])
     """
 
     __module__ = "otk_sklearn"  # where users import it from
 
     _parameter_constraints: dict = {
-        "transformer": [HasMethods(["fit", "transform"])],
+        "transformer": [HasMethods(["fit", "transform"]), StrOptions({"passthrough"})],
         "max_elements": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
     }
@@ -132,7 +165,8 @@ class ElementTransformer(
         Parameters
         ----------
         X : sets
-            Any input that `OTKEmbedding.fit` accepts.
+            Any input that `OTKEmbedding.fit` accepts, and sequences of DataFrames with
+            columns of any dtype, the same in every set.
         y : array-like of shape (n_sets,) or (n_sets, n_outputs), default=None
             Targets. Each element has the target of its set.
         sample_weight : array-like of shape (n_sets,), default=None
@@ -153,8 +187,8 @@ class ElementTransformer(
         ValueError
             If `sample_weight` is given, and the transformer does not accept it.
         """
-        sets = as_sets(X)
-        present_sets(sets, None)  # raises if there are none
+        sets = as_sets_or_frames(X)
+        present_indices(sets)  # raises if there are none
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         metadata = self._fit_metadata(sets, sample_weight, params)
         rows = self._sampled_rows(sets, metadata.get("sample_weight"))
@@ -163,10 +197,11 @@ class ElementTransformer(
             check_consistent_length(sets, values)
             return np.repeat(np.asarray(values), sets.lengths, axis=0)[rows]
 
-        transformer = clone(self.transformer)
+        elements = as_frame(sets.values, sets.feature_names)
+        transformer = clone(self._inner_transformer())
         with _locating_nonfinite_values(sets), _arrays_by_default():
             transformer.fit(
-                sets.values[rows],
+                take_rows(elements, rows),
                 None if y is None else repeat_for_elements(y),
                 **{name: repeat_for_elements(value) for name, value in metadata.items()},
             )
@@ -181,7 +216,8 @@ class ElementTransformer(
         Parameters
         ----------
         X : sets
-            Any input that `OTKEmbedding.fit` accepts.
+            Any input that `OTKEmbedding.fit` accepts, and sequences of DataFrames with
+            columns of any dtype, the same in every set.
 
         Returns
         -------
@@ -192,27 +228,17 @@ class ElementTransformer(
         ------
         NotFittedError
             If the estimator is not fitted.
-        TypeError
-            If the transformer returns a sparse matrix.
         ValueError
             If X is not a valid collection of sets, or does not match the input of `fit`; or
-            if the transformer does not return one row per element.
+            if the transformer does not return one row of numbers per element.
         """
         model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X)
+        sets = as_fitted_sets(model, X, convert=as_sets_or_frames)
+        elements = as_frame(sets.values, getattr(model, "feature_names_in_", None))
         with _locating_nonfinite_values(sets), _arrays_by_default():
-            values = model.transformer_.transform(sets.values)
-        if issparse(values):
-            raise TypeError(
-                f"transformer={self.transformer!r} returned a sparse matrix; expected a "
-                "dense array (many transformers accept sparse_output=False)."
-            )
-        try:
-            return sets.with_values(values)
-        except ValueError as error:
-            raise ValueError(
-                f"transformer={self.transformer!r} must keep elements one to one: {error}"
-            ) from error
+            output = model.transformer_.transform(elements)
+        values = model._as_values(output, len(elements))
+        return sets.with_values(values, feature_names=model._names_of(output))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the output features of the transformer.
@@ -242,14 +268,50 @@ class ElementTransformer(
             The metadata that `fit` passes to the transformer.
         """
         return MetadataRouter(owner=type(self).__name__).add(
-            transformer=self.transformer,
+            transformer=self._inner_transformer(),
             method_mapping=MethodMapping()
             .add(caller="fit", callee="fit")
             .add(caller="fit_transform", callee="fit"),
         )
 
+    def _inner_transformer(self):
+        """Return the transformer, or for "passthrough" one that changes nothing."""
+        if self.transformer == "passthrough":
+            return FunctionTransformer(feature_names_out="one-to-one")
+        return self.transformer
+
+    def _as_values(self, output, n_elements):
+        """Return the output of the transformer as a dense array of floats."""
+        if issparse(output):
+            output = output.toarray(order="C")
+        try:
+            values = as_elements(output)
+        except ValueError as error:
+            raise ValueError(
+                f"transformer={self.transformer!r} must return numbers: {error}"
+            ) from error
+        if len(values) != n_elements:
+            raise ValueError(
+                f"transformer={self.transformer!r} returned {len(values)} rows; expected "
+                f"one per element, {n_elements}."
+            )
+        return values
+
+    def _names_of(self, output):
+        """Return the names of the features in the output of the transformer, or None."""
+        if hasattr(output, "columns"):
+            return feature_names_of(output)
+        if not hasattr(self, "feature_names_in_"):
+            return None
+        try:
+            return self.get_feature_names_out()
+        except Exception:  # some can't tell; scikit-learn's set_output does likewise
+            return None
+
     def _fit_metadata(self, sets, sample_weight, params):
         """Return the metadata of the sets to pass to the `fit` of the transformer."""
+        if self.transformer == "passthrough":  # ignored as by a Pipeline
+            return {}
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if routing_enabled():
             routed = process_routing(self, "fit", **metadata, **params)
@@ -300,5 +362,8 @@ def _locating_nonfinite_values(sets):
         yield
     except ValueError as error:
         if "NaN" in str(error) or "infinity" in str(error):
-            check_finite(sets)
+            if hasattr(sets.values, "columns"):
+                check_finite_columns(sets.values, sets.offsets)
+            else:
+                check_finite(sets)
         raise

@@ -10,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
+from otk_sklearn.embeddings._elements import ElementTransformer
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
-from otk_sklearn.sets._validation import as_fitted_sets, as_sets
+from otk_sklearn.sets._validation import as_fitted_sets, as_sets, as_sets_or_frames
 from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
@@ -93,7 +94,7 @@ class ElementMapping:
 
     Attributes
     ----------
-    rows : SetCollection
+    rows : SetCollection or FrameCollection
         The input sets.
     X : sets
         The input of the embedding, with feature names.
@@ -102,7 +103,9 @@ class ElementMapping:
     """
 
     def __init__(self, steps, X):
-        self.rows = self.sets = as_sets(X, explain_rows=False)
+        encodes = isinstance(steps.first, ElementTransformer)
+        convert = as_sets_or_frames if encodes else as_sets
+        self.rows = self.sets = convert(X, explain_rows=False)
         self._windows = []  # of each step, with the weights of the rows of a window
         for name, step in steps.before:
             X = step.transform(X)

@@ -4,6 +4,12 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
+# In errors about columns of text.
+FRAMES_HINT = (
+    "To encode others, use ElementTransformer with a list of DataFrames: "
+    "[rows for _, rows in table.groupby('id', sort=False)]."
+)
+
 
 def as_array(x, name):
     """Return `x` as an array, or raise an error that calls it by `name`."""
@@ -82,27 +88,27 @@ def as_elements(values):
     try:
         return as_floats(check_elements(values, "values"), "values")
     except ValueError as error:
-        text = _text_columns(values)
-        if not text:
+        columns = columns_of_no_numbers(values)
+        if not columns:
             raise
         raise ValueError(
-            f"values has columns that don't hold numbers, {text}; expected those of "
-            "features only."
+            f"values has columns that don't hold numbers, {columns}; expected those of "
+            f"features only. {FRAMES_HINT}"
         ) from error
 
 
-def _text_columns(table):
+def columns_of_no_numbers(table):
     """Names of the columns of a pandas or polars table that are not numeric."""
 
-    def is_text(column):
+    def holds_numbers(column):
         try:
-            np.asarray(column, np.float64)
-        except (TypeError, ValueError):
-            return True
-        return False
+            as_floats(column, "column")
+        except ValueError:
+            return False
+        return True
 
     names = table.columns if hasattr(table, "dtypes") else []
-    return [name for name in names if is_text(table[name])]
+    return [name for name in names if not holds_numbers(table[name])]
 
 
 def as_rows(array, n_rows, name):

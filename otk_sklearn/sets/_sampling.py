@@ -56,20 +56,26 @@ def present_sets(sets, sample_weight):
     sets : SetCollection
     sample_weight : ndarray of shape (n_sets,) or None
     """
+    present = present_indices(sets, sample_weight)
+    if len(present) == len(sets):
+        return sets, sample_weight
+    return sets[present], None if sample_weight is None else sample_weight[present]
+
+
+def present_indices(sets, sample_weight=None):
+    """Return which sets are not empty and of positive weight; none is an error."""
+    if not len(sets):
+        raise ValueError("X is an empty collection; expected at least one set.")
     is_present = sets.lengths > 0
     if sample_weight is not None:
         is_present &= sample_weight > 0
-    if is_present.all() and len(sets):
-        return sets, sample_weight
-    if not len(sets):
-        raise ValueError("X is an empty collection; expected at least one set.")
     present = np.flatnonzero(is_present)
     if not len(present):
         raise ValueError(
             "set 0 of X is empty or has a weight of 0, as all others; expected at least "
             "one set with elements and a positive weight."
         )
-    return sets[present], None if sample_weight is None else sample_weight[present]
+    return present
 
 
 def group_equal_rows(rows):

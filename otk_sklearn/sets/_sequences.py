@@ -6,6 +6,7 @@ from otk_sklearn.sets._arrays import (
     as_floats,
     as_rows,
     check_elements,
+    columns_of_no_numbers,
 )
 from otk_sklearn.sets._offsets import offsets_of
 
@@ -23,7 +24,7 @@ def pack(sets, name):
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     arrays = [
-        None if is_empty(x) else check_elements(x, f"set {i} of {name}")
+        None if is_empty(x) else _check_set(x, f"set {i} of {name}")
         for i, x in enumerate(sets)
     ]
     # An empty list has the number of features of the other sets.
@@ -48,15 +49,29 @@ def pack(sets, name):
     dtype = np.float32 if single else np.float64
     values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
     for i, array in enumerate(arrays):
-        values[offsets[i] : offsets[i + 1]] = (
-            as_floats(array, f"set {i} of {name}") if array.dtype == object else array
-        )
+        values[offsets[i] : offsets[i + 1]] = array
     return values, offsets
 
 
 def is_empty(x):
     """Whether a set is an empty list or 1-D array, without a number of features."""
     return x.shape == (0,) if hasattr(x, "shape") else isinstance(x, list | tuple) and not x
+
+
+def _check_set(elements, name):
+    """Return a 2-D array of numbers, or raise an error that names the columns of others."""
+    try:
+        array = check_elements(elements, name)
+        return as_floats(array, name) if array.dtype == object else array
+    except ValueError as error:
+        columns = columns_of_no_numbers(elements)
+        if not columns:
+            raise
+        raise ValueError(
+            f"{name} has columns that don't hold numbers, {columns}; expected numbers, "
+            "such as those of ElementTransformer(make_column_transformer((OneHotEncoder(), "
+            f"{columns}), remainder='passthrough'))."
+        ) from error
 
 
 def join(parts, offsets, name):

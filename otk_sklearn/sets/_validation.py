@@ -6,8 +6,9 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.caller_warnings import warn_caller
-from otk_sklearn.sets._arrays import as_floats, as_unmasked
+from otk_sklearn.sets._arrays import FRAMES_HINT, as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._frames import is_sequence_of_frames, stack_frames
 from otk_sklearn.sets._names import (
     check_feature_names_match,
     feature_names_of,
@@ -49,6 +50,19 @@ def as_sets(X, *, explain_rows=True):
     if getattr(X, "ndim", 2) in (3, 4):
         return _from_equal_lengths(X)
     return _from_rows(X, explain_rows)
+
+
+def as_sets_or_frames(X, *, explain_rows=True):
+    """Convert any accepted input as `as_sets`, but leave DataFrames their dtypes.
+
+    Returns
+    -------
+    FrameCollection if X is a sequence of DataFrames, otherwise SetCollection
+    """
+    X = _single_column(X)
+    if is_sequence_of_frames(X):
+        return stack_frames(X, "X")
+    return as_sets(X, explain_rows=explain_rows)
 
 
 def check_finite(sets):
@@ -120,14 +134,14 @@ def input_attributes(sets):
     }
 
 
-def as_fitted_sets(estimator, X):
+def as_fitted_sets(estimator, X, *, convert=as_sets):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
     if isinstance(X, list | tuple) and all(map(is_empty, X)):
         no_elements = np.empty((0, estimator.n_features_in_))
         return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     # After a fit on sets of one element, 2-D input is expected.
-    sets = as_sets(X, explain_rows=not estimator._single_elements)
+    sets = convert(X, explain_rows=not estimator._single_elements)
     if len(sets):
         check_feature_names_match(estimator, sets.feature_names)
     if sets.n_features != estimator.n_features_in_:
@@ -204,8 +218,9 @@ def _from_rows(X, explain):
     try:
         if isinstance(X, (list, tuple)):
             X = np.asarray(X)
-        if isinstance(X, np.ndarray) and X.dtype.kind in "USmM":
-            raise ValueError(f"it is {X.dtype}; expected real numbers.")
+        dtype = np.asarray(X.head(0) if hasattr(X, "head") else X).dtype
+        if dtype.kind in "USmM":  # dates would be converted
+            raise ValueError(f"it is {dtype}; expected real numbers.")
         values = check_array(
             X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
@@ -215,7 +230,7 @@ def _from_rows(X, explain):
         if hasattr(X, "columns"):
             hint = (
                 " (a long table: SetCollection.from_groups; one with lists in its cells: "
-                "SetCollection.from_arrow)"
+                f"SetCollection.from_arrow). {FRAMES_HINT}"
             )
         raise error_type(
             f"X is no list of 2-D arrays, and no table: {error}{hint}"

@@ -72,18 +72,42 @@ def test_nan_may_pass_to_an_imputer(sets):
 
 
 def test_transformers_that_do_not_fit(sets):
-    with pytest.raises(TypeError, match="returned a sparse matrix"):
-        ElementTransformer(OneHotEncoder()).fit_transform([x.round() for x in sets])
-
     class DropRows(StandardScaler):
         def transform(self, X):
             return super().transform(X)[1:]
 
     scalar = FunctionTransformer(lambda values: 3)
-    with pytest.raises(ValueError, match=r"must keep .* values has shape \(\)"):
+    with pytest.raises(ValueError, match=r"return numbers: values has shape \(\)"):
         ElementTransformer(scalar).fit_transform(sets)
-    with pytest.raises(ValueError, match="DropRows.* must keep .* values has 138 rows"):
+    with pytest.raises(ValueError, match="DropRows.* returned 138 rows; .* element, 139"):
         ElementTransformer(DropRows()).fit_transform(sets)
+
+
+def test_sparse_output_becomes_dense(sets):
+    rounded = [x.round() for x in sets]
+    expected = OneHotEncoder(sparse_output=False).fit_transform(np.vstack(rounded))
+    for encoder in [OneHotEncoder(dtype=np.float32), OneHotEncoder(dtype=np.uint8)]:
+        encoded = ElementTransformer(encoder).fit_transform(rounded)
+        assert_array_equal(encoded.values, expected)
+        assert encoded.dtype == (np.float32 if encoder.dtype == np.float32 else np.float64)
+
+
+def test_passthrough_leaves_elements_as_they_are(collection):
+    step = ElementTransformer("passthrough")
+    result = step.fit_transform(collection)
+    assert np.shares_memory(result.values, collection.values)
+    assert_array_equal(result.values, collection.values)
+    assert step.get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3"]
+    assert "passthrough" in step._repr_html_()
+    # It learns nothing from weights.
+    step.fit(collection, sample_weight=np.ones(len(collection)))
+    grid = GridSearchCV(
+        make_pipeline(step, OTKEmbedding(2, n_components=8), StandardScaler()),
+        {"elementtransformer__transformer": ["passthrough", StandardScaler()]},
+        scoring=lambda model, X, y=None: abs(model[0].transform(X).values.mean()),
+        cv=2,
+    ).fit(collection, elementtransformer__sample_weight=np.ones(len(collection)))
+    assert np.isfinite(grid.cv_results_["mean_test_score"]).all()
 
 
 def test_names_and_set_output(sets):
