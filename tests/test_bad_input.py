@@ -178,10 +178,12 @@ def test_data_frames_of_different_columns():
     assert model.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="feature names should match"):
         model.transform([first[["b", "a"]]])
-    message = r"set 1 of X has the columns \['b', 'a'\], set 0 has \['a', 'b'\]; expected"
+    message = r"set 1 of X has the columns \['b', 'a'\], the first set has \['a', 'b'\]"
     with pytest.raises(ValueError, match=message):
         OTKEmbedding().fit([first, first[["b", "a"]]])
-    with pytest.raises(ValueError, match=r"the columns \['a', 'b'\], set 0 has \[\]; exp"):
+    with pytest.raises(
+        ValueError, match=r"the columns \['a', 'b'\], the first set has \[\]"
+    ):
         OTKEmbedding().fit([first.to_numpy(), first])
 
 

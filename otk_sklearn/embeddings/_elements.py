@@ -38,7 +38,11 @@ from otk_sklearn._utils.sklearn_compat import (
     raise_for_params,
     routing_enabled,
 )
-from otk_sklearn.sets._arrays import as_elements
+from otk_sklearn.sets._arrays import (
+    as_floats,
+    check_elements,
+    columns_of_no_numbers,
+)
 from otk_sklearn.sets._frames import as_frame, check_finite_columns, take_rows
 from otk_sklearn.sets._names import feature_names_of
 from otk_sklearn.sets._sampling import present_indices
@@ -285,10 +289,12 @@ class ElementTransformer(
         if issparse(output):
             output = output.toarray(order="C")
         try:
-            values = as_elements(output)
+            values = as_floats(check_elements(output, "its output"), "its output")
         except ValueError as error:
+            columns = columns_of_no_numbers(output)
+            where = f" in the columns {columns}" if columns else ""
             raise ValueError(
-                f"transformer={self.transformer!r} must return numbers: {error}"
+                f"transformer={self.transformer!r} must return numbers{where}: {error}"
             ) from error
         if len(values) != n_elements:
             raise ValueError(

@@ -31,7 +31,7 @@ from otk_sklearn.sets._offsets import (
 )
 from otk_sklearn.sets._padded_arrays import check_padded
 from otk_sklearn.sets._positions import check_positions
-from otk_sklearn.sets._sequences import join, pack
+from otk_sklearn.sets._sequences import first_not_empty, join, pack
 
 
 class SetCollection:
@@ -186,8 +186,8 @@ weights)
         if names is None:
             names = index_of(sets)
         sets = list(sets)
-        if feature_names is None and sets:
-            feature_names = feature_names_of(sets[0])
+        if feature_names is None:
+            feature_names = feature_names_of(first_not_empty(sets))
         values, offsets = pack(sets, "sets")
         return cls(
             values,

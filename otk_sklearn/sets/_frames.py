@@ -8,7 +8,7 @@ from otk_sklearn.sets._arrays import as_floats
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._names import feature_names_of, index_of
 from otk_sklearn.sets._offsets import locate_element, offsets_of
-from otk_sklearn.sets._sequences import is_empty
+from otk_sklearn.sets._sequences import check_columns, first_not_empty, is_empty
 
 
 class FrameCollection:
@@ -56,7 +56,7 @@ class FrameCollection:
 
 def is_sequence_of_frames(X):
     """Whether X is a list, tuple, Series or 1-D object array of DataFrames."""
-    return _library_of(_first_not_empty(X)) is not None
+    return _library_of(first_not_empty(_items(X))) is not None
 
 
 def stack_frames(X, name):
@@ -72,7 +72,7 @@ def stack_frames(X, name):
     -------
     FrameCollection
     """
-    first = _first_not_empty(X)
+    first = first_not_empty(_items(X))
     library = _library_of(first)
     frames = [first[:0] if is_empty(x) else x for x in _items(X)]
     for i, frame in enumerate(frames):
@@ -81,11 +81,7 @@ def stack_frames(X, name):
                 f"set {i} of {name} is {type(frame).__name__}; expected a DataFrame of "
                 f"{library.__name__}, as other sets."
             )
-        if list(frame.columns) != list(first.columns):
-            raise ValueError(
-                f"set {i} of {name} has the columns {list(frame.columns)}, set 0 has "
-                f"{list(first.columns)}; expected the same in every set."
-            )
+        check_columns(frame, first, f"set {i} of {name}")
     if first.shape[1] == 0:
         raise ValueError(f"set 0 of {name} has 0 features; expected at least 1.")
     offsets = offsets_of([len(frame) for frame in frames])
@@ -134,11 +130,6 @@ def _items(X):
         return X
     is_series_or_array = getattr(X, "ndim", None) == 1 and X.dtype == object
     return X if is_series_or_array else ()
-
-
-def _first_not_empty(X):
-    """The first item that is not an empty list, which DataFrames may be among; or None."""
-    return next((x for x in _items(X) if not is_empty(x)), None)
 
 
 def _library_of(x):

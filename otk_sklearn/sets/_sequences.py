@@ -29,6 +29,7 @@ def pack(sets, name):
     ]
     # An empty list has the number of features of the other sets.
     filled = next((array for array in arrays if array is not None), None)
+    first = first_not_empty(sets)
     if filled is None:
         raise ValueError(f"set 0 of {name} is empty, as all are; expected an element.")
     arrays = [filled[:0] if array is None else array for array in arrays]
@@ -38,12 +39,8 @@ def pack(sets, name):
                 f"set {i} of {name} has {array.shape[1]} features, set 0 has "
                 f"{arrays[0].shape[1]}; expected the same number in every set."
             )
-        columns = list(getattr(sets[i], "columns", []))
-        if columns != list(getattr(sets[0], "columns", [])):
-            raise ValueError(
-                f"set {i} of {name} has the columns {columns}, set 0 has "
-                f"{list(getattr(sets[0], 'columns', []))}; expected the same in every set."
-            )
+        if not is_empty(sets[i]):
+            check_columns(sets[i], first, f"set {i} of {name}")
     offsets = offsets_of([len(array) for array in arrays])
     single = all(array.dtype == np.float32 for array in arrays)
     dtype = np.float32 if single else np.float64
@@ -56,6 +53,21 @@ def pack(sets, name):
 def is_empty(x):
     """Whether a set is an empty list or 1-D array, without a number of features."""
     return x.shape == (0,) if hasattr(x, "shape") else isinstance(x, list | tuple) and not x
+
+
+def first_not_empty(sets):
+    """Return the first set that is not an empty list or 1-D array, or None."""
+    return next((x for x in sets if not is_empty(x)), None)
+
+
+def check_columns(table, first, name):
+    """Raise an error unless a set has the columns of the first, or both have none."""
+    columns, expected = (list(getattr(x, "columns", [])) for x in (table, first))
+    if columns != expected:
+        raise ValueError(
+            f"{name} has the columns {columns}, the first set has {expected}; expected the "
+            "same in every set."
+        )
 
 
 def _check_set(elements, name):

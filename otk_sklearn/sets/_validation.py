@@ -15,7 +15,7 @@ from otk_sklearn.sets._names import (
     index_of,
 )
 from otk_sklearn.sets._offsets import locate_element, offsets_of
-from otk_sklearn.sets._sequences import is_empty, pack
+from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
 
 
 def as_sets(X, *, explain_rows=True):
@@ -45,7 +45,7 @@ def as_sets(X, *, explain_rows=True):
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
         X = as_unmasked(X, "X")
     if _is_sequence_of_sets(X):
-        feature_names = feature_names_of(X[0]) if len(X) else None
+        feature_names = feature_names_of(first_not_empty(X))
         return SetCollection(*pack(X, "X"), names=names, feature_names=feature_names)
     if getattr(X, "ndim", 2) in (3, 4):
         return _from_equal_lengths(X)

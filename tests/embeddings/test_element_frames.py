@@ -26,6 +26,7 @@ from sklearn.preprocessing import (
 from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn.inspection import element_contributions, nearest_elements
 from otk_sklearn.sets._frames import as_frame
+from otk_sklearn.sets._validation import as_sets
 
 
 @pytest.fixture
@@ -234,8 +235,11 @@ def test_a_transformer_may_return_frames(table):
 def test_sets_that_do_not_go_together(library):
     a = library.DataFrame({"a": ["x"], "b": [1.0]})
     cases = [
-        ([a, a[["b", "a"]]], r"set 1 of X has the columns \['b', 'a'\], set 0 has \['a', "),
-        ([a, a[["a"]]], r"set 1 of X has the columns \['a'\], set 0 has \['a', 'b'\]; exp"),
+        (
+            [a, a[["b", "a"]]],
+            r"set 1 of X has the columns \['b', 'a'\], the first set has \['a'",
+        ),
+        ([a, a[["a"]]], r"set 1 of X has the columns \['a'\], the first set has \['a'"),
         ([a, a, np.eye(2)], "set 2 of X is ndarray; expected a DataFrame of p"),
         ([a[:0], []], "set 0 of X is empty or has a weight of 0, as all others; expected"),
         ([a[[]]], "set 0 of X (has 0 features|is empty)"),
@@ -257,6 +261,14 @@ def test_empty_sets_are_kept(library):
     result = ElementTransformer(transformer).fit_transform([[], a, no_rows, a[1:]])
     assert result.lengths.tolist() == [0, 2, 0, 1]
     assert_allclose(result.values[2], [0, 1, 0.5**0.5])
+
+
+def test_empty_lists_are_among_frames_of_numbers_too():
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    for X in [[[], frame], [frame, np.empty(0)]]:
+        for sets in [SetCollection.from_sets(X), as_sets(X)]:
+            assert sorted(sets.lengths) == [0, 1]
+            assert sets.feature_names.tolist() == ["a", "b"]
 
 
 def test_names_of_sets_are_the_index_of_a_series(table):
@@ -308,10 +320,10 @@ def test_nan_is_located_among_the_columns_of_numbers(table, library):
 def test_text_that_is_left_is_named(table):
     frames = split(table[["id", "color"]])
     passing = make_column_transformer((StandardScaler(), ["id"]), remainder="passthrough")
-    message = "(?s)transformer=.* must return numbers: values must hold .* float: '[bgr]"
+    message = "(?s)transformer=.* must return numbers: its output must .* float: '[bgr]"
     with pytest.raises(ValueError, match=message):
         ElementTransformer(passing).fit_transform(frames)
-    message = r"must return numbers: values has columns .* \['color'\]; expected"
+    message = r"must return numbers in the columns \['color'\]: its output must hold real"
     with pytest.raises(ValueError, match=message):
         ElementTransformer("passthrough").fit_transform(frames)
 
