@@ -240,7 +240,7 @@ class ElementTransformer(
         sets = as_fitted_sets(model, X, convert=as_sets_or_frames)
         elements = as_frame(sets.values, getattr(model, "feature_names_in_", None))
         with _locating_nonfinite_values(sets), _arrays_by_default():
-            output = model.transformer_.transform(elements)
+            output = model._output_of(elements)
         values = model._as_values(output, len(elements))
         return sets.with_values(values, feature_names=model._names_of(output))
 
@@ -284,6 +284,13 @@ class ElementTransformer(
             return FunctionTransformer(feature_names_out="one-to-one")
         return self.transformer
 
+    def _output_of(self, elements):
+        """Return the output of the fitted transformer, which may refuse to have no rows."""
+        names = None if len(elements) else self._told_names()
+        if names is None:
+            return self.transformer_.transform(elements)
+        return np.empty((0, len(names)))
+
     def _as_values(self, output, n_elements):
         """Return the output of the transformer as a dense array of floats."""
         if issparse(output):
@@ -307,8 +314,10 @@ class ElementTransformer(
         """Return the names of the features in the output of the transformer, or None."""
         if hasattr(output, "columns"):
             return feature_names_of(output)
-        if not hasattr(self, "feature_names_in_"):
-            return None
+        return self._told_names() if hasattr(self, "feature_names_in_") else None
+
+    def _told_names(self):
+        """Return the names that the transformer tells, or None."""
         try:
             return self.get_feature_names_out()
         except Exception:  # some can't tell; scikit-learn's set_output does likewise

@@ -261,6 +261,10 @@ def test_empty_sets_are_kept(library):
     result = ElementTransformer(transformer).fit_transform([[], a, no_rows, a[1:]])
     assert result.lengths.tolist() == [0, 2, 0, 1]
     assert_allclose(result.values[2], [0, 1, 0.5**0.5])
+    fitted = ElementTransformer(transformer).fit([a])
+    for X in [[[]], [a[:0]]]:
+        result = fitted.transform(X)
+        assert (len(result), result.values.shape) == (1, (0, 3))
 
 
 def test_empty_lists_are_among_frames_of_numbers_too():
