@@ -369,7 +369,7 @@ weights)
         return sets._replace(_rows=np.arange(len(values))[order])
 
     @classmethod
-    def from_arrow(cls, array, *, weights=None, positions=None):
+    def from_arrow(cls, array, *, weights=None, positions=None, names=None):
         """Construct a collection from Arrow lists (pyarrow, Parquet, polars, DuckDB, ...).
 
         Needs pyarrow; `pip install "otk-sklearn[arrow]"`.
@@ -377,15 +377,22 @@ weights)
         Parameters
         ----------
         array : array of lists, or table of such arrays
-            Of pyarrow, or of any library with the Arrow PyCapsule interface. An array has
-            a list of elements for each set. Elements are lists of equal length, of fixed
-            size or not, structs of numbers, or numbers: sets with 1 feature. A table has
-            such an array for each feature (or several). Missing numbers become NaN.
+            Of pyarrow, pandas, or any library with the Arrow PyCapsule interface. An array
+            has a list of elements for each set, empty or null for an empty set. Elements
+            are lists of equal length, of fixed size or not, structs of numbers, or
+            numbers: sets with 1 feature. A table has such an array for each feature (or
+            several). A tensor of shape (n_elements, n_features) is a set, too: those of
+            Arrow and of Ray Data, of fixed or variable shape. Missing numbers become NaN.
+            float16 and float32 become float32, everything else float64.
             float32 and float64 in lists of fixed size, and in one chunk, are not copied.
+            Names of columns or fields with one feature each are those of the features.
         weights : array of lists of numbers, default=None
             A list for each set, with a number for each of its elements.
         positions : array of lists, or table of such arrays, default=None
             Likewise, with 1 or 2 numbers for each element.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set: another column, for example. None means the index,
+            if the array is of pandas.
 
         Returns
         -------
@@ -396,8 +403,8 @@ weights)
         ImportError
             If pyarrow is not installed.
         ValueError
-            If these are no lists of numbers, lengths don't fit, or a set is empty, or it
-            or an element of it is missing.
+            If these are no lists of numbers, lengths don't fit, an element is missing, or
+            no set has an element that tells the number of features, nor does the type.
 
         See Also
         --------
@@ -414,13 +421,14 @@ weights)
         """
         from otk_sklearn.sets._arrow import read_arrow
 
-        values, offsets, weights, positions = read_lists(
-            read_arrow, array, weights, positions
+        return cls(
+            **read_lists(
+                read_arrow, array, weights=weights, positions=positions, names=names
+            )
         )
-        return cls(values, offsets, weights=weights, positions=positions)
 
     @classmethod
-    def from_awkward(cls, array, *, weights=None, positions=None):
+    def from_awkward(cls, array, *, weights=None, positions=None, names=None):
         """Construct a collection from an awkward array.
 
         Needs awkward; `pip install "otk-sklearn[awkward]"`.
@@ -431,12 +439,16 @@ weights)
             Elements may also be lists of equal length, `n_sets * var * var * number`,
             records with a number for each feature, `n_sets * var * {x: number, y: number}`,
             or numbers. A record of lists, `n_sets * {x: var * number, y: var * number}`,
-            is taken likewise. Missing numbers become NaN.
-            float32 and float64 side by side in memory are not copied.
+            is taken likewise. A missing list is an empty set; missing numbers become NaN.
+            float16 and float32 become float32, everything else float64.
+            float32 and float64 side by side in memory are not copied. Fields of records
+            are the names of features.
         weights : awkward.Array of type `n_sets * var * number`, default=None
             A number for each element.
         positions : awkward.Array like `array`, default=None
             With 1 or 2 numbers for each element.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set.
 
         Returns
         -------
@@ -447,8 +459,8 @@ weights)
         ImportError
             If awkward is not installed.
         ValueError
-            If these are no lists of numbers, lengths don't fit, or a set is empty, or it
-            or an element of it is missing.
+            If these are no lists of numbers, lengths don't fit, an element is missing, or
+            no set has an element that tells the number of features, nor does the type.
 
         See Also
         --------
@@ -465,10 +477,11 @@ weights)
         """
         from otk_sklearn.sets._awkward import read_awkward
 
-        values, offsets, weights, positions = read_lists(
-            read_awkward, array, weights, positions
+        return cls(
+            **read_lists(
+                read_awkward, array, weights=weights, positions=positions, names=names
+            )
         )
-        return cls(values, offsets, weights=weights, positions=positions)
 
     def to_arrow(self):
         """Return the elements as an Arrow array of lists, without a copy.

@@ -1,71 +1,198 @@
 """Nested lists of other libraries: shared by Arrow and Awkward input."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from otk_sklearn.sets._offsets import locate_element, offsets_of
+from otk_sklearn.sets._names import index_of
+from otk_sklearn.sets._offsets import locate_element
 
 
-def read_lists(read, array, weights, positions):
-    """Read elements, offsets, weights and positions with `read_arrow` or `read_awkward`."""
-    values, offsets = read(array, "array")
-    attributes = {"weights": weights, "positions": positions}
-    for name, lists in attributes.items():
+@dataclass
+class Column:
+    """Features of the elements of all sets, as one column of lists holds them."""
+
+    label: str
+    """What error messages call the column."""
+    offsets: np.ndarray
+    """Where the elements of each set start."""
+    n_features: int | None
+    """None if nothing tells it: there is no element, and none is of a fixed length."""
+    feature_names: list | None
+    """The names of the features, where each has its own."""
+    dtype: type
+    """float32 or float64."""
+    blocks: list[Callable]
+    """Each returns consecutive elements, as a list of 2-D arrays side by side.
+
+    They are functions so that no more than one block need be converted at a time.
+    """
+
+
+def read_lists(
+    read, array, *, weights=None, positions=None, names=None, name="array", n_features=None
+):
+    """Return the arguments of `SetCollection` for nested lists.
+
+    Parameters
+    ----------
+    read : callable
+        `read_arrow` or `read_awkward`.
+    array, weights, positions : nested lists of that library
+    names : labels of sets, of any library, default=None
+        None means the index of a pandas array.
+    name : str, default="array"
+        Name of the array in error messages.
+    n_features : int, default=None
+        Number of features where the array doesn't tell it, having no elements. None means
+        that this is an error.
+    """
+    values, offsets, feature_names = read(array, name, n_features)
+    arguments = {"values": values, "offsets": offsets}
+    for attribute, lists in {"weights": weights, "positions": positions}.items():
         if lists is not None:
-            rows, row_offsets = read(lists, name)
-            _check_lengths(row_offsets, offsets, name, "array")
-            attributes[name] = rows
-    weights = attributes["weights"]
-    if weights is not None and weights.shape[1] == 1:
-        weights = weights[:, 0]
-    return values, offsets, weights, attributes["positions"]
+            rows, row_offsets, _ = read(lists, attribute, n_features=1)
+            _check_lengths(row_offsets, offsets, attribute, name)
+            arguments[attribute] = rows
+    if weights is not None and arguments["weights"].shape[1] == 1:
+        arguments["weights"] = arguments["weights"][:, 0]
+    names = index_of(array) if names is None else _labels(names)
+    return {**arguments, "names": names, "feature_names": feature_names}
 
 
-def hstack_columns(columns, name):
-    """Stack columns, a dict of (elements, offsets) by name, into one 2-D array."""
+def _labels(names):
+    """Labels of sets as a list, if they are of pyarrow, polars or awkward."""
+    for method in ("to_pylist", "to_list"):
+        if hasattr(names, method):
+            return getattr(names, method)()
+    return names
+
+
+def join_columns(columns, name, n_features=None):
+    """Join columns of features side by side, without a copy if there is one array.
+
+    Parameters
+    ----------
+    columns : list of Column
+    name : str
+        Name of the columns together in error messages.
+    n_features : int, default=None
+        Number of features if nothing tells it.
+
+    Returns
+    -------
+    values : ndarray of shape (n_elements, n_features)
+    offsets : ndarray of shape (n_sets + 1,)
+    feature_names : list or None
+    """
     if not columns:
         raise ValueError(f"{name} has no columns; expected at least 1.")
-    first, *others = columns
-    values, offsets = zip(*columns.values())
-    for other, other_offsets in zip(others, offsets[1:]):
-        _check_lengths(other_offsets, offsets[0], other, first)
-    return values[0] if len(values) == 1 else np.hstack(values), offsets[0]
+    offsets = columns[0].offsets
+    for column in columns[1:]:
+        _check_lengths(column.offsets, offsets, column.label, columns[0].label)
+    values = _values(columns, offsets[-1], _total_n_features(columns, name, n_features))
+    return values, offsets, _all_feature_names(columns)
 
 
-def nonempty_offsets(lengths, name):
-    """Return the offsets of sets of these lengths, or raise an error if one is empty."""
-    if not len(lengths):
-        raise ValueError(f"{name} is an empty collection; expected at least one set.")
-    empty = np.flatnonzero(lengths == 0)
-    if len(empty):
+def _total_n_features(columns, name, n_features):
+    widths = [column.n_features for column in columns]
+    if None not in widths:
+        return sum(widths)
+    if n_features is None:
         raise ValueError(
-            f"set {empty[0]} of {name} is empty; expected at least one element."
+            f"{name} has no elements in any of its {len(columns[0].offsets) - 1} sets, and "
+            "its type doesn't tell the number of features; expected at least one element, "
+            "or: SetCollection(np.empty((0, n_features)), "
+            f"np.zeros(len({name}) + 1, dtype=int))."
         )
-    return offsets_of(lengths)
+    return n_features
 
 
-def check_not_missing(missing, name, offsets=None):
-    """Raise an error that names the first missing set or, with `offsets`, element."""
+def _all_feature_names(columns):
+    """Names of the features of all columns; None if some have none, or two are equal."""
+    if any(column.feature_names is None for column in columns):
+        return None
+    names = [name for column in columns for name in column.feature_names]
+    return names if len(set(names)) == len(names) else None
+
+
+def _values(columns, n_elements, n_features):
+    if len(columns) == 1 and len(columns[0].blocks) == 1 and n_elements:
+        parts = columns[0].blocks[0]()
+        if len(parts) == 1:
+            return parts[0]
+    dtype = np.result_type(*(column.dtype for column in columns))
+    values = np.empty((n_elements, n_features), dtype)
+    if n_elements:
+        first = 0
+        for column in columns:
+            _fill(values[:, first : first + column.n_features], column.blocks)
+            first += column.n_features
+    return values
+
+
+def _fill(values, blocks):
+    """Copy blocks of elements into an array, converting one at a time."""
+    start = 0
+    for block in blocks:
+        left = 0
+        for part in block():
+            stop, right = start + len(part), left + part.shape[1]
+            values[start:stop, left:right] = part
+            left = right
+        start = stop
+
+
+def check_not_missing(missing, name, offsets, start=0):
+    """Raise an error that names the first missing element.
+
+    Parameters
+    ----------
+    missing : ndarray of bool of shape (n_elements,)
+    name : str
+    offsets : ndarray of int of shape (n_sets + 1,)
+    start : int, default=0
+        Number of the elements that come before these.
+    """
     wrong = np.flatnonzero(missing)
-    if len(wrong) and offsets is None:
-        raise ValueError(f"set {wrong[0]} of {name} is missing; expected a list.")
     if len(wrong):
-        i, element = locate_element(wrong[0], offsets)
+        i, element = locate_element(start + wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} is missing; expected one that is "
             "there (a missing number would become NaN)."
         )
 
 
-def check_equal_n_features(lengths, offsets, name):
-    """Return the number of features, or raise an error if elements differ in it."""
-    wrong = np.flatnonzero(lengths != lengths[0])
+def check_equal_n_features(lengths, expected, name, offsets, start=0):
+    """Raise an error that names the first element of another number of features.
+
+    Parameters
+    ----------
+    lengths : ndarray of int of shape (n_elements,)
+    expected : int
+    name, offsets, start
+        As in `check_not_missing`.
+    """
+    wrong = np.flatnonzero(lengths != expected)
     if len(wrong):
-        i, element = locate_element(wrong[0], offsets)
+        i, element = locate_element(start + wrong[0], offsets)
         raise ValueError(
             f"element {element} of set {i} of {name} has {lengths[wrong[0]]} features, the "
-            f"first has {lengths[0]}; expected the same number in every element."
+            f"first has {expected}; expected the same number in every element."
         )
-    return lengths[0]
+
+
+def place(row, offsets, item):
+    """Where an element is, and what it is, for an error message."""
+    i, element = locate_element(row, offsets)
+    text = repr(item)
+    text = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+    return f"set {i}, element {element}: {text}"
+
+
+# Characters of a value that an error message shows.
+_MAX_SHOWN = 60
 
 
 def _check_lengths(offsets, expected, name, other):

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import FRAMES_HINT, as_floats, as_unmasked
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._containers import check_container, is_container, read_container
 from otk_sklearn.sets._frames import is_sequence_of_frames, stack_frames
 from otk_sklearn.sets._names import (
     check_feature_names_match,
@@ -18,18 +19,21 @@ from otk_sklearn.sets._offsets import locate_element, offsets_of
 from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
 
 
-def as_sets(X, *, explain_rows=True):
+def as_sets(X, *, explain_rows=True, n_features=None):
     """Convert any accepted input to a `SetCollection`, with at most one copy.
 
     Parameters
     ----------
     X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
-            length, 4-D array of images of vectors, SetCollection, or 2-D input
+            length, 4-D array of images of vectors, SetCollection, lists of Arrow or \
+            awkward, or 2-D input
         2-D input (array, nested list of numbers, DataFrame) means that each row is a set
         of one element. A 4-D array of shape (n_images, height, width, n_features) gets
         the positions of its grid.
     explain_rows : bool, default=True
         Whether to warn (`UserWarning`) that each row of 2-D input is a set.
+    n_features : int, default=None
+        Number of features if X has no element to tell it.
 
     Returns
     -------
@@ -39,7 +43,9 @@ def as_sets(X, *, explain_rows=True):
         return X
     if isinstance(X, list | tuple) and not X:
         raise ValueError("X is an empty collection; expected at least one set.")
-    _check_not_container(X)
+    check_container(X)
+    if is_container(X):
+        return read_container(X, n_features)
     X = _single_column(X)
     names = index_of(X)
     if hasattr(X, "__array__") and not hasattr(X, "columns"):
@@ -52,7 +58,7 @@ def as_sets(X, *, explain_rows=True):
     return _from_rows(X, explain_rows)
 
 
-def as_sets_or_frames(X, *, explain_rows=True):
+def as_sets_or_frames(X, *, explain_rows=True, n_features=None):
     """Convert any accepted input as `as_sets`, but leave DataFrames their dtypes.
 
     Returns
@@ -62,7 +68,7 @@ def as_sets_or_frames(X, *, explain_rows=True):
     X = _single_column(X)
     if is_sequence_of_frames(X):
         return stack_frames(X, "X")
-    return as_sets(X, explain_rows=explain_rows)
+    return as_sets(X, explain_rows=explain_rows, n_features=n_features)
 
 
 def check_finite(sets):
@@ -141,7 +147,11 @@ def as_fitted_sets(estimator, X, *, convert=as_sets):
         no_elements = np.empty((0, estimator.n_features_in_))
         return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     # After a fit on sets of one element, 2-D input is expected.
-    sets = convert(X, explain_rows=not estimator._single_elements)
+    sets = convert(
+        X,
+        explain_rows=not estimator._single_elements,
+        n_features=estimator.n_features_in_,
+    )
     if len(sets):
         check_feature_names_match(estimator, sets.feature_names)
     if sets.n_features != estimator.n_features_in_:
@@ -150,23 +160,6 @@ def as_fitted_sets(estimator, X, *, convert=as_sets):
             f"expecting {estimator.n_features_in_} features as input."
         )
     return sets
-
-
-def _check_not_container(X):
-    """Raise an error that names the constructor for arrays of lists.
-
-    scikit-learn can't split such arrays, and NumPy can convert only some of them.
-    """
-    package, class_name = type(X).__module__.partition(".")[0], type(X).__name__
-    expected = {
-        ("awkward", "Array"): "SetCollection.from_awkward(X)",
-        ("polars", "Series"): "SetCollection.from_arrow(X)",
-        ("polars", "LazyFrame"): "X.collect()",
-    }.get((package, class_name))
-    if package == "pyarrow":
-        expected = "SetCollection.from_arrow(X)"
-    if expected is not None:
-        raise TypeError(f"X is {package}.{class_name}; expected {expected}.")
 
 
 def _single_column(X):
@@ -228,10 +221,7 @@ def _from_rows(X, explain):
         error_type = TypeError if isinstance(error, TypeError) else ValueError
         hint = ""
         if hasattr(X, "columns"):
-            hint = (
-                " (a long table: SetCollection.from_groups; one with lists in its cells: "
-                f"SetCollection.from_arrow). {FRAMES_HINT}"
-            )
+            hint = f" (a long table: SetCollection.from_groups). {FRAMES_HINT}"
         raise error_type(
             f"X is no list of 2-D arrays, and no table: {error}{hint}"
         ) from error
