@@ -29,6 +29,8 @@ def element_layout(X, index, kind, columns, element_names, otherwise):
     index = check_index(X, index)
     all_sets, X = X, X[index : index + 1]
     rows = as_sets(X, explain_rows=False)
+    if not len(rows.values):
+        raise ValueError(f"set {index} of X is empty; expected one with elements to draw.")
     element_names = check_names(element_names, all_sets, index, len(rows.values))
     names = feature_names_of(rows)
     kind, coordinates, names = place_elements(

@@ -46,8 +46,8 @@ def element_contributions(estimator, X):
           sets.
 
         `contributions[i].sum(axis=0) + constant` is `estimator.decision_function` (of a
-        regressor, `predict`) of set i, up to rounding. For two classes there is one output,
-        positive in favour of the second.
+        regressor, `predict`) of set i, up to rounding, unless it is empty and embeddings
+        are centred. For two classes there is one output, positive in favour of the second.
 
     Raises
     ------

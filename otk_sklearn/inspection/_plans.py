@@ -44,6 +44,7 @@ def element_plans(estimator, X):
     mapping = ElementMapping(steps, X)
     shape = steps.embedding.references_.shape[:2]
     plans = steps.embedding.transport_plan(mapping.X)
-    by_element = [plan.transpose(1, 0, 2).reshape(plan.shape[1], -1) for plan in plans]
+    width = np.prod(shape)  # not -1: sets may be empty
+    by_element = [plan.transpose(1, 0, 2).reshape(-1, width) for plan in plans]
     by_row = mapping.distribute(np.concatenate(by_element))
     return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]

@@ -613,6 +613,17 @@ def table(sets):
 
 
 @pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
+def test_there_is_no_picture_of_an_empty_set(sets, display):
+    sets[4] = np.empty((0, 4))
+    model = classifier(sets, empty_sets="zero")
+    with pytest.raises(ValueError, match="set 4 of X is empty; expected one with elements"):
+        display.from_estimator(model, sets, index=4)
+    display.from_estimator(model, sets, index=5)
+    with pytest.raises(ValueError, match="set 0 of X is empty"):
+        display.from_estimator(model, sets[4:5])
+
+
+@pytest.mark.parametrize("display", [TransportPlanDisplay, ImportanceDisplay])
 def test_a_set_of_a_table_is_drawn_with_its_names(table, display):
     X = SetCollection.from_groups(table[list("wxyz")], table["group"])
     model, of_set = classifier(X), table[table["group"] == X.names[4]]

@@ -80,7 +80,12 @@ from otk_sklearn import (
     OTKRegressor,
     SetCollection,
 )
-from otk_sklearn.inspection import element_contributions, element_plans, nearest_elements
+from otk_sklearn.inspection import (
+    element_contributions,
+    element_plans,
+    nearest_elements,
+    permutation_importance,
+)
 from otk_sklearn.sets._windows import filter_windows, subsampling_windows
 
 LABELS = np.arange(12) % 3
@@ -608,3 +613,20 @@ def test_what_is_found_of_elements_goes_back_to_their_table(sets):
         np.testing.assert_allclose(of_rows[elements], part, atol=1e-12)
         plan = model[0].transport_plan(X[i : i + 1])[0][0]
         np.testing.assert_allclose(plans[elements], plan, atol=1e-12)
+
+
+def test_empty_sets_have_no_elements_to_inspect(sets):
+    """And those of other sets are what they are without the empty one."""
+    with_empty = [*sets[:4], np.empty((0, 4)), *sets[4:]]
+    model = make_pipeline(embedding(n_references=2, empty_sets="zero"), Ridge())
+    model.fit(sets, NUMBERS)
+    parts = element_contributions(model, with_empty)
+    assert parts.contributions[4].shape == (0, 1)
+    np.testing.assert_allclose(model.predict(with_empty)[4], parts.constant[0])
+    plans = element_plans(model, with_empty)
+    assert plans[4].shape == (2, 0, 4)
+    np.testing.assert_allclose(plans[5], element_plans(model, sets)[4], atol=1e-12)
+    nearest = nearest_elements(model, with_empty)
+    assert not (nearest.set_index == 4).any()
+    score = permutation_importance(model, with_empty, [*NUMBERS, 0.0], random_state=0)
+    assert score.importances.shape == (4, 5)
