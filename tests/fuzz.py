@@ -14,10 +14,25 @@ import traceback
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from oracle import compared, used
-from test_properties import PROPERTIES, check_supervised
+from test_properties import (
+    PROPERTIES,
+    check_absent,
+    check_absent_in_training,
+    check_consistency,
+    check_embedding,
+    check_layer,
+    check_supervised,
+)
 
-# Training takes longer than all the rest.
-CASES_OF_A_ROUND = dict.fromkeys(PROPERTIES, 200) | {check_supervised: 25}
+# Most are of embeddings and their training, although these take the longest.
+CASES_OF_A_ROUND = dict.fromkeys(PROPERTIES, 20) | {
+    check_embedding: 400,
+    check_supervised: 100,
+    check_absent: 150,
+    check_absent_in_training: 50,
+    check_consistency: 100,
+    check_layer: 100,
+}
 
 
 def main():

@@ -98,6 +98,19 @@ WEIGHTS = {
 }
 
 
+# Elements of weight 0, which are absent whatever they are.
+ABSENT = {
+    "as others": lambda random, shape, limits, values: values,
+    "zero": lambda random, shape, limits, values: np.zeros(shape),
+    "large": lambda random, shape, limits, values: (
+        random.normal(size=shape) * 10.0 ** random.uniform(0, np.log10(limits.max) / 2)
+    ),
+    "at the limits": lambda random, shape, limits, values: (
+        random.uniform(-1, 1, size=shape) * limits.max
+    ),
+}
+
+
 @dataclass(frozen=True)
 class RaggedSets:
     """Sets, written as what they are made from."""
@@ -110,6 +123,7 @@ class RaggedSets:
     weights: str
     n_axes: int | None
     seed: int
+    absent: str = "as others"
 
     def make(self):
         """Return the `SetCollection`."""
@@ -126,6 +140,10 @@ class RaggedSets:
             )
             weights[offsets[:-1]] += (np.maximum.reduceat(weights, offsets[:-1]) == 0) * 1.0
         positions = None if self.n_axes is None else random.random((n, self.n_axes))
+        if weights is not None:
+            zero = weights == 0
+            shape = np.count_nonzero(zero), self.n_features
+            values[zero] = ABSENT[self.absent](random, shape, limits, values[zero])
         return SetCollection(
             values.astype(self.dtype), offsets, weights=weights, positions=positions
         )
@@ -147,6 +165,7 @@ def ragged_sets(n_features=None, min_sets=1, max_sets=4, extreme=True):
         weights=st.sampled_from(sorted(WEIGHTS)),
         n_axes=st.sampled_from([None, None, 1, 2]),
         seed=seeds,
+        absent=st.sampled_from(sorted(ABSENT)),
     )
 
 
@@ -185,6 +204,10 @@ def cases(draw, of_params, extreme=True, max_sets=4):
     others = draw(ragged_sets(fitted.n_features, extreme=extreme))
     if params.get("position") and params["n_supports"] not in (1, 4, 9):
         fitted = replace(fitted, n_axes=1 if fitted.n_axes == 2 else fitted.n_axes)
+    if not extreme and (params.get("filter_size", 1) > 1 or "transformer" in params):
+        # Elements of mass 0 are parts of windows of positive mass, or of tables.
+        fitted = replace(fitted, absent="as others")
+        others = replace(others, absent="as others")
     return Case(params, fitted, replace(others, n_axes=fitted.n_axes))
 
 
@@ -271,6 +294,59 @@ def supervised_params(draw):
         "refit_head": draw(st.booleans()),
         "random_state": draw(seeds),
     }
+
+
+def with_absent_elements(sets, n_added, filter_size, random):
+    """Sets, and the same with elements of mass 0 added, whatever their values.
+
+    Between those and others lie so many ordinary elements of mass 0, in both, that no
+    window has both. Added elements are of all kinds in `ABSENT`, at any position.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    n_added, filter_size : int
+    random : Generator
+
+    Returns
+    -------
+    sets, larger : SetCollection
+        With weights, and with positions if the given ones have them.
+    kept : list of ndarray of bool
+        Which elements of the larger sets are those of the others.
+    """
+    limits, reach = np.finfo(sets.dtype), filter_size - 1
+    weights = np.ones(len(sets.values)) if sets.weights is None else sets.weights
+    parts, larger, kept = [], [], []
+    for i, x in enumerate(sets):
+        span = slice(*sets.offsets[i : i + 2])
+        place = random.integers(len(x) + 1)
+        columns = [x, weights[span]]
+        if sets.positions is not None:
+            columns.append(sets.positions[span])
+        margin = np.full(2 * reach, place)
+        columns = [
+            np.insert(c, margin, fill, axis=0) for c, fill in zip(columns, [1.0, 0.0, 0.5])
+        ]
+        added = [
+            make(random, x.shape[1:], limits, x[0])
+            for make in random.choice(list(ABSENT.values()), n_added)
+        ]
+        fills = [np.reshape(added, (n_added, -1)), 0.0, random.normal() * 1e3]
+        places = np.full(n_added, place + reach)
+        parts.append(columns)
+        larger.append(
+            [np.insert(c, places, fill, axis=0) for c, fill in zip(columns, fills)]
+        )
+        is_kept = np.ones(len(columns[0]) + n_added, bool)
+        is_kept[place + reach : place + reach + n_added] = False
+        kept.append(is_kept)
+
+    def collect(parts):
+        values, *rest = zip(*parts)
+        return SetCollection.from_sets(values, **dict(zip(["weights", "positions"], rest)))
+
+    return collect(parts), collect(larger), kept
 
 
 # What is not legal, and what its error says.

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import (
+    Windows,
     assert_within,
     exponent_error,
     features_of,
@@ -23,6 +24,7 @@ from oracle import (
     windows_of,
 )
 from scipy.linalg import LinAlgWarning
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import (
     MinMaxScaler,
@@ -40,15 +42,19 @@ from strategies import (
     ragged_sets,
     seeds,
     supervised_params,
+    with_absent_elements,
 )
 
 from otk_sklearn import (
     ConvolutionalKernelLayer,
     ElementTransformer,
+    KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
     OTKRegressor,
     SetCollection,
+    SetPooling,
+    SlicedWassersteinEmbedding,
 )
 
 # What may be said of sets whose embeddings no float can hold.
@@ -74,7 +80,7 @@ def quietly(function, *args, heard=None):
         return result
 
 
-def in_range(function, sets, *args, damping, heard=None):
+def in_range(function, sets, *args, damping, filter_size, heard=None):
     """Call it with the sets; None if an error says that no float can hold the result."""
     try:
         return quietly(function, sets, *args, heard=heard)
@@ -84,7 +90,8 @@ def in_range(function, sets, *args, damping, heard=None):
         limit = np.finfo(sets.dtype).max
         if args:  # targets, with which squares of embeddings are added up
             limit = np.sqrt(limit)
-        assert np.abs(sets.values).max() > 1e-9 * limit * min(1.0, damping)
+        values = sets.values if filter_size > 1 else sets.values[sets.masses > 0]
+        assert np.abs(values).max() > 1e-9 * limit * min(1.0, damping)
         return None
 
 
@@ -92,12 +99,13 @@ def check_embedding(case):
     """Embeddings, plans and diagnostics are those of the formulas."""
     params, X, Y = case.make()
     model = OTKEmbedding(**params)
-    if in_range(model.fit, X, damping=model.damping) is None:
+    settings = {"damping": model.damping, "filter_size": model.filter_size}
+    if in_range(model.fit, X, **settings) is None:
         return
     assert np.isfinite(model.references_).all()
     heard = []
-    plans = in_range(model.transport_plan, Y, damping=model.damping, heard=heard)
-    embeddings = in_range(model.transform, Y, damping=model.damping)
+    plans = in_range(model.transport_plan, Y, **settings, heard=heard)
+    embeddings = in_range(model.transform, Y, **settings)
     if plans is None:
         assert embeddings is None
         return
@@ -107,6 +115,7 @@ def check_embedding(case):
         for i, plan in enumerate(plans):
             features = check_plans(model, Y, i, plan, diagnostics)
             if embeddings is not None:
+                plan = plan[:, windows_of(model, Y, i).masses > 0]
                 check_pooling(model, embeddings[i], plan, features, Y.dtype)
 
 
@@ -122,13 +131,16 @@ def check_warning(model, heard, diagnostics):
 
 
 def check_plans(model, sets, i, plans, diagnostics):
-    """Check one set's plans, and return its `Features`."""
+    """Check one set's plans, and return the `Features` of what has a positive mass."""
     windows = windows_of(model, sets, i)
-    features = features_of(model, windows.elements, sets.dtype)
     shape = len(model.references_), len(windows.elements), model.references_.shape[1]
     assert plans.shape == shape
     assert np.isfinite(plans).all()
     assert (plans >= 0).all()
+    kept = windows.masses > 0
+    assert (plans[:, ~kept] == 0).all()
+    windows, plans = Windows(*(column[kept] for column in windows)), plans[:, kept]
+    features = features_of(model, windows.elements, sets.dtype)
     for r, (plan, reference) in enumerate(zip(plans, model.references_)):
         problem = problem_of(model, features, reference, windows, sets.dtype)
         n_iter, residual = diagnostics.n_iter[i, r], diagnostics.residual[i, r]
@@ -237,7 +249,8 @@ def check_layer(case):
     params, X, Y = case.make()
     layer = ConvolutionalKernelLayer(**params)
     quietly(layer.fit, X)
-    found = in_range(layer.transform, Y, damping=layer.damping)
+    settings = {"damping": layer.damping, "filter_size": layer.filter_size}
+    found = in_range(layer.transform, Y, **settings)
     if found is None:
         return
     subsampling = layer.subsampling, gaussian_taps(layer.subsampling)
@@ -251,9 +264,9 @@ def check_layer(case):
             features = features_of(layer, windows.elements, Y.dtype)
             kappa, error = (subsampled(part, *subsampling, False) for part in features[:2])
             budget = error + 50 * np.finfo(Y.dtype).eps * kappa
-            assert_within(
-                budget @ np.abs(features.D), found[i], kappa @ features.D, "layer"
-            )
+            kept = masses > 0  # others may be 0 where no float can hold them
+            budget, expected = budget @ np.abs(features.D), kappa @ features.D
+            assert_within(budget[kept], found[i][kept], expected[kept], "layer")
 
 
 def check_collection(ragged, seed):
@@ -313,7 +326,7 @@ def check_elements(case):
     params, X, Y = case.make()
     table = params["transformer"]
     found = quietly(ElementTransformer(table).fit(X).transform, Y)
-    expected = table.fit(X.values).transform(Y.values)
+    expected = table.fit(X.values[X.masses > 0]).transform(Y.values)
     assert_array_equal(found.values, expected)
     assert_array_equal(found.offsets, Y.offsets)
     assert (found.weights is None) == (Y.weights is None)
@@ -334,11 +347,12 @@ def check_supervised(case):
     y[:2] = [0, 1]
     for estimator in [OTKClassifier, OTKRegressor]:
         model = supervised(estimator, params)
-        damping = model.embedding.damping
-        if in_range(model.fit, X, y, damping=damping) is None:
+        embedding = model.embedding
+        settings = {"damping": embedding.damping, "filter_size": embedding.filter_size}
+        if in_range(model.fit, X, y, **settings) is None:
             continue
         assert np.isfinite(model.loss_curve_).all()
-        out = in_range(model.predict, Y, damping=damping)
+        out = in_range(model.predict, Y, **settings)
         if out is None:
             continue
         embeddings = quietly(model.embedding_.transform, Y)
@@ -356,6 +370,62 @@ def check_supervised(case):
         second, first = np.sort(proba, axis=1)[:, -2:].T
         clear = first > second + 1e-6
         assert_array_equal(model.classes_[proba.argmax(axis=1)][clear], out[clear])
+
+
+def absent_pairs(case, filter_size, seed):
+    """The sets of a case, with and without elements of mass 0 among them."""
+    params, *collections = case.make()
+    if collections[0].positions is None and params.get("position"):
+        params["position"] = None  # default positions count all elements
+    random = np.random.default_rng(seed)
+    n_added = random.integers(1, 6)
+    return params, *(
+        with_absent_elements(sets, n_added, filter_size, random)[:2] for sets in collections
+    )
+
+
+def check_absent(case, seed):
+    """Elements of mass 0 change neither fits, not a bit of them, nor embeddings."""
+    filter_size = case.params["filter_size"]
+    params, (X, larger_X), (Y, larger_Y) = absent_pairs(case, filter_size, seed)
+    # Other parameters would make much of the last digit.
+    params |= {"tol": 0.0, "max_iter": 5, "damping": 1e-2, "epsilon": 0.5}
+    names = KernelMeanEmbedding._get_param_names()
+    embeddings = [
+        OTKEmbedding(**params),
+        KernelMeanEmbedding(**{name: params[name] for name in names if name in params}),
+        SetPooling(["mean", "std", "min", "max"]),
+    ]
+    if filter_size == 1:
+        embeddings.append(SlicedWassersteinEmbedding(3, n_quantiles=3, random_state=0))
+    for model in embeddings:
+        other = quietly(clone(model).fit, larger_X)
+        quietly(model.fit, X)
+        for name, value in vars(model).items():
+            if name.endswith("_") and isinstance(value, (np.ndarray, float)):
+                assert_array_equal(getattr(other, name), value)
+        out, found = quietly(model.transform, Y), quietly(other.transform, larger_Y)
+        atol = np.abs(out).max() * (1e-3 if out.dtype == np.float32 else 1e-9)
+        assert_allclose(found, out, rtol=0, atol=atol)
+
+
+def check_absent_in_training(case, seed):
+    """Nor do they change what training makes of the sets."""
+    params, (X, larger_X), (Y, larger_Y) = absent_pairs(
+        case, case.params["filter_size"], seed
+    )
+    params |= {"epsilon": 0.5, "gamma": "median", "damping": 1e-2, "tol": 0.0}
+    params |= {"learning_rate_init": 0.1, "max_epochs": 1, "alpha": 1.0}
+    y = np.arange(len(X)) % 2
+    for estimator in [OTKClassifier, OTKRegressor]:
+        model, other = (supervised(estimator, params) for _ in range(2))
+        quietly(model.fit, X, y)
+        quietly(other.fit, larger_X, y)
+        rtol = 1e-2 if X.dtype == np.float32 else 1e-5
+        assert_allclose(other.loss_curve_, model.loss_curve_, rtol=rtol, atol=rtol)
+        out, found = quietly(other.transform, Y), quietly(other.transform, larger_Y)
+        atol = np.abs(out).max() * (1e-3 if out.dtype == np.float32 else 1e-9)
+        assert_allclose(found, out, rtol=0, atol=atol)
 
 
 def check_broken_sets(case, kind, seed):
@@ -398,6 +468,11 @@ PROPERTIES = {
     check_collection: [ragged_sets(max_sets=6), seeds],
     check_elements: [cases(st.builds(dict, transformer=transformers), **ordinary)],
     check_supervised: [cases(supervised_params(), max_sets=8)],
+    check_absent: [
+        cases(given_params, **ordinary) | cases(embedding_params(**ordinary), **ordinary),
+        seeds,
+    ],
+    check_absent_in_training: [cases(supervised_params(), max_sets=8, **ordinary), seeds],
     check_broken_sets: [
         cases(given_params, **ordinary),
         st.sampled_from(sorted(BROKEN_SETS)),

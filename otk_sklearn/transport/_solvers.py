@@ -25,7 +25,6 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
         Rounding error of each set's similarities. Ignored in float64.
     offsets : ndarray of int of shape (n_sets + 1,)
     masses : ndarray of float64 of shape (n_elements,)
-        Positive.
     transport : Transport
 
     Returns
@@ -37,8 +36,9 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     if similarities.dtype == np.float32:
         trusted = rounding <= _MAX_ROUNDING * transport.epsilon
         trusted &= limits.tiny <= transport.epsilon <= limits.max
-        # Smaller masses would become 0, and their elements be absent.
-        trusted &= np.minimum.reduceat(masses, offsets[:-1]) >= limits.tiny
+        # Smaller masses would become 0, and their elements absent.
+        too_small = (masses > 0) & (masses < limits.tiny)
+        trusted &= ~np.logical_or.reduceat(too_small, offsets[:-1])
     epsilon = min(max(transport.epsilon, limits.tiny), limits.max)
     transport = replace(transport, epsilon=epsilon)
     masses = masses.astype(similarities.dtype, copy=False)
