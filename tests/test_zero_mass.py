@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from strategies import ABSENT, with_absent_elements
 
 from otk_sklearn import (
     ConvolutionalKernelLayer,
@@ -40,56 +41,18 @@ from otk_sklearn.transport._problem import Transport
 N_SETS = 12
 
 
-def make_pair(
-    filter_size=1, dtype=np.float64, weighted=True, positions=True, seed=0, n_added=4
-):
-    """Sets, the same with elements added, and which of the latter are the former.
-
-    Added elements have mass 0, values up to the largest float, and any position. Between
-    them and others lie so many ordinary elements of mass 0 that no window has both.
-    """
-    random, reach = np.random.default_rng(seed), filter_size - 1
-    random_added = np.random.default_rng(seed + 1)
-    parts, larger, kept = [], [], []
-    for n in [1, 2, *random.integers(3, 20, N_SETS - 2)]:
-        cut, size = random.integers(n + 1), n + 2 * reach
-        x = random.normal(size=(size, 3)).astype(dtype)
-        weights = random.uniform(0.5, 2, size) if weighted else np.ones(size)
-        weights[cut : cut + 2 * reach] = 0
-        place, is_kept = cut + reach, np.ones(size + n_added, bool)
-        is_kept[place : place + n_added] = False
-        added = garbage(random_added, n_added, x)
-        where = random.random(size)
-        parts.append((x, weights, where))
-        larger.append(
-            (
-                np.insert(x, place, added, axis=0),
-                np.insert(weights, place, np.zeros((n_added,))),
-                np.insert(where, place, random_added.normal(size=n_added) * 1e3),
-            )
-        )
-        kept.append(is_kept)
-
-    def collect(parts):
-        values, weights, where = zip(*parts)
-        return SetCollection.from_sets(
-            values, weights=weights, positions=where if positions else None
-        )
-
-    return collect(parts), collect(larger), kept
-
-
-def garbage(random, n, like):
-    """Elements from 0 over copies of others to the largest float."""
-    limits = np.finfo(like.dtype)
-    kinds = [
-        random.uniform(-1, 1, size=like.shape[1]) * limits.max,
-        np.full(like.shape[1], -1e-3 * np.sqrt(limits.max)),
-        np.zeros(like.shape[1]),
-        like[0],
-    ]
-    chosen = [kinds[i % len(kinds)] for i in range(n)]
-    return np.array(chosen).reshape(n, like.shape[1]).astype(like.dtype)
+def make_pair(filter_size=1, dtype=np.float64, weighted=True, positions=True, n_added=4):
+    """Sets, the same with elements of mass 0 added, and which of these are the former."""
+    random = np.random.default_rng(0)
+    lengths = [1, 2, *random.integers(3, 20, N_SETS - 2)]
+    values = random.normal(size=(sum(lengths), 3)).astype(dtype)
+    sets = SetCollection(
+        values,
+        np.cumsum([0, *lengths]),
+        weights=random.uniform(0.5, 2, len(values)) if weighted else None,
+        positions=random.random(len(values)) if positions else None,
+    )
+    return with_absent_elements(sets, n_added, filter_size, np.random.default_rng(1))
 
 
 def assert_close(found, expected, dtype=np.float64):
@@ -412,9 +375,12 @@ def test_inspection(embedding, filter_size, kernel):
 def test_sets_of_weight_0(model):
     """In `fit`, they are absent, whatever their elements."""
     X, _, _ = make_pair()
-    random = np.random.default_rng(0)
+    random, limits = np.random.default_rng(0), np.finfo(X.dtype)
     sizes = [1, 3, 30]
-    added = [garbage(random, n, X.values) for n in sizes]
+    added = [
+        make(random, (n, 3), limits, X.values[:n])
+        for n, make in zip(sizes, list(ABSENT.values())[1:])
+    ]
     sets = SetCollection.from_sets(
         [*added, *X],
         weights=[*map(np.ones, sizes), *split(X.weights, X)],

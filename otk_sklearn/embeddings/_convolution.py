@@ -176,7 +176,8 @@ class ConvolutionalKernelLayer(
         Returns
         -------
         SetCollection
-            In the dtype of X, with the weights and positions of the windows.
+            In the dtype of X, with the weights and positions of the windows. Features of
+            windows of weight zero are zeros where they would leave the range of floats.
 
         Raises
         ------
@@ -237,8 +238,7 @@ class ConvolutionalKernelLayer(
         if sets.weights is not None:
             means = kept.means(windows.masses[:, np.newaxis], taps)
             weights = masses_of(means[:, 0], kept.offsets)
-            absent = np.flatnonzero(weights == 0)
-            values[absent[~np.isfinite(values[absent]).all(axis=1)]] = 0
+            values[(weights == 0) & ~np.isfinite(values).all(axis=1)] = 0
         check_finite_output(values, "feature", kept.offsets)
         if positions is not None:
             positions = kept.means(positions, taps)

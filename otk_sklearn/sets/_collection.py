@@ -53,7 +53,9 @@ class SetCollection:
         error for it, unless they have `empty_sets="zero"`.
     weights : array-like of shape (n_elements,), default=None
         Weight of each element within its set, non-negative, with a positive sum in every
-        set. Only ratios within a set matter. None means equal weights.
+        set. Only ratios within a set matter. Elements of weight zero are ignored, whatever
+        their (finite) values, but keep their place in windows and in the order of elements.
+        None means equal weights.
     positions : array-like of shape (n_elements,) or (n_elements, n_axes), default=None
         Coordinates of each element on 1 or 2 axes.
     names : array-like of shape (n_sets,), default=None
