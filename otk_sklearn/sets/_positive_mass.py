@@ -5,7 +5,7 @@ import numpy as np
 from otk_sklearn.sets._positions import element_positions
 from otk_sklearn.sets._windows import WindowedSets, windows_of
 
-# Weights within this ratio of each other are normalized to positive masses.
+# Weights whose ratio is larger are normalized to positive masses, without underflow.
 _MIN_RATIO = 1e-290
 
 
@@ -64,7 +64,7 @@ def _may_have_zero_mass(sets):
     weights = (sets.rows if isinstance(sets, WindowedSets) else sets).weights
     if weights is None or not len(weights):
         return False
-    return not weights.min() >= _MIN_RATIO * weights.max() > 0
+    return bool(weights.min() <= _MIN_RATIO * weights.max())
 
 
 class SetsOfPositiveMass:

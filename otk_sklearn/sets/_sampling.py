@@ -116,26 +116,31 @@ def group_equal_sets(sets, filter_size, padding, position):
     filter_size, padding, position
         As in `OTKEmbedding`.
     """
-    has_effect, rest_positions = (
-        rows_with_effect(sets, filter_size, padding),
-        sets.positions,
-    )
-    if has_effect is not None and position is not None:  # they count all elements
-        rest_positions = element_positions(sets)
+    has_effect, positions_of_rest = rows_with_effect(sets, filter_size, padding), None
+    if has_effect is not None:
+        # Default positions count the rows that are left out.
+        is_default = sets.positions is None and position is not None
+        positions_of_rest = element_positions(sets) if is_default else sets.positions
     digests = []
     for start, stop in itertools.pairwise(sets.offsets):
         rows, positions = slice(start, stop), sets.positions
         if has_effect is not None and not has_effect[rows].all():
-            rows, positions = start + np.flatnonzero(has_effect[rows]), rest_positions
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(sets.values[rows].tobytes())
-        if sets.weights is not None and np.ptp(sets.weights[rows]) > 0:
-            digest.update(sets.weights[rows].tobytes())
-        if positions is not None:
-            digest.update(positions[rows].tobytes())
-        digests.append(digest.digest())
+            rows, positions = start + np.flatnonzero(has_effect[rows]), positions_of_rest
+        digests.append(_digest(sets, rows, positions))
     _, first, label = np.unique(digests, return_index=True, return_inverse=True)
     return first, label
+
+
+def _digest(sets, rows, positions):
+    """Hash of some rows of a set, their weights unless all are equal, and positions."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(sets.values[rows].tobytes())
+    weights = None if sets.weights is None else sets.weights[rows]
+    if weights is not None and (weights != weights[:1]).any():
+        digest.update(weights.tobytes())
+    if positions is not None:
+        digest.update(positions[rows].tobytes())
+    return digest.digest()
 
 
 def merge_equal_sets(sets, sample_weight, filter_size, padding, position):
