@@ -28,13 +28,31 @@ def sort_by_group(groups, n_rows):
     names : ndarray of shape (n_groups,)
         The label of each group.
     """
+    number = number_groups(groups, n_rows, "row")
+    lengths = np.bincount(number)
+    names = as_unmasked(groups, "groups")[np.unique(number, return_index=True)[1]]
+    if (np.diff(number) >= 0).all():
+        return slice(None), lengths, names  # already contiguous: no copy
+    return np.argsort(number, kind="stable"), lengths, names
+
+
+def number_groups(groups, n_labels, item):
+    """Return the number of each label's group, in order of first appearance.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_labels,)
+    n_labels : int
+    item : str
+        What has a label: "row" or "set".
+    """
     labels, groups = groups, as_unmasked(groups, "groups")
     if groups.dtype.kind in "SU" and isinstance(labels, (list, tuple)):
         # NumPy has converted nan and 1 to "nan" and "1".
         groups = np.array(labels, dtype=object)
-    if groups.shape != (n_rows,):
+    if groups.shape != (n_labels,):
         raise ValueError(
-            f"groups has shape {groups.shape}; expected one label a row, ({n_rows},)."
+            f"groups has shape {groups.shape}; expected one label a {item}, ({n_labels},)."
         )
     try:
         if hasattr(labels, "levels"):  # a MultiIndex
@@ -45,21 +63,13 @@ def sort_by_group(groups, n_rows):
             missing = np.equal(groups, None) | (groups != groups)
         if np.any(missing):
             raise ValueError(
-                f"groups has no label in row {np.flatnonzero(missing)[0]}; expected one "
-                "for every row."
+                f"groups has no label in {item} {np.flatnonzero(missing)[0]}; expected one "
+                f"for every {item}."
             )
-        _, first, label, lengths = np.unique(
-            groups, return_index=True, return_inverse=True, return_counts=True
-        )
+        _, first, label = np.unique(groups, return_index=True, return_inverse=True)
     except TypeError as error:
         raise ValueError(
             f"groups holds labels that can't be compared: {error}; expected labels that "
             "can be sorted, and none missing."
         ) from error
-    by_appearance = np.argsort(first)
-    rank = np.empty_like(by_appearance)
-    rank[by_appearance] = np.arange(len(first))
-    rank, names = rank[label], groups[np.sort(first)]
-    if (np.diff(rank) >= 0).all():
-        return slice(None), lengths[by_appearance], names  # contiguous already: no copy
-    return np.argsort(rank, kind="stable"), lengths[by_appearance], names
+    return np.argsort(np.argsort(first))[label]

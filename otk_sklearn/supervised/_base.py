@@ -38,6 +38,7 @@ from otk_sklearn.embeddings._state import (
 )
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._long_tables import number_groups
 from otk_sklearn.sets._names import warn_if_permuted
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
@@ -141,7 +142,7 @@ class SupervisedEmbedding(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Learn the embedding and the linear model with the labels.
 
         Parameters
@@ -153,6 +154,11 @@ class SupervisedEmbedding(
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set. None means equal weights. A set of weight 2 is the same as
             two of them.
+        groups : array-like of shape (n_sets,), default=None
+            Label of the group of each set, such as its patient or speaker. Groups are held
+            out as a whole for `early_stopping`, and stay together in the folds of
+            `alpha="cv"`, so that sets are not judged by a model that was trained on others
+            of their group. None means that each set is on its own.
 
         Returns
         -------
@@ -165,12 +171,16 @@ class SupervisedEmbedding(
         progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = model._fit_attributes(sets, y, sample_weight, resuming, progress)
+            embedding = model._embedding_to_train(resuming)
+            targets = model._problem(
+                embedding, sets, y, sample_weight, groups, None, resuming
+            )
+            attributes = model._fit_attributes(embedding, *targets, resuming, progress)
         progress.end_fit(attributes)
         set_fitted(self, attributes)
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, groups, classes=None):
         if self.early_stopping not in (False, "auto"):
             raise ValueError(
                 "early_stopping=True is given with partial_fit, which holds no sets out; "
@@ -180,9 +190,11 @@ class SupervisedEmbedding(
         resuming = hasattr(model, "embedding_")
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
         with single_threaded(), np.errstate(all="ignore"):
-            attributes = model._partial_fit_attributes(
-                sets, y, sample_weight, classes, resuming
+            embedding = model._embedding_to_train(resuming)
+            targets = model._problem(
+                embedding, sets, y, sample_weight, groups, classes, resuming
             )
+            attributes = model._partial_fit_attributes(embedding, *targets, resuming)
         set_fitted(self, attributes)
         return self
 
@@ -209,13 +221,9 @@ class SupervisedEmbedding(
     def _component_names(self):
         return component_names(self.embedding_.references_)
 
-    def _fit_attributes(self, sets, y, sample_weight, resuming, progress):
+    def _fit_attributes(self, embedding, target_attributes, problem, resuming, progress):
         """Train, and return the fitted attributes."""
         trainable = self._check_trainable()
-        embedding = self.embedding_ if resuming else self._unfitted_embedding()
-        target_attributes, problem = self._problem(
-            embedding, sets, y, sample_weight, None, resuming
-        )
         random = check_random_state(self.random_state)
         if not resuming:
             self._fit_unsupervised(embedding, problem, random, progress)
@@ -281,13 +289,9 @@ class SupervisedEmbedding(
             self._warn_diverged()
         return attributes_of(monitor)
 
-    def _partial_fit_attributes(self, sets, y, sample_weight, classes, resuming):
+    def _partial_fit_attributes(self, embedding, target_attributes, problem, resuming):
         """Train for one epoch, and return the fitted attributes."""
         trainable = self._check_trainable()
-        embedding = self.embedding_ if resuming else self._unfitted_embedding()
-        target_attributes, problem = self._problem(
-            embedding, sets, y, sample_weight, classes, resuming
-        )
         random = check_random_state(self.random_state)
         if not resuming:
             self._fit_unsupervised(embedding, problem, random, Progress(self))
@@ -348,9 +352,9 @@ class SupervisedEmbedding(
             )
         return tuple(self.trainable)
 
-    def _problem(self, embedding, sets, y, sample_weight, classes, resuming):
+    def _problem(self, embedding, sets, y, sample_weight, groups, classes, resuming):
         """Return the fitted attributes of the targets, and the `Problem`."""
-        check_not_empty(sets, getattr(self.embedding, "empty_sets", "error"))
+        check_not_empty(sets, embedding.empty_sets)
         check_finite(sets)
         warn_if_permuted(sets.names, y)
         if y is None:
@@ -370,13 +374,18 @@ class SupervisedEmbedding(
             weights = np.ones(len(sets))
         weights = weights * self._class_weight_of(y, weights, attributes)
         check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
-        kept = np.flatnonzero(weights * sets.lengths)
-        problem = Problem(sets[kept], targets[kept], weights[kept], self._loss(attributes))
+        if groups is not None:
+            groups = number_groups(groups, len(sets), "set")
+        problem = Problem(sets, targets, weights, self._loss(attributes), groups=groups)
         windows = {"filter_size": embedding.filter_size, "padding": embedding.padding}
         if resuming:
             windows = window_parameters(embedding)
+        problem = problem.subset(np.flatnonzero(weights * sets.lengths))
         problem = problem.distinct(**windows, position=embedding.position)
         return attributes, self._standardize(problem, resuming)
+
+    def _embedding_to_train(self, resuming):
+        return self.embedding_ if resuming else self._unfitted_embedding()
 
     def _unfitted_embedding(self):
         """Return the embedding to train, unfitted, with its parameters validated."""

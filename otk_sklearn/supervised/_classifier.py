@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array
@@ -63,7 +63,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         Whether to hold out sets, whose score selects the best epoch and decides when to
         stop. Otherwise, the training loss does. "auto" is True from 200 sets on.
     validation_fraction : float, default=0.1
-        Fraction of the sets to hold out. The final linear model is fitted to all sets.
+        Fraction of the sets to hold out; of whole groups, if `fit` is given `groups`. The
+        final linear model is fitted to all sets.
     n_iter_no_change : int, default=20
         Training stops after this many consecutive epochs without an improvement.
     trainable : "all" or list of {"references", "anchors", "gamma"}, default="all"
@@ -76,7 +77,8 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
     warm_start : bool, default=False
         Whether `fit` resumes training from `embedding_`. Parameters of `embedding` that
         have been changed since then have no effect. Validation scores are then optimistic
-        if the embedding has been trained on sets that are now held out. See
+        if the embedding has been trained on sets that are now held out, or on others of
+        their groups. See
         :term:`Glossary <warm_start>`.
     n_jobs : int, default=None
         Number of threads, used where `n_jobs` of the embedding is None. None means 1 unless
@@ -207,7 +209,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         self.class_weight = class_weight
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
         """Train for one epoch on these sets, by Adam at a constant learning rate.
 
         The first call initializes as `fit` does: the embedding is learned from these sets
@@ -225,6 +227,9 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
             All classes there are: needed in the first call, unless they are all in y.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set in the loss. None means equal weights.
+        groups : array-like of shape (n_sets,), default=None
+            As for `fit`: the first call keeps groups together in the folds of
+            `alpha="cv"`; later ones don't need them.
 
         Returns
         -------
@@ -236,7 +241,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
                 "class_weight='balanced' is given with partial_fit, which doesn't know all "
                 "sets; expected weights of classes, or None."
             )
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, groups, classes)
 
     def predict(self, X):
         """Predict classes.
@@ -288,14 +293,36 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         ndarray of shape (n_sets, n_classes)
             With several labels, the probability of each.
         """
+        return self._probabilities(X, softmax, expit)
+
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities of classes.
+
+        They are finite where probabilities are too small for a float.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, n_classes)
+            With several labels, of the probability of each.
+        """
+        return self._probabilities(X, log_softmax, log_expit)
+
+    def _probabilities(self, X, of_classes, of_labels):
+        """Apply the softmax, or the logistic function, to the scores of sets."""
         scores, model = self._scores(X)
         if model._multilabel:
-            return expit(scores)
+            return of_labels(scores)
         if len(model.classes_) > 2:
             with np.errstate(over="ignore"):  # where scores are close to the largest float
-                return softmax(scores, axis=1)
-        both = np.hstack([expit(-scores), expit(scores)])
-        return both if len(model.classes_) == 2 else np.ones_like(scores)
+                return of_classes(scores, axis=1)
+        if len(model.classes_) == 1:
+            return of_labels(np.full_like(scores, np.inf))
+        return np.hstack([of_labels(-scores), of_labels(scores)])
 
     def _encode(self, y, classes, resuming):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")

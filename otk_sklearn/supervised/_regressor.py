@@ -53,7 +53,8 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         Whether to hold out sets, whose score selects the best epoch and decides when to
         stop. Otherwise, the training loss does. "auto" is True from 200 sets on.
     validation_fraction : float, default=0.1
-        Fraction of the sets to hold out. The final linear model is fitted to all sets.
+        Fraction of the sets to hold out; of whole groups, if `fit` is given `groups`. The
+        final linear model is fitted to all sets.
     n_iter_no_change : int, default=20
         Training stops after this many consecutive epochs without an improvement.
     trainable : "all" or list of {"references", "anchors", "gamma"}, default="all"
@@ -66,7 +67,8 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     warm_start : bool, default=False
         Whether `fit` resumes training from `embedding_`. Parameters of `embedding` that
         have been changed since then have no effect. Validation scores are then optimistic
-        if the embedding has been trained on sets that are now held out. See
+        if the embedding has been trained on sets that are now held out, or on others of
+        their groups. See
         :term:`Glossary <warm_start>`.
     n_jobs : int, default=None
         Number of threads, used where `n_jobs` of the embedding is None. None means 1 unless
@@ -150,7 +152,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, groups=None):
         """Train for one epoch on these sets, by Adam at a constant learning rate.
 
         The first call initializes as `fit` does: the embedding is learned from these sets
@@ -166,13 +168,16 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
             Targets.
         sample_weight : array-like of shape (n_sets,), default=None
             Weight of each set in the loss. None means equal weights.
+        groups : array-like of shape (n_sets,), default=None
+            As for `fit`: the first call keeps groups together in the folds of
+            `alpha="cv"`; later ones don't need them.
 
         Returns
         -------
         self : object
             The estimator.
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, groups)
 
     def predict(self, X):
         """Predict targets.

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -257,6 +258,50 @@ def test_probabilities_scores_and_predictions_agree(n_classes):
     else:
         assert_allclose(probability, softmax(scores, axis=1), rtol=1e-12)
         assert_array_equal(model.predict(X), scores.argmax(axis=1))
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, "labels"])
+def test_logarithms_of_probabilities(n_classes):
+    X, y, _ = make_data(n_classes=3 if n_classes == "labels" else n_classes)
+    if n_classes == "labels":
+        y = np.column_stack([y == 0, y > 0]).astype(int)
+    model = make(OTKClassifier).fit(X, y)
+    logarithms = model.predict_log_proba(X)
+    assert_allclose(logarithms, np.log(model.predict_proba(X)), rtol=1e-10, atol=1e-14)
+    with localcontext(Context(prec=50)):
+        for row, scores in zip(logarithms, model.decision_function(X)):
+            expected = decimal_log_proba(np.atleast_1d(scores), n_classes)
+            assert_allclose(row, expected, rtol=1e-13, atol=1e-15)
+
+
+def decimal_log_proba(scores, n_classes):
+    scores = [Decimal(float(score)) for score in scores]
+    if n_classes == 1:
+        return [0.0]
+    if n_classes == "labels":
+        return [float(-(1 + (-score).exp()).ln()) for score in scores]
+    if n_classes == 2:
+        scores.insert(0, Decimal(0))
+    total = sum(score.exp() for score in scores)
+    return [float(score - total.ln()) for score in scores]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, "labels"])
+def test_logarithms_are_finite_where_probabilities_underflow(n_classes):
+    X, y, _ = make_data(n_classes=2 if n_classes == 2 else 3)
+    if n_classes == "labels":
+        y = np.column_stack([y == 0, y > 0]).astype(int)
+    model = make(OTKClassifier).fit(X, y)
+    model.coef_, model.intercept_ = model.coef_ * 1e6, model.intercept_ * 1e6
+    assert (model.predict_proba(X) == 0).any()
+    logarithms, scores = model.predict_log_proba(X), model.decision_function(X)
+    assert np.isfinite(logarithms).all()
+    if n_classes == "labels":
+        assert_allclose(logarithms, np.minimum(scores, 0), atol=1e-3)
+    else:  # the differences are those of scores
+        differences = logarithms[:, 1] - logarithms[:, 0]
+        expected = scores if n_classes == 2 else scores[:, 1] - scores[:, 0]
+        assert_allclose(differences, expected, rtol=1e-9)
 
 
 @every_optimiser
