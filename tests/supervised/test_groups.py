@@ -316,7 +316,7 @@ def test_groups_are_passed_by_the_name_of_the_step():
 
 
 def test_scores_of_callbacks_take_no_groups():
-    """scikit-learn's monitor passes what it is told to the scorer, which knows no groups."""
+    """The monitor passes on what it is told to the scorer, which knows no groups."""
     callback = pytest.importorskip("sklearn.callback")
     X, y, patients = make_patients(9)
     monitor = callback.ScoringMonitor(scoring="accuracy")
