@@ -1,16 +1,26 @@
 """Rubbish gets an error that names what is wrong, and the estimator stays as it was."""
 
+import collections
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from helpers import make_sets
 from scipy.sparse import coo_array, csr_array
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
-from otk_sklearn import ConvolutionalKernelLayer, ElementTransformer, OTKEmbedding
+from otk_sklearn import (
+    ConvolutionalKernelLayer,
+    ElementTransformer,
+    OTKEmbedding,
+    SetCollection,
+    SetPooling,
+)
 
 GOOD = make_sets(n_sets=4)
 
@@ -46,8 +56,13 @@ BAD_SETS = {
         r"X contains NaN in set 3 \(element \d+, feature 2\)",
     ),
     "infinity": (changed(2, value=-np.inf), r"X contains infinity \(inf\) in set 2"),
-    "nan in a table": ([[0.0, 1, 2, 3], [np.nan, 1, 2, 3]], "X contains NaN in set 1"),
-    "text": (["spam", "eggs"], "X is no list of 2-D arrays, and no table: it is <U4"),
+    "text": (["spam", "eggs"], "set 0 of X is str, 'spam'; expected a 2-D array of numb"),
+    "an array of text": (np.array(["spam"]), "X is no list of .*, and no table: it is <U4"),
+    "a path": (
+        [Path("a.npy"), "b.npy"],
+        r"set 0 of X is pathlib.\w+, 'a.npy'; .*: \[np.load\(path\) for path in X\]\)",
+    ),
+    "one path": ("a.npy", "X is str, 'a.npy'; expected a 2-D array of numbers"),
     "text in a set": (changed(1, array=[["a", "b"]]), "set 1 of X is <U1; expected real"),
     "objects in a set": (
         changed(1, array=np.array([[{}, 1, 2, 3]])),
@@ -81,11 +96,60 @@ BAD_SETS = {
         changed(1, array=[[1, 2, 3, 4], [1]]),
         "set 1 of X is no array of numbers",
     ),
-    "no set at all": ([GOOD[0], None], r"set 1 of X has shape \(\); expected a 2-D"),
+    "no set at all": ([GOOD[0], None], "set 1 of X is NoneType; expected a 2-D array"),
+    "no set in an array": (
+        np.array([GOOD[0], None], object),
+        "set 1 of X is NoneType; expected a 2-D array",
+    ),
+    "numbers": ([1.0, 2.0], r"set 0 of X is float; expected a 2-D array"),
     "5-D": (np.ones((1, 2, 3, 4, 5)), "dim 5"),
     "huge integers": ([[[10**400, 1]]], "set 0 of X must hold real numbers"),
-    "a generator": ((x for x in GOOD), "X is no list of 2-D arrays"),
-    "a dictionary": ({"a": 1}, "X is no list of 2-D arrays"),
+    "a generator": ((x for x in GOOD), r"X is generator; expected list\(X\)"),
+    "a dictionary": ({"a": 1}, r"X is dict; expected list\(X.values\(\)\)"),
+    "views of a dictionary": ({"a": 1}.values(), r"X is dict_values; expected list\(X\)"),
+    "dictionaries": (
+        [{"a": [1, 2]}],
+        r"set 0 of X is dict; .* in place of each: \[pd.DataFrame\(x\) for x in X\]",
+    ),
+    "generators": (
+        [range(2), (x for x in GOOD)],
+        r"set 1 of X is generator; .*: \[np.array\(list\(x\)\) for x in X\]",
+    ),
+    "groups of pandas": (
+        pd.DataFrame({"a": [1, 2]}).groupby("a"),
+        r"X is pandas.DataFrameGroupBy; expected SetCollection.from_groups\(table",
+    ),
+    "groups of polars": (
+        pl.DataFrame({"a": [1, 2]}).group_by("a"),
+        r"X is polars.GroupBy; expected SetCollection.from_groups\(table\[features\], tab",
+    ),
+    "lazy": (pl.LazyFrame({"a": [1]}), r"X is polars.LazyFrame; expected X.collect\(\)"),
+    "lazy sets": (
+        [pl.LazyFrame({"a": [1]})],
+        r"set 0 of X is polars.LazyFrame; .* each: \[x.collect\(\) for x in X\]",
+    ),
+    "channels first": (
+        [np.ones((3, 4)), np.ones((3, 7))],
+        "set 1 of X has 7 features, set 0 has 4; .* but it is the number of rows that is: "
+        r"to swap the axes, \[x.T for x in X\]",
+    ),
+    "series in cells": (
+        pd.DataFrame({"a": [pd.Series([1, 2])], "b": [[3, 4]], "c": 5}),
+        r"arrays in the cells of its columns \['a', 'b'\]; expected a set for each row: "
+        r"\[np.column_stack\(row\) for row in X\[\['a', 'b'\]\].to_numpy\(\)\]",
+    ),
+    "text beside missing numbers": (
+        pd.DataFrame({"a": pd.array([None, 1.0]), "b": ["u", "v"]}),
+        r"X has columns that don't hold numbers, \['b'\]; expected those of features only",
+    ),
+    "text in a column of a set": (
+        [pd.DataFrame({"a": [1.0], "b": [2]}), pd.DataFrame({"a": [1.0], "b": ["u"]})],
+        r"set 1 of X has columns that don't hold numbers, \['b'\]; expected those of",
+    ),
+    "ragged elements": (
+        [np.array([[1, 2], [3]], object)],
+        "element 1 of set 0 of X has 1 features, the first has 2; expected the same number",
+    ),
     "a number": (3.0, "Expected 2D array, got scalar"),
     "a 1-D array": (np.ones(5), "Expected 2D array, got 1D array"),
 }
@@ -128,12 +192,23 @@ def test_bad_sets(make, case):
     assert pickle.dumps(vars(estimator)) == before
 
 
+@pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
+def test_nan_in_a_table():
+    table = [[0.0, 1, 2, 3], [np.nan, 1, 2, 3]]
+    with pytest.raises(ValueError, match="X contains NaN in set 1"):
+        OTKEmbedding().fit(table)
+    model = OTKEmbedding().fit(table[:1])
+    with pytest.raises(ValueError, match="X contains NaN in set 1"):
+        model.transform(table)
+
+
 @pytest.mark.filterwarnings("ignore:n_components=64")
 def test_sparse_matrices():
     model = OTKEmbedding().fit(GOOD)
     with pytest.raises(TypeError, match="(?i)sparse"):
         model.fit(csr_array(np.eye(4)))
-    with pytest.raises(TypeError, match="set 1 of X is a sparse matrix"):
+    message = r"set 1 of X is a sparse matrix; .* \[x.toarray\(\) for x in X\]"
+    with pytest.raises(TypeError, match=message):
         model.fit(changed(1, array=csr_array(np.eye(4))))
 
 
@@ -152,14 +227,39 @@ def test_wrong_number_of_features_and_not_fitted():
     "make", [OTKEmbedding, lambda: ElementTransformer(StandardScaler())]
 )
 def test_one_set_in_place_of_a_list_is_explained_once(make):
-    model = make().fit(GOOD)
-    with pytest.warns(UserWarning, match="each of its rows is taken as a set") as caught:
-        model.transform(GOOD[1])
-    assert len(caught) == 1
     model = make()
     with pytest.warns(UserWarning, match="each of its rows is taken as a set") as caught:
         model.fit(GOOD[1]).transform(GOOD[1])
     assert sum("each of its rows" in str(w.message) for w in caught) == 1
+
+
+@pytest.mark.filterwarnings("ignore:n_components=64")
+@pytest.mark.parametrize(
+    "make",
+    [OTKEmbedding, SetPooling, lambda: ElementTransformer(StandardScaler())],
+)
+def test_one_set_in_place_of_a_list_after_a_fit_on_sets(make):
+    """28 predictions for a sentence of 28 words are no answer."""
+    model = make().fit(GOOD)
+    message = (
+        r"X is 2-D, and \w+ was fitted on sets of several elements; .*: \[X\] for one set"
+    )
+    for X in [GOOD[1], GOOD[1].tolist(), pd.DataFrame(GOOD[1])]:
+        with pytest.raises(ValueError, match=message):
+            model.transform(X)
+        with pytest.raises(
+            ValueError, match=r"or np.asarray\(X\)\[:, np.newaxis\] for a set"
+        ):
+            model.transform(X)
+        assert len(model.transform([X])) == 1
+        assert len(model.transform(np.asarray(X)[:, np.newaxis])) == len(GOOD[1])
+
+
+@pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
+def test_rows_after_a_fit_on_rows_are_sets_of_one_element():
+    model = OTKEmbedding().fit(GOOD[1])
+    assert len(model.transform(GOOD[1])) == len(GOOD[1])
+    assert len(model.transform([GOOD[1]])) == 1
 
 
 @pytest.mark.filterwarnings("ignore:n_components=64", "ignore:X is 2-D")
@@ -183,6 +283,139 @@ def test_data_frames_of_different_columns():
         OTKEmbedding().fit([first, first[["b", "a"]]])
     with pytest.raises(ValueError, match=r"\['a', 'b'\], the first set has \[\]"):
         OTKEmbedding().fit([first.to_numpy(), first])
+    tables = [pa.table({"a": [1.0], "b": [2.0]}), pa.table({"b": [1.0], "a": [2.0]})]
+    with pytest.raises(ValueError, match=message):
+        OTKEmbedding().fit(tables)
+
+
+def objects(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+@pytest.mark.filterwarnings("ignore:n_components=2")
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        tuple,
+        collections.deque,
+        objects,
+        lambda tables: objects(tables)[:, np.newaxis],
+        pd.Series,
+        lambda tables: pd.Series(tables, index=[7, 8, 9]),
+    ],
+)
+def test_swapped_columns_in_any_sequence_of_tables(frame, form):
+    tables = [frame({"a": x[:, 0], "b": x[:, 1]}) for x in GOOD[1:]]
+    swapped = [table[["b", "a"]] for table in tables]
+    model = OTKEmbedding(2, n_components=2, random_state=0).fit(form(tables))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    expected = model.transform(tables)
+    np.testing.assert_array_equal(model.transform(form(tables)), expected)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.transform(form(swapped))
+
+
+@pytest.mark.filterwarnings("ignore:n_components=64")
+def test_channels_first_after_a_fit():
+    model = OTKEmbedding().fit(GOOD)
+    message = (
+        "X has 7 features, but OTKEmbedding is expecting 4 features as input, and each set "
+        r"has 4 elements: to swap the axes, \[x.T for x in X\]"
+    )
+    for X in [np.ones((2, 4, 7)), [np.ones((4, 7))]]:
+        with pytest.raises(ValueError, match=message):
+            model.transform(X)
+    with pytest.raises(ValueError, match="expecting 4 features as input.$"):
+        model.transform([np.ones((4, 7)), np.ones((3, 7))])
+
+
+# --- objects that NumPy would index for ever
+
+
+class Subset:
+    """As AnnData: an item of it is another of its kind, of one row, and so on."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        raise AssertionError("it is indexed")
+
+
+def annotated(package="anndata", name="AnnData"):
+    return type(name, (Subset,), {"__module__": f"{package}._core.{package}"})()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: OTKEmbedding().fit(x),
+        lambda x: OTKEmbedding().fit([GOOD[0], x]),
+        lambda x: OTKEmbedding().fit([[[1.0, 2], x]]),
+        lambda x: OTKEmbedding().fit([[1.0, x], [2.0, 3.0]]),
+        lambda x: OTKEmbedding(anchors=x).fit(GOOD),
+        lambda x: OTKEmbedding(references=x).fit(GOOD),
+        lambda x: SetCollection(x, [0, 5]),
+        lambda x: SetCollection([[x, 1]], [0, 1]),
+        lambda x: SetCollection(np.ones((5, 1)), x),
+        lambda x: SetCollection(np.ones((5, 1)), [0, 5], weights=x),
+        lambda x: SetCollection(np.ones((5, 1)), [0, 5], positions=x),
+        lambda x: SetCollection.from_sets(x),
+        lambda x: SetCollection.from_sets([x]),
+        lambda x: SetCollection.from_sets([np.ones((5, 1))], weights=x),
+        lambda x: SetCollection.from_sets([np.ones((5, 1))], weights=[x]),
+        lambda x: SetCollection.from_padded(x),
+        lambda x: SetCollection.from_padded(np.ones((1, 5, 1)), mask=x),
+        lambda x: SetCollection.from_padded(np.ones((1, 5, 1)), lengths=x),
+        lambda x: SetCollection.from_groups(x, "patient"),
+        lambda x: SetCollection.from_groups(x, [0] * 5),
+        lambda x: SetCollection.from_groups(np.ones((5, 1)), x),
+        lambda x: SetCollection.from_sets([np.ones((5, 1))]).with_values(x),
+    ],
+)
+@pytest.mark.parametrize("x", [Subset(), annotated()], ids=["any", "AnnData"])
+def test_objects_whose_items_are_of_their_own_kind_are_refused_at_once(call, x):
+    with pytest.raises(
+        TypeError, match="(is|holds) (anndata.AnnData|test_bad_input.Subset)"
+    ):
+        call(x)
+
+
+def test_what_to_pass_in_place_of_annotated_data():
+    by_group = (
+        r"SetCollection.from_groups\({0}.obsm\[\"X_pca\"\], {0}.obs\[\"patient\"\]\), or"
+    )
+    with pytest.raises(
+        TypeError, match="X is anndata.AnnData; exp.*" + by_group.format("X")
+    ):
+        OTKEmbedding().fit(annotated())
+    with pytest.raises(TypeError, match="values is .*" + by_group.format("values")):
+        SetCollection.from_groups(annotated(), "patient")
+    of_each = r"set 0 of X is anndata.AnnData; .*: \[x.obsm\[\"X_pca\"\] for x in X\]"
+    with pytest.raises(TypeError, match=of_each):
+        OTKEmbedding().fit([annotated(), annotated()])
+    with pytest.raises(TypeError, match="weights is .*; expected an array or a list"):
+        SetCollection([[1.0]], [0, 1], weights=annotated())
+    with pytest.raises(TypeError, match="X is torch.Subset; expected an array or a list"):
+        OTKEmbedding().fit(annotated("torch", "Subset"))
+
+
+def test_sequences_of_sets_that_are_something_else():
+    table = pd.DataFrame({"a": [1.0, 2.0]})
+    message = r"sets is pandas.DataFrame; .* \(of one set: \[sets\]; a long table: SetC"
+    with pytest.raises(TypeError, match=message):
+        SetCollection.from_sets(table)
+    with pytest.raises(TypeError, match=r"sets is dict; expected list\(sets.values\(\)\)"):
+        SetCollection.from_sets({"a": GOOD[0]})
+    with pytest.raises(TypeError, match="sets is str, 'a.npy'; expected a 2-D array"):
+        SetCollection.from_sets("a.npy")
+    expected = SetCollection.from_sets(GOOD).values
+    for sets in [(x for x in GOOD), dict(enumerate(GOOD)).values(), map(np.asarray, GOOD)]:
+        np.testing.assert_array_equal(SetCollection.from_sets(sets).values, expected)
 
 
 @pytest.mark.parametrize(

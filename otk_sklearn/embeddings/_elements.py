@@ -48,7 +48,7 @@ from otk_sklearn.sets._names import feature_names_of
 from otk_sklearn.sets._sampling import present_indices
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
-    as_sets_or_frames,
+    as_sets,
     check_finite,
     input_attributes,
 )
@@ -191,7 +191,7 @@ class ElementTransformer(
         ValueError
             If `sample_weight` is given, and the transformer does not accept it.
         """
-        sets = as_sets_or_frames(X)
+        sets = as_sets(X, keep_frames=True)
         present_indices(sets)  # raises if there are none
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         metadata = self._fit_metadata(sets, sample_weight, params)
@@ -237,7 +237,7 @@ class ElementTransformer(
             if the transformer does not return one row of numbers per element.
         """
         model = copy.copy(self)  # attributes of one fit, even if another thread refits
-        sets = as_fitted_sets(model, X, convert=as_sets_or_frames)
+        sets = as_fitted_sets(model, X, keep_frames=True)
         elements = as_frame(sets.values, getattr(model, "feature_names_in_", None))
         with _locating_nonfinite_values(sets), _arrays_by_default():
             output = model._output_of(elements)

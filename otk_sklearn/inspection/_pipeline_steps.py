@@ -13,7 +13,7 @@ from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._elements import ElementTransformer
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
-from otk_sklearn.sets._validation import as_fitted_sets, as_sets, as_sets_or_frames
+from otk_sklearn.sets._validation import as_fitted_sets, as_sets
 from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
@@ -104,8 +104,7 @@ class ElementMapping:
 
     def __init__(self, steps, X):
         encodes = isinstance(steps.first, ElementTransformer)
-        convert = as_sets_or_frames if encodes else as_sets
-        self.rows = self.sets = convert(X, explain_rows=False)
+        self.rows = self.sets = as_sets(X, explain_rows=False, keep_frames=encodes)
         self._windows = []  # of each step, with the weights of the rows of a window
         for name, step in steps.before:
             X = step.transform(X)

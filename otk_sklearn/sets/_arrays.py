@@ -1,8 +1,11 @@
 """Validation of arrays passed by users. Error messages call each array by its name."""
 
+import os
+
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.utils import check_array
+
+from otk_sklearn.sets._unreadable import check_readable, type_name
 
 # In errors about columns of text.
 FRAMES_HINT = (
@@ -13,12 +16,17 @@ FRAMES_HINT = (
 
 def as_array(x, name):
     """Return `x` as an array, or raise an error that calls it by `name`."""
-    if issparse(x):
-        raise TypeError(f"{name} is a sparse matrix; expected a dense array.")
+    check_readable(x, name)
+    if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
+        x = x.float()
     try:
-        return np.asanyarray(x)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
+        array = np.asanyarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        error_type = TypeError if isinstance(error, TypeError) else ValueError
+        raise error_type(f"{name} is no array of numbers: {error}") from error
+    # Small floats that other packages define, such as bfloat16 of ml_dtypes.
+    is_foreign = array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
+    return array.astype(np.float32) if is_foreign else array
 
 
 def as_unmasked(x, name):
@@ -29,25 +37,42 @@ def as_unmasked(x, name):
     return np.asarray(array)
 
 
-def _nullable_as_floats(x):
+def float_dtype(dtype):
+    """The precision in which numbers are held: float32 where all of them fit into it."""
+    return np.float32 if dtype in (np.float16, np.float32) else np.float64
+
+
+def column_names(table):
+    """Names of the columns of a table of pandas, polars or Arrow; none for others."""
+    names = getattr(table, "columns", [])
+    if hasattr(table, "column_names") and not hasattr(table, "dtypes"):
+        names = table.column_names  # Arrow's `columns` are arrays
+    return list(names)
+
+
+def nullable_as_floats(x):
     """Convert pandas' nullable numbers to floats, with NaN for NA; return others unchanged.
 
-    NumPy would convert them to objects.
+    NumPy would convert them to objects. Objects may be numbers, too: NA becomes NaN.
     """
     if not hasattr(x, "isna"):
         return x
     pandas_dtypes = np.ravel(np.array(x.dtypes, dtype=object))
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in pandas_dtypes]
     is_nullable = any(hasattr(dtype, "numpy_dtype") for dtype in pandas_dtypes)
-    if not is_nullable or any(dtype.kind not in "fiub" for dtype in dtypes):
+    kinds = {dtype.kind for dtype in dtypes}
+    if "O" in kinds:
+        missing = np.asarray(x.isna())
+        return np.where(missing, np.nan, np.asarray(x, object)) if missing.any() else x
+    if not is_nullable or not kinds <= set("fiub"):
         return x
-    single = all(dtype == np.float32 for dtype in dtypes)
+    single = all(float_dtype(dtype) == np.float32 for dtype in dtypes)
     return x.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
 
 
 def check_numbers(array, name):
     """Return an array of real numbers, or of objects that may be real numbers."""
-    array = as_unmasked(_nullable_as_floats(array), name)
+    array = as_unmasked(nullable_as_floats(array), name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
@@ -58,7 +83,7 @@ def check_numbers(array, name):
 def as_floats(array, name):
     """Return `array` as float32 or float64 in C order, copied only if necessary."""
     array = check_numbers(array, name)
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    dtype = float_dtype(array.dtype)
     if not array.flags.aligned:  # compiled code relies on alignment
         array = array.copy()
     try:
@@ -67,48 +92,110 @@ def as_floats(array, name):
         raise ValueError(f"{name} must hold real numbers: {error}.") from error
 
 
+def check_not_text(x, name):
+    """Raise an error for a string or a path: it may be that of a file, or a sequence."""
+    if isinstance(x, (str, bytes, os.PathLike)):
+        sets = name.rpartition(" of ")[2]
+        raise TypeError(
+            f"{name} is {type_name(x)}, {str(x)[:40]!r}; expected a 2-D array of numbers "
+            f"(of a file, by its reader: [np.load(path) for path in {sets}])."
+        )
+
+
 def check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
+    check_not_text(elements, name)
     # A plain array first: the shape of subclasses and other objects is not reliable.
-    array = as_unmasked(_nullable_as_floats(elements), name)
+    array = as_unmasked(nullable_as_floats(elements), name)
+    if array.dtype == object:
+        array = _stack_cells(array, name)
     if array.shape == (0,):
         raise ValueError(f"{name} is empty; expected at least one element.")
     if array.ndim != 2:
+        what = f"has shape {array.shape}" if array.ndim else f"is {type_name(elements)}"
         raise ValueError(
-            f"{name} has shape {array.shape}; expected a 2-D array (n_elements, n_features)"
-            "; scalar elements need reshape(-1, 1)."
+            f"{name} {what}; expected a 2-D array (n_elements, n_features)"
+            f"{'; scalar elements need reshape(-1, 1)' * (array.ndim == 1)}."
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} has 0 features; expected at least 1.")
     return check_numbers(array, name)
 
 
-def as_elements(values):
-    """Return the elements of all sets as a 2-D array of floats."""
+def _stack_cells(array, name):
+    """Stack an array of objects whose cells are elements, as Parquet and MATLAB have it."""
+    is_column = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    if not is_column or not array.size or not all(map(is_array_or_list, array.flat)):
+        return array
+    rows = [as_unmasked(x, f"element {i} of {name}") for i, x in enumerate(array.flat)]
+    rows = [x[0] if x.ndim == 2 and len(x) == 1 else x for x in rows]  # of MATLAB
+    if any(x.ndim != 1 for x in rows):
+        return array
+    for i, x in enumerate(rows):
+        if len(x) != len(rows[0]):
+            raise ValueError(
+                f"element {i} of {name} has {len(x)} features, the first has "
+                f"{len(rows[0])}; expected the same number in every element."
+            )
+    return np.stack(rows)
+
+
+def cells_of(array):
+    """The cells of an array of objects as a list, or None if it is no sequence of them.
+
+    A sequence of MATLAB is a row or a column.
+    """
+    if array.dtype != object or array.ndim > 2:
+        return None
+    are_cells = array.ndim == 1 or (
+        1 in array.shape and all(map(is_array_or_list, array.flat))
+    )
+    return list(array.flat) if are_cells else None
+
+
+def is_array_or_list(x):
+    """Whether a cell of an array of objects is an array or a list itself."""
+    is_array = hasattr(x, "__array__") and getattr(x, "ndim", 1)
+    return isinstance(x, (list, tuple)) or bool(is_array)
+
+
+def as_elements(values, name="values"):
+    """Return elements as a 2-D array of floats; an error names columns of no numbers."""
     try:
-        return as_floats(check_elements(values, "values"), "values")
+        return as_floats(check_elements(values, name), name)
     except ValueError as error:
-        columns = columns_of_no_numbers(values)
-        if not columns:
+        explanation = explain_columns(values, name)
+        if not explanation:
             raise
-        raise ValueError(
-            f"values has columns that don't hold numbers, {columns}; expected those of "
-            f"features only. {FRAMES_HINT}"
-        ) from error
+        raise ValueError(f"{name} has {explanation}") from error
+
+
+def explain_columns(table, name):
+    """What is wrong with the columns of a table that is no table of numbers, or nothing."""
+    wrong = columns_of_no_numbers(table)
+    if wrong and all(is_array_or_list(next(iter(table[column]))) for column in wrong):
+        return (
+            f"arrays in the cells of its columns {wrong}; expected a set for each row: "
+            f"[np.column_stack(row) for row in {name}[{wrong}].to_numpy()]"
+        )
+    return wrong and (
+        f"columns that don't hold numbers, {wrong}; expected those of features only. "
+        f"{FRAMES_HINT}"
+    )
 
 
 def columns_of_no_numbers(table):
     """Names of the columns of a pandas or polars table that are not numeric."""
+    names = column_names(table) if hasattr(table, "dtypes") else []
+    return [column for column in names if _is_no_number(table[column])]
 
-    def holds_numbers(column):
-        try:
-            as_floats(column, "column")
-        except ValueError:
-            return False
+
+def _is_no_number(column):
+    try:
+        as_floats(column, "column")
+    except (TypeError, ValueError):
         return True
-
-    names = table.columns if hasattr(table, "dtypes") else []
-    return [name for name in names if not holds_numbers(table[name])]
+    return False
 
 
 def as_rows(array, n_rows, name):
@@ -140,6 +227,7 @@ def as_fitted(array, name, shape):
 
 def check_parameter_array(array, name):
     """Return a copy of an array parameter of an estimator, as floats."""
+    check_readable(array, name)
     try:
         return check_array(
             array,

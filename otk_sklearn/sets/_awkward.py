@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from otk_sklearn.sets._arrays import float_dtype
 from otk_sklearn.sets._list_columns import (
     Column,
     check_equal_n_features,
@@ -235,8 +236,7 @@ def _numbers(array):
     if numbers.dtype == np.float16:
         numbers = numbers.astype(np.float32)
     if np.ma.is_masked(numbers):
-        dtype = np.float32 if numbers.dtype == np.float32 else np.float64
-        return numbers.astype(dtype).filled(np.nan)
+        return numbers.astype(float_dtype(numbers.dtype)).filled(np.nan)
     return np.asarray(numbers)
 
 

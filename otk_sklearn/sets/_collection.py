@@ -12,7 +12,7 @@ from otk_sklearn._utils.sklearn_compat import get_namespace
 from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._list_columns import read_lists
-from otk_sklearn.sets._long_tables import check_no_group_column, sort_by_group
+from otk_sklearn.sets._long_tables import sort_by_group, split_groups
 from otk_sklearn.sets._names import (
     align,
     check_feature_names,
@@ -250,8 +250,9 @@ weights)
         lengths : array-like of int of shape (n_sets,), default=None
             The first `lengths[i]` rows of `X[i]` are its elements.
         mask : array-like of bool of shape (n_sets, max_length), default=None
-            True where a row is an element.
-            Without `lengths` and `mask`, a row is padding where all of it is NaN.
+            True, or 1, where a row is an element.
+            Without `lengths` and `mask`, rows of NaN at the end of a set are padding. Rows
+            of zeros are elements, with a warning where they look like padding.
         names : array-like of shape (n_sets,), default=None
             A unique name of each set.
         feature_names : array-like of str of shape (n_features,), default=None
@@ -264,7 +265,8 @@ weights)
         Raises
         ------
         ValueError
-            If both `lengths` and `mask` are given, or shapes don't fit.
+            If both `lengths` and `mask` are given, shapes don't fit, or neither is given
+            and a row of NaN comes before others.
 
         See Also
         --------
@@ -278,7 +280,7 @@ weights)
         >>> SetCollection.from_padded(padded, lengths=[1, 3])
         SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
 
-        Rows of NaN are padding, as in tslearn:
+        Rows of NaN at the end are padding, as in tslearn:
 
         >>> padded[0, 1:] = np.nan
         >>> SetCollection.from_padded(padded).lengths
@@ -305,11 +307,14 @@ weights)
         Parameters
         ----------
         values : array-like or DataFrame of shape (n_elements, n_features)
-            A DataFrame of pandas or polars must have features only. Missing numbers become
-            NaN. Names of its columns are those of the features.
-        groups : array-like or Series of shape (n_elements,)
-            The set that each row belongs to: any labels that can be sorted, or a
-            categorical.
+            A DataFrame of pandas or polars must have features only, besides the column
+            that `groups` names. Missing numbers become NaN. Names of its columns are those
+            of the features.
+        groups : array-like or Series of shape (n_elements,), or str
+            The set that each row belongs to: strings, numbers, dates, tuples, a
+            categorical or a MultiIndex. Labels of different types are different. A str is
+            the name of a column of `values`, or of a level of its index. Labels become the
+            names of the sets.
         weights : array-like or Series of shape (n_elements,), default=None
             Weight of each row.
         positions : array-like or DataFrame of shape (n_elements,) or \
@@ -325,6 +330,18 @@ weights)
         ValueError
             If `groups` doesn't have one label a row, a label is missing, or `values` has
             columns that are not features: the groups, or text.
+
+        Warns
+        -----
+        UserWarning
+            If `groups` is an index with a label of its own for each row.
+
+        Notes
+        -----
+        Only the rows of this table are seen. In a part of a table, such as a partition of
+        Dask or a batch of a file, sets that go on in the next part are cut, and nothing
+        shows it: first bring all rows of a set into one part, by
+        `table.shuffle(on="id")` in Dask, before `map_partitions`.
 
         Examples
         --------
@@ -352,7 +369,7 @@ weights)
         >>> table["length"].tolist()
         [2, 1, 2]
         """
-        check_no_group_column(values, groups)
+        values, groups = split_groups(values, groups)
         feature_names, values = feature_names_of(values), as_elements(values)
         order, lengths, names = sort_by_group(groups, len(values))
         if weights is not None:

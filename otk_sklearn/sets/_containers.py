@@ -8,8 +8,14 @@ from otk_sklearn.sets._list_columns import read_lists
 
 def check_container(X):
     """Raise an error that names what to pass for lists that can't be read any more."""
-    if _class_name(X) == "polars.LazyFrame":
-        raise TypeError("X is polars.LazyFrame; expected X.collect().")
+    expected = {
+        "polars.LazyFrame": "X.collect()",
+        "torch.PackedSequence": "torch.nn.utils.rnn.unpack_sequence(X)",
+    }.get(_class_name(X))
+    if getattr(X, "is_nested", False) is True:  # of torch
+        expected = "X.unbind()"
+    if expected is not None:
+        raise TypeError(f"X is {_class_name(X)}; expected {expected}.")
     first = X[0] if isinstance(X, list) and X else None
     if _class_name(first).startswith("pyarrow.") and hasattr(first, "as_py"):
         raise TypeError(

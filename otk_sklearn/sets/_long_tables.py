@@ -1,43 +1,82 @@
 """Long tables, a row for each element: `SetCollection.from_groups` sorts them into sets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import (
     as_unmasked,
+    column_names,
 )
+from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
-def check_no_group_column(values, groups):
-    """Raise an error if a table of features contains the column of group labels."""
+def split_groups(values, groups):
+    """Return the table of features and the labels of its rows.
+
+    Parameters
+    ----------
+    values : array-like or DataFrame
+    groups : array-like or str
+        The name of a column, which is then no feature, or of a level of the index, or the
+        labels.
+    """
+    check_readable(values, "values")
+    if isinstance(groups, str):
+        return _take_out(values, groups)
     name = getattr(groups, "name", None)
-    if name is not None and hasattr(values, "dtypes") and name in list(values.columns):
+    if name is not None and name in column_names(values):
         raise ValueError(
             f"values has the column {name!r}, which is that of groups; expected those of "
-            "features only."
+            f"features only, or groups={name!r}."
         )
+    return values, groups
+
+
+def _take_out(values, name):
+    """The table without the column of this name, and the column or level of the index."""
+    columns = column_names(values)
+    levels = list(getattr(getattr(values, "index", None), "names", []))
+    if name in columns and name in levels:
+        raise ValueError(
+            f"groups is {name!r}, the name of a column and of a level of the index of "
+            f"values; expected one, such as values.index.get_level_values({name!r})."
+        )
+    if name in levels:
+        return values, values.index.get_level_values(name)
+    if name in columns:
+        features = [column for column in columns if column != name]
+        select = values.select if hasattr(values, "column_names") else values.__getitem__
+        return select(features), values[name]
+    raise ValueError(
+        f"groups is {name!r}; expected one label a row, or the name of a column of values, "
+        f"{columns}, or of a level of its index, {levels}."
+    )
 
 
 def sort_by_group(groups, n_rows):
-    """Return the stable sort of rows by group, in order of appearance.
+    """Sort rows by group, in the order in which groups first appear.
 
     Returns
     -------
-    order : ndarray of int of shape (n_rows,), or slice
+    order : slice or ndarray of int of shape (n_rows,)
+        The rows of the first group, of the second, and so on; a slice of all if they are
+        together.
     lengths : ndarray of int of shape (n_groups,)
-        Number of rows of each group.
-    names : ndarray of shape (n_groups,)
-        The label of each group.
+    labels : ndarray of shape (n_groups,)
+        Of each group, not converted.
     """
-    number = number_groups(groups, n_rows, "row")
-    lengths = np.bincount(number)
-    names = as_unmasked(groups, "groups")[np.unique(number, return_index=True)[1]]
-    if (np.diff(number) >= 0).all():
-        return slice(None), lengths, names  # already contiguous: no copy
-    return np.argsort(number, kind="stable"), lengths, names
+    numbers, labels = number_groups(groups, n_rows, "row")
+    _warn_about_unique_index(groups, len(labels), n_rows)
+    lengths = np.bincount(numbers)
+    if (np.diff(numbers) >= 0).all():
+        return slice(None), lengths, labels  # already contiguous: no copy
+    return np.argsort(numbers, kind="stable"), lengths, labels
 
 
 def number_groups(groups, n_labels, item):
-    """Return the number of each label's group, in order of first appearance.
+    """Number the groups in the order in which they first appear.
 
     Parameters
     ----------
@@ -45,31 +84,101 @@ def number_groups(groups, n_labels, item):
     n_labels : int
     item : str
         What has a label: "row" or "set".
+
+    Returns
+    -------
+    numbers : ndarray of int of shape (n_labels,)
+    labels : ndarray of shape (n_groups,)
+        Of each group, not converted.
     """
-    labels, groups = groups, as_unmasked(groups, "groups")
-    if groups.dtype.kind in "SU" and isinstance(labels, (list, tuple)):
-        # NumPy has converted nan and 1 to "nan" and "1".
-        groups = np.array(labels, dtype=object)
-    if groups.shape != (n_labels,):
+    labels = _labels(groups)
+    if labels.shape != (n_labels,):
+        columns = column_names(groups)
+        hint = f": one column, groups[{columns[0]!r}]" if columns else ""
         raise ValueError(
-            f"groups has shape {groups.shape}; expected one label a {item}, ({n_labels},)."
+            f"groups has shape {labels.shape}; expected one label a {item}, "
+            f"({n_labels},){hint}."
         )
+    number = _numbers_by_hash if labels.dtype == object else _numbers_by_sorting
+    numbers = number(labels)
+    is_first = np.diff(np.maximum.accumulate(numbers), prepend=-1) > 0
+    first = np.flatnonzero(is_first)
+    _check_not_missing(labels, first, item)
+    return numbers, labels[first]
+
+
+def _labels(groups):
+    """An array of the labels; those of different types are not converted to one."""
+    if isinstance(groups, Sequence):
+        return np.fromiter(list(groups), dtype=object)
+    labels = as_unmasked(groups, "groups")
+    if labels.ndim == 1 and labels.dtype.kind not in "biufcUSmMO":  # records
+        return np.fromiter(labels.tolist(), dtype=object, count=len(labels))
+    return labels
+
+
+def _numbers_by_sorting(labels):
+    """Number labels of one dtype in the order in which they appear."""
+    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty_like(first)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[number]
+
+
+def _numbers_by_hash(labels):
+    """The same for objects, which need not be comparable."""
+    are_plain = set(map(type, labels)) <= {str, bytes, int}
+    numbers = {}
     try:
-        if hasattr(labels, "levels"):  # a MultiIndex
-            missing = np.min(labels.codes, axis=0) < 0
-        elif hasattr(labels, "isna"):
-            missing = np.asarray(labels.isna())  # pandas' NA can't be compared
-        else:
-            missing = np.equal(groups, None) | (groups != groups)
-        if np.any(missing):
-            raise ValueError(
-                f"groups has no label in {item} {np.flatnonzero(missing)[0]}; expected one "
-                f"for every {item}."
-            )
-        _, first, label = np.unique(groups, return_index=True, return_inverse=True)
+        return np.fromiter(
+            (
+                numbers.setdefault(key, len(numbers))
+                for key in (labels if are_plain else map(_key, labels))
+            ),
+            dtype=np.intp,
+            count=len(labels),
+        )
     except TypeError as error:
         raise ValueError(
-            f"groups holds labels that can't be compared: {error}; expected labels that "
-            "can be sorted, and none missing."
+            f"groups has labels that can't be told apart: {error}; expected strings, "
+            "numbers, dates, or tuples of them."
         ) from error
-    return np.argsort(np.argsort(first))[label]
+
+
+def _key(label):
+    """A key that is equal for equal labels. To Python, True is 1."""
+    if isinstance(label, tuple):
+        return tuple(map(_key, label))
+    return (bool, bool(label)) if isinstance(label, (bool, np.bool_)) else label
+
+
+def _check_not_missing(labels, first, item):
+    if labels.dtype == object:
+        missing = [row for row in first if _is_missing(labels[row])]
+    else:
+        missing = first[labels[first] != labels[first]]
+    if len(missing):
+        raise ValueError(
+            f"groups has no label in {item} {missing[0]}; expected one for every {item}."
+        )
+
+
+def _is_missing(label):
+    """Whether a label, or a part of it, is None, pandas' NA, NaN or NaT."""
+    if isinstance(label, tuple):
+        return any(map(_is_missing, label))
+    return label is None or type_name(label) == "pandas.NAType" or bool(label != label)
+
+
+def _warn_about_unique_index(groups, n_groups, n_rows):
+    """Warn about an index that tells rows apart rather than sets."""
+    if hasattr(groups, "get_level_values") and n_groups == n_rows > 1:
+        expected = "labels that rows of a set share"
+        if groups.nlevels > 1:
+            level = 0 if groups.names[0] is None else groups.names[0]
+            expected += f", such as groups.get_level_values({level!r})"
+        warn_caller(
+            f"groups is an index with a label of its own for each of the {n_rows} rows: "
+            f"each row is a set. Expected {expected}.",
+            UserWarning,
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import (
     as_array,
     as_floats,
@@ -21,21 +22,66 @@ def check_padded(X, lengths, mask):
         raise ValueError("Both lengths and mask are given; expected at most one.")
     if lengths is not None:
         mask = _mask_from_lengths(lengths, X.shape)
-    elif mask is None:
-        mask = ~np.isnan(X).all(axis=2)
-    mask = as_unmasked(mask, "mask")
-    if mask.shape != X.shape[:2] or mask.dtype != bool:
-        raise ValueError(
-            f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape "
-            f"{X.shape[:2]}."
-        )
-    empty = np.flatnonzero(~mask.any(axis=1))
-    if len(empty):
-        raise ValueError(
-            f"set {empty[0]} of X is empty: all of its rows are padding; expected at "
-            "least one element."
-        )
+    elif mask is not None:
+        mask = _as_mask(mask, X.shape)
+    else:
+        mask = _mask_without_trailing_nan(X)
+        warn_about_zero_padding(X)
     return X, mask
+
+
+def warn_about_zero_padding(X):
+    """Warn about rows of zeros that look like padding, and are taken as elements.
+
+    They do where several sets end with rows of zeros, not all with the same number of them,
+    and no row before those is zero. Black borders of images, say, are on both sides.
+    """
+    n_sets, length, _ = X.shape
+    if length < 2 or np.count_nonzero(~X[:, -1].any(axis=1)) < 2:  # mostly ends here
+        return
+    is_zero = ~X.any(axis=2)
+    n_last = _trailing(is_zero).sum(axis=1)
+    if len(np.unique(n_last)) > 1 and (is_zero.sum(axis=1) == n_last).all():
+        warn_caller(
+            f"{np.count_nonzero(n_last)} of {n_sets} sets of X end with rows of zeros, in "
+            "differing numbers: they are taken as elements. If they are padding, pass "
+            "lengths= or mask= to SetCollection.from_padded, such as "
+            "mask=(X != 0).any(axis=2).",
+            UserWarning,
+        )
+
+
+def _trailing(is_padding):
+    """The rows of padding that no other rows follow."""
+    return np.logical_and.accumulate(is_padding[:, ::-1], axis=1)[:, ::-1]
+
+
+def _mask_without_trailing_nan(X):
+    is_nan = np.isnan(X).all(axis=2)
+    padding = _trailing(is_nan)
+    before = np.argwhere(is_nan & ~padding)
+    if len(before):
+        i, row = before[0]
+        raise ValueError(
+            f"row {row} of set {i} of X is all NaN, and rows after it are not; expected "
+            "padding at the end only. Pass mask=~np.isnan(X).all(axis=2) to leave all "
+            "rows of NaN out, also those in front, or lengths= to keep them, as for an "
+            "imputer."
+        )
+    return ~padding
+
+
+def _as_mask(mask, shape):
+    mask = as_unmasked(mask, "mask")
+    is_bool = mask.dtype == bool or (
+        mask.dtype.kind in "iuf" and ((mask == 0) | (mask == 1)).all()
+    )
+    if mask.shape != shape[:2] or not is_bool:
+        raise ValueError(
+            f"mask is {mask.dtype} of shape {mask.shape}; expected bool, or 0 and 1, of "
+            f"shape {shape[:2]}."
+        )
+    return mask.astype(bool, copy=False)
 
 
 def _mask_from_lengths(lengths, shape):
@@ -45,9 +91,9 @@ def _mask_from_lengths(lengths, shape):
             f"lengths is {lengths.dtype} of shape {lengths.shape}; expected integers of "
             f"shape {shape[:1]}."
         )
-    wrong = np.flatnonzero((lengths < 1) | (lengths > shape[1]))
+    wrong = np.flatnonzero((lengths < 0) | (lengths > shape[1]))
     if len(wrong):
         raise ValueError(
-            f"lengths of set {wrong[0]} is {lengths[wrong[0]]}; expected 1 to {shape[1]}."
+            f"lengths of set {wrong[0]} is {lengths[wrong[0]]}; expected 0 to {shape[1]}."
         )
     return np.arange(shape[1]) < lengths[:, np.newaxis]

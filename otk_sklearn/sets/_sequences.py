@@ -1,14 +1,21 @@
 """Sequences of arrays, one for each set, packed into one array."""
 
+from collections.abc import Iterator, Sequence, ValuesView
+
 import numpy as np
 
 from otk_sklearn.sets._arrays import (
     as_floats,
     as_rows,
+    cells_of,
     check_elements,
+    check_not_text,
+    column_names,
     columns_of_no_numbers,
+    float_dtype,
 )
 from otk_sklearn.sets._offsets import offsets_of
+from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
 def pack(sets, name):
@@ -20,7 +27,7 @@ def pack(sets, name):
     name : str
         Name of the sequence in error messages.
     """
-    sets = list(sets)
+    sets = _listed(sets, name)
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     arrays = [
@@ -37,12 +44,13 @@ def pack(sets, name):
         if array.shape[1] != arrays[0].shape[1]:
             raise ValueError(
                 f"set {i} of {name} has {array.shape[1]} features, set 0 has "
-                f"{arrays[0].shape[1]}; expected the same number in every set."
+                f"{arrays[0].shape[1]}; expected the same number in every set"
+                f"{_transposed(arrays, name)}."
             )
         if not is_empty(sets[i]):
             check_columns(sets[i], first, f"set {i} of {name}")
     offsets = offsets_of([len(array) for array in arrays])
-    single = all(array.dtype == np.float32 for array in arrays)
+    single = all(float_dtype(array.dtype) == np.float32 for array in arrays)
     dtype = np.float32 if single else np.float64
     values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
     for i, array in enumerate(arrays):
@@ -62,7 +70,7 @@ def first_not_empty(sets):
 
 def check_columns(table, first, name):
     """Raise an error unless a set has the columns of the first, or both have none."""
-    columns, expected = (list(getattr(x, "columns", [])) for x in (table, first))
+    columns, expected = column_names(table), column_names(first)
     if columns != expected:
         raise ValueError(
             f"{name} has the columns {columns}, the first set has {expected}; expected the "
@@ -86,9 +94,32 @@ def _check_set(elements, name):
         ) from error
 
 
+def _listed(sets, name):
+    """The sets as a list, or an error where iterating would give something else."""
+    check_not_text(sets, name)
+    if not isinstance(sets, (Sequence, Iterator, ValuesView)):
+        check_readable(sets, name)
+        if column_names(sets):
+            raise TypeError(
+                f"{name} is {type_name(sets)}; expected a list of 2-D arrays (of one set: "
+                f"[{name}]; a long table: SetCollection.from_groups)."
+            )
+    cells = cells_of(sets) if isinstance(sets, np.ndarray) else None
+    return list(sets) if cells is None else cells
+
+
+def _transposed(arrays, name):
+    """A hint where features come before elements: all sets have the same number of rows."""
+    if len({len(array) for array in arrays}) > 1:
+        return ""
+    return (
+        f", but it is the number of rows that is: to swap the axes, [x.T for x in {name}]"
+    )
+
+
 def join(parts, offsets, name):
     """Concatenate the weights or positions of each set."""
-    parts = list(parts)
+    parts = _listed(parts, name)
     lengths = np.diff(offsets)
     if len(parts) != len(lengths):
         raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")

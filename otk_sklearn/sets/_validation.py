@@ -1,12 +1,22 @@
 """Validation of the input of estimators, and its conversion to sets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.caller_warnings import warn_caller
-from otk_sklearn.sets._arrays import FRAMES_HINT, as_floats, as_unmasked
+from otk_sklearn.sets._arrays import (
+    as_floats,
+    as_unmasked,
+    cells_of,
+    check_not_text,
+    explain_columns,
+    is_array_or_list,
+    nullable_as_floats,
+)
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._containers import check_container, is_container, read_container
 from otk_sklearn.sets._frames import is_sequence_of_frames, stack_frames
@@ -16,10 +26,12 @@ from otk_sklearn.sets._names import (
     index_of,
 )
 from otk_sklearn.sets._offsets import locate_element, offsets_of
+from otk_sklearn.sets._padded_arrays import warn_about_zero_padding
 from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
+from otk_sklearn.sets._unreadable import check_readable
 
 
-def as_sets(X, *, explain_rows=True, n_features=None):
+def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
     """Convert any accepted input to a `SetCollection`, with at most one copy.
 
     Parameters
@@ -34,41 +46,69 @@ def as_sets(X, *, explain_rows=True, n_features=None):
         Whether to warn (`UserWarning`) that each row of 2-D input is a set.
     n_features : int, default=None
         Number of features if X has no element to tell it.
+    keep_frames : bool, default=False
+        Whether DataFrames keep the dtypes of their columns.
 
     Returns
     -------
-    SetCollection
+    SetCollection, or FrameCollection of a sequence of DataFrames
     """
+    sets, are_rows = _convert(X, n_features, keep_frames)
+    if are_rows and explain_rows:
+        warn_caller(
+            "X is 2-D: each of its rows is taken as a set of one element. To pass one "
+            "set, or several, use a list of 2-D arrays (here: [X]); for a long table, see "
+            "SetCollection.from_groups.",
+            UserWarning,
+        )
+    return sets
+
+
+def _convert(X, n_features=None, keep_frames=False):
+    """Return X as sets, and whether these are rows of a table."""
     if isinstance(X, SetCollection):
-        return X
+        return X, False
     if isinstance(X, list | tuple) and not X:
         raise ValueError("X is an empty collection; expected at least one set.")
     check_container(X)
     if is_container(X):
-        return read_container(X, n_features)
+        return read_container(X, n_features), False
     X = _single_column(X)
-    names = index_of(X)
-    if hasattr(X, "__array__") and not hasattr(X, "columns"):
-        X = as_unmasked(X, "X")
+    if keep_frames and is_sequence_of_frames(X):
+        return stack_frames(X, "X"), False
+    names, X = index_of(X), _listed(X)
     if _is_sequence_of_sets(X):
         feature_names = feature_names_of(first_not_empty(X))
-        return SetCollection(*pack(X, "X"), names=names, feature_names=feature_names)
+        sets = SetCollection(*pack(X, "X"), names=names, feature_names=feature_names)
+        _warn_about_padding_of_equal_lengths(sets)
+        return sets, False
     if getattr(X, "ndim", 2) in (3, 4):
-        return _from_equal_lengths(X)
-    return _from_rows(X, explain_rows)
+        return _from_equal_lengths(X), False
+    return _from_rows(X), True
 
 
-def as_sets_or_frames(X, *, explain_rows=True, n_features=None):
-    """Convert any accepted input as `as_sets`, but leave DataFrames their dtypes.
+def _listed(X):
+    """Return a sequence as a list, a table unchanged, and everything else as an array.
 
-    Returns
-    -------
-    FrameCollection if X is a sequence of DataFrames, otherwise SetCollection
+    An array of objects is the sequence of its cells.
     """
-    X = _single_column(X)
-    if is_sequence_of_frames(X):
-        return stack_frames(X, "X")
-    return as_sets(X, explain_rows=explain_rows, n_features=n_features)
+    check_not_text(X, "X")
+    if isinstance(X, Sequence) and not isinstance(X, memoryview):
+        for i, x in enumerate(X):
+            check_readable(x, f"set {i} of X")
+        return list(X)
+    check_readable(X, "X")
+    if hasattr(X, "columns"):
+        return X
+    X = as_unmasked(X, "X")
+    cells = cells_of(X)
+    return X if cells is None else cells
+
+
+def _warn_about_padding_of_equal_lengths(sets):
+    if len(sets) > 1 and (sets.lengths == sets.lengths[0]).all():
+        shape = len(sets), sets.lengths[0], sets.n_features
+        warn_about_zero_padding(sets.values.reshape(shape))
 
 
 def check_finite(sets):
@@ -78,9 +118,13 @@ def check_finite(sets):
     row, column = np.argwhere(~np.isfinite(sets.values))[0]
     i, element = locate_element(row, sets.offsets)
     what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+    hint = ""
+    are_equal = (sets.lengths == sets.lengths[0]).all() and sets.lengths[0] > 1
+    if are_equal and np.isnan(sets.values[row : sets.offsets[i + 1]]).all():
+        hint = " (padding: SetCollection.from_padded(X))"
     raise ValueError(
         f"X contains {what} in set {i} (element {element}, feature {column}); "
-        "expected finite values."
+        f"expected finite values{hint}."
     )
 
 
@@ -140,24 +184,26 @@ def input_attributes(sets):
     }
 
 
-def as_fitted_sets(estimator, X, *, convert=as_sets):
+def as_fitted_sets(estimator, X, *, keep_frames=False):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
     if isinstance(X, list | tuple) and all(map(is_empty, X)):
         no_elements = np.empty((0, estimator.n_features_in_))
         return SetCollection(no_elements, np.zeros(len(X) + 1, int))
-    # After a fit on sets of one element, 2-D input is expected.
-    sets = convert(
-        X,
-        explain_rows=not estimator._single_elements,
-        n_features=estimator.n_features_in_,
-    )
+    sets, are_rows = _convert(X, estimator.n_features_in_, keep_frames)
+    if are_rows and not estimator._single_elements:
+        raise ValueError(
+            f"X is 2-D, and {type(estimator).__name__} was fitted on sets of several "
+            "elements; expected a list of 2-D arrays: [X] for one set, or "
+            "np.asarray(X)[:, np.newaxis] for a set from each row."
+        )
     if len(sets):
         check_feature_names_match(estimator, sets.feature_names)
     if sets.n_features != estimator.n_features_in_:
         raise ValueError(
             f"X has {sets.n_features} features, but {type(estimator).__name__} is "
-            f"expecting {estimator.n_features_in_} features as input."
+            f"expecting {estimator.n_features_in_} features as input"
+            f"{_transposed(sets, estimator.n_features_in_)}."
         )
     return sets
 
@@ -171,23 +217,35 @@ def _single_column(X):
     return column if column.dtype == object and are_sets else X
 
 
+def _transposed(sets, n_features):
+    """A hint where each set has as many elements as features are expected."""
+    if n_features == 1 or not len(sets) or (sets.lengths != n_features).any():
+        return ""
+    return f", and each set has {n_features} elements: to swap the axes, [x.T for x in X]"
+
+
 def _is_sequence_of_sets(X):
-    """Whether the items of X are sets, rather than the rows of one table."""
-    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
-        X = list(X)
-    if not isinstance(X, (list, tuple)):
+    """Whether the items of a list are sets, rather than the rows of one table."""
+    if not isinstance(X, list):
         return False
     dimensions = [_n_dimensions(x) for x in X]
     row_lengths = {len(x) for x, n in zip(X, dimensions) if n == 1}
     return max(dimensions, default=2) > 1 or len(row_lengths) > 1 or 0 in row_lengths
 
 
+def _holds_objects(x):
+    return getattr(x, "dtype", None) == np.dtype(object)
+
+
 def _n_dimensions(x):
     """Dimensions of an array or nested list; 2 if `pack` is to raise an error."""
-    if issparse(x):
+    is_array = hasattr(x, "__array__") or isinstance(x, (list, tuple))
+    if issparse(x) or not is_array:
         return 2
     try:
-        return x.ndim if hasattr(x, "ndim") else np.ndim(x)
+        n = x.ndim if hasattr(x, "ndim") else np.ndim(x)
+        are_elements = n == 1 and _holds_objects(x) and len(x)
+        return 2 if are_elements and is_array_or_list(x[0]) else n
     except ValueError:
         return 2
 
@@ -202,35 +260,35 @@ def _from_equal_lengths(X):
         positions = np.tile((cells + 1) / grid, (n_sets, 1))
     if not n_features:
         raise ValueError(f"X has shape {X.shape}, with 0 features; expected at least 1.")
-    values = as_floats(X, "X").reshape(n_sets * length, n_features)
+    values = as_floats(X, "X")
+    if len(grid) == 1:
+        warn_about_zero_padding(values)
+    values = values.reshape(n_sets * length, n_features)
     return SetCollection(values, offsets_of([length] * n_sets), positions=positions)
 
 
-def _from_rows(X, explain):
+def _from_rows(X):
     """Sets of one element each, from the rows of 2-D input as in scikit-learn."""
     try:
-        if isinstance(X, (list, tuple)):
-            X = np.asarray(X)
-        dtype = np.asarray(X.head(0) if hasattr(X, "head") else X).dtype
+        table = nullable_as_floats(np.asarray(X) if isinstance(X, list) else X)
+        dtype = np.asarray(table.head(0) if hasattr(table, "head") else table).dtype
+        if dtype == np.float16:
+            table = np.asarray(table, np.float32)
         if dtype.kind in "USmM":  # dates would be converted
             raise ValueError(f"it is {dtype}; expected real numbers.")
         values = check_array(
-            X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+            table, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
     except (TypeError, ValueError, OverflowError) as error:
         error_type = TypeError if isinstance(error, TypeError) else ValueError
         hint = ""
+        explanation = explain_columns(X, "X")
+        if explanation:
+            hint = f"; X has {explanation}"
         if hasattr(X, "columns"):
-            hint = f" (a long table: SetCollection.from_groups). {FRAMES_HINT}"
+            hint += " (a long table: SetCollection.from_groups)"
         raise error_type(
             f"X is no list of 2-D arrays, and no table: {error}{hint}"
         ) from error
-    if explain:
-        warn_caller(
-            "X is 2-D: each of its rows is taken as a set of one element. To pass one "
-            "set, or several, use a list of 2-D arrays (here: [X]); for a long table, see "
-            "SetCollection.from_groups.",
-            UserWarning,
-        )
     offsets = np.arange(len(values) + 1)
     return SetCollection(values, offsets, feature_names=feature_names_of(X))

@@ -375,7 +375,7 @@ class SupervisedEmbedding(
         weights = weights * self._class_weight_of(y, weights, attributes)
         check_sum_of_weights(weights, "sample_weight, times class_weight if there is one,")
         if groups is not None:
-            groups = number_groups(groups, len(sets), "set")
+            groups, _ = number_groups(groups, len(sets), "set")
         problem = Problem(sets, targets, weights, self._loss(attributes), groups=groups)
         windows = {"filter_size": embedding.filter_size, "padding": embedding.padding}
         if resuming:

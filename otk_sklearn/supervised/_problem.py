@@ -75,7 +75,7 @@ class Problem(NamedTuple):
         distinct = self.subset(first)._replace(weights=weights)
         if self.groups is None:
             return distinct
-        groups = number_groups(distinct.groups, len(first), "set")
+        groups, _ = number_groups(distinct.groups, len(first), "set")
         return distinct._replace(groups=groups)
 
     def split(self, fraction, random):

@@ -3,6 +3,7 @@
 import builtins
 import gc
 import importlib
+import re
 import sys
 from decimal import Decimal
 
@@ -17,6 +18,7 @@ from helpers import make_sets
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from scipy.io import loadmat, savemat
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.impute import SimpleImputer
@@ -211,11 +213,6 @@ def test_missing_labels_are_named(groups):
         SetCollection.from_groups([[1], [2], [3]], groups)
 
 
-def test_labels_that_are_not_equal_are_not_taken_for_each_other():
-    with pytest.raises(ValueError, match="groups holds labels that can't be compared"):
-        SetCollection.from_groups([[1], [2], [3]], ["1", 1, "2"])
-
-
 def test_groups_of_several_levels():
     index = pd.MultiIndex.from_tuples([("b", 1), ("a", 1), ("b", 2), ("a", 1), ("b", 1)])
     sets = SetCollection.from_groups(np.arange(5)[:, np.newaxis], index)
@@ -269,6 +266,7 @@ ARROWS = {
     "views": nested(pa.list_view, pa.list_view, pa.float64()),
     "large views": nested(pa.large_list_view, pairs, pa.float32()),
     "float32": nested(pa.large_list, pairs, pa.float32()),
+    "float16": nested(pa.list_, pairs, pa.float16()),
     "integers": nested(pa.list_, pa.list_, pa.int8()),
     "large integers": nested(pa.list_, pairs, pa.uint64()),
     "decimals": pa.array([[[Decimal(x) for x in row] for row in r] for r in NESTED]),
@@ -323,7 +321,8 @@ AWKWARDS = {
 def test_arrow_lists(form):
     sets = SetCollection.from_arrow(ARROWS[form])
     assert_same_sets(sets, NESTED)
-    assert sets.dtype == (np.float32 if form in ("float32", "large views") else np.float64)
+    single = form in ("float16", "float32", "large views")
+    assert sets.dtype == (np.float32 if single else np.float64)
 
 
 @pytest.mark.parametrize("outer", [pa.ListArray, pa.LargeListArray])
@@ -950,6 +949,87 @@ def test_awkward_weights_as_documented():
     weights = ak.unflatten(sets.weights, sets.lengths)
     again = from_awkward(sets.to_awkward(), weights=weights)
     assert_array_equal(again.weights, sets.weights)
+
+
+# --- arrays in the cells of arrays, as files have them
+
+
+def test_cells_of_a_parquet_file(tmp_path):
+    """pandas reads a list of lists as an array of arrays."""
+    path = tmp_path / "sets.parquet"
+    equal = [NESTED[1], [[0.0, 1], [2, 3], [4, 5]]]
+    for nested_sets in [NESTED, equal]:
+        pd.DataFrame({"x": nested_sets}).to_parquet(path)
+        column = pd.read_parquet(path)["x"]
+        assert column[0].dtype == object
+        for form in [column, list(column), column.to_numpy(), tuple(column)]:
+            assert_same_sets(as_sets(form), nested_sets)
+        assert_same_sets(SetCollection.from_sets(column), nested_sets)
+        assert_same_sets(as_sets([column[1]]), nested_sets[1:2])
+
+
+def test_the_hint_for_a_table_of_arrays_helps(tmp_path):
+    path = tmp_path / "sets.parquet"
+    x = [[x for x, _ in rows] for rows in NESTED]
+    y = [[y for _, y in rows] for rows in NESTED]
+    pd.DataFrame({"x": x, "y": y, "label": [0, 1, 2]}).to_parquet(path)
+    of_files = pd.read_parquet(path)
+    of_sktime = pd.DataFrame({"x": map(pd.Series, x), "y": map(pd.Series, y)})
+    of_polars = pl.DataFrame({"x": x, "y": y})
+    line = "[np.column_stack(row) for row in X[['x', 'y']].to_numpy()]"
+    for X in [of_files, of_sktime, of_polars]:
+        with pytest.raises(ValueError, match=re.escape(f"a set for each row: {line}")):
+            as_sets(X)
+        assert_same_sets(as_sets(eval(line, {"np": np, "X": X})), NESTED)
+        with pytest.raises(ValueError, match=re.escape(line.replace("X[", "values["))):
+            SetCollection.from_groups(X, [0, 1, 2])
+    sets = [np.column_stack(row) for row in pd.DataFrame({"x": NESTED}).to_numpy()]
+    assert_same_sets(as_sets(sets), NESTED)
+
+
+def test_a_column_of_embeddings_of_elements():
+    for column in [pd.Series(flat().tolist()), pd.Series([*flat()]), pl.Series(flat())]:
+        table = type(column.to_frame("e") if hasattr(column, "iloc") else pl.DataFrame())
+        for values in [column, table({"e": column})]:
+            sets = SetCollection.from_groups(values, [0, 1, 1, 1, 2, 2])
+            assert_same_sets(sets, NESTED)
+
+
+def test_cells_of_a_matlab_file(tmp_path):
+    path = tmp_path / "sets.mat"
+    cells = np.empty(3, object)
+    cells[:] = [np.array(rows) for rows in NESTED]
+    savemat(path, {"row": cells, "column": cells[:, np.newaxis]})
+    file = loadmat(path)
+    assert file["row"].shape == (1, 3)
+    assert file["column"].shape == (3, 1)
+    for X in [file["row"], file["column"], file["column"].tolist()[0]]:
+        sets = as_sets(X)
+        assert_same_sets(sets, NESTED[: len(sets)])
+    assert_same_sets(SetCollection.from_sets(file["row"]), NESTED)
+    cells[:] = [*map(np.array, NESTED[1])]  # elements, which MATLAB holds as matrices
+    savemat(path, {"elements": cells[:, np.newaxis]})
+    elements = loadmat(path)["elements"]
+    assert elements[0, 0].shape == (1, 2)
+    assert_same_sets(as_sets([elements, elements]), [NESTED[1], NESTED[1]])
+
+
+@pytest.mark.parametrize("numbers", [np.array([1, 2.5], object), [1, 2.5], [1, 2]])
+def test_objects_that_are_numbers_beside_nullable_ones(numbers):
+    table = pd.DataFrame({"a": pd.array([1.5, None], dtype="Float64"), "b": numbers})
+    expected = [[1.5, table["b"][0]], [np.nan, table["b"][1]]]
+    sets = SetCollection.from_groups(table, [0, 0])
+    assert_array_equal(sets[0], expected)
+    assert_array_equal(as_sets([table])[0], expected)
+    with pytest.warns(UserWarning, match="X is 2-D"):
+        assert_array_equal(as_sets(table).values, expected)
+    table["b"] = np.array([pd.NA, 1], object)
+    sets = SetCollection.from_groups(table, [0, 0])
+    assert_array_equal(sets[0], [[1.5, np.nan], [np.nan, 1]])
+    assert_array_equal(as_sets([table[["b"]]])[0], [[np.nan], [1]])
+    table["c"] = ["u", "v"]
+    with pytest.raises(ValueError, match=r"columns that don't hold numbers, \['c'\]; exp"):
+        SetCollection.from_groups(table, [0, 0])
 
 
 # --- padded arrays, and lists of arrays, as libraries for time series have them

@@ -102,7 +102,7 @@ def test_rows_of_a_table_are_sets_of_one_element(table):
     [
         ("float32", "float32"),
         ("float64", "float64"),
-        ("float16", "float64"),
+        ("float16", "float32"),
         ("int8", "float64"),
         ("uint64", "float64"),
         ("bool", "float64"),
@@ -368,10 +368,6 @@ def test_wrong_parts(case):
             lambda: SetCollection.from_sets(SetCollection([[1]], [0, 1]), weights=[[1]]),
             "sets is a SetCollection, which has weights",
         ),
-        (
-            lambda: SetCollection.from_padded([[[1.0]], [[np.nan]]]),
-            "set 1 of X is empty: all of its rows are padding",
-        ),
         (lambda: SetCollection.from_padded(np.ones((2, 3))), "X has shape"),
         (
             lambda: SetCollection.from_padded(
@@ -381,15 +377,15 @@ def test_wrong_parts(case):
         ),
         (
             lambda: SetCollection.from_padded(np.ones((2, 2, 3)), lengths=[1, 3]),
-            "lengths of set 1 is 3; expected 1 to 2",
+            "lengths of set 1 is 3; expected 0 to 2",
         ),
         (
             lambda: SetCollection.from_padded(np.ones((1, 2, 3)), lengths=[1.5]),
             r"^lengths is float64 of shape \(1,\); expected integers of shape \(1,\).$",
         ),
         (
-            lambda: SetCollection.from_padded(np.ones((1, 2, 3)), mask=[[1, 0]]),
-            r"^mask is int64 of shape \(1, 2\); expected bool of shape \(1, 2\).$",
+            lambda: SetCollection.from_padded(np.ones((1, 2, 3)), mask=[[2, 0]]),
+            r"^mask is int64 of shape \(1, 2\); expected bool, or 0 and 1, of sh",
         ),
         (
             lambda: SetCollection.from_padded(
@@ -430,14 +426,6 @@ def test_wrong_parts(case):
         (
             lambda: SetCollection.from_groups([[1], [2], [3]], [0, 1, 0], positions=[1]),
             r"positions has shape \(1,\)",
-        ),
-        (
-            lambda: SetCollection.from_groups([[1], [2]], ["a", pd.NA]),
-            "groups holds labels that can't be compared",
-        ),
-        (
-            lambda: SetCollection.from_groups([[1], [2]], np.array(["a", 1], object)),
-            "groups holds labels that can't be compared",
         ),
         (
             lambda: SetCollection.from_groups([[1], [2]], ["a", None]),

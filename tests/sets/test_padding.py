@@ -1,0 +1,144 @@
+"""Padded arrays: which of their rows are elements, and what looks like padding."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from otk_sklearn import SetCollection, SetPooling
+from otk_sklearn.sets._padded_arrays import check_padded
+from otk_sklearn.sets._validation import as_sets
+
+NAN = np.nan
+
+
+def assert_same_sets(collection, sets):
+    assert [x.tolist() for x in collection] == [np.asarray(x).tolist() for x in sets]
+
+
+# --- NaN
+
+
+def test_a_row_of_nan_before_others_is_no_padding():
+    """tslearn#62, tslearn#272: a gap in a series was taken for its end, or left out."""
+    X = [[[0.0], [1], [2], [3], [NAN]], [[1], [2], [NAN], [4], [5]]]
+    message = (
+        r"row 2 of set 1 of X is all NaN, and rows after it are not; .* "
+        r"Pass mask=~np.isnan\(X\).all\(axis=2\) to leave all rows of NaN out, .* lengths="
+    )
+    with pytest.raises(ValueError, match=message):
+        SetCollection.from_padded(X)
+    sets = SetCollection.from_padded(X, mask=~np.isnan(X).all(axis=2))
+    assert_same_sets(sets, [[[0], [1], [2], [3]], [[1], [2], [4], [5]]])
+    sets = SetCollection.from_padded(X, lengths=[4, 5])
+    assert_array_equal(sets.values.ravel(), [0, 1, 2, 3, 1, 2, NAN, 4, 5])
+    mask = np.arange(5) < np.array([[4], [5]])
+    again = SetCollection.from_padded(X, mask=mask)
+    assert_array_equal(again.values, sets.values)
+
+
+def test_padding_in_front_needs_a_mask():
+    X = np.array([[[1.0], [2]], [[NAN], [3]]])
+    message = r"row 0 of set 1 of X is all NaN.* Pass mask=.* also those in front"
+    with pytest.raises(ValueError, match=message):
+        SetCollection.from_padded(X)
+    sets = SetCollection.from_padded(X, mask=~np.isnan(X).all(axis=2))
+    assert_same_sets(sets, [[[1], [2]], [[3]]])
+
+
+def test_nan_in_some_features_is_no_padding():
+    X = np.array([[[1.0, NAN], [NAN, 2]], [[3, 4], [NAN, NAN]]])
+    sets = SetCollection.from_padded(X)
+    assert_array_equal(sets.lengths, [2, 1])
+    assert_array_equal(sets.values, X.reshape(4, 2)[:3])
+
+
+def test_a_set_of_nothing_but_padding_is_empty():
+    X = np.array([[[1.0], [2]], [[NAN], [NAN]]])
+    for kwargs in [{}, {"lengths": [2, 0]}, {"mask": [[1, 1], [0, 0]]}]:
+        _, mask = check_padded(X, kwargs.get("lengths"), kwargs.get("mask"))
+        assert mask.tolist() == [[True, True], [False, False]]
+
+
+def test_estimators_name_the_constructor_for_padding():
+    padded = np.ones((3, 4, 2))
+    padded[1, 2:] = NAN
+    message = (
+        r"NaN in set 1 \(element 2, feature 0\); .* \(padding: SetCollection.from_padde"
+    )
+    for X in [padded, list(padded), padded.tolist()]:
+        with pytest.raises(ValueError, match=message):
+            SetPooling().fit(X)
+    padded[1, 2:, 1] = 0  # single numbers, not the rows
+    with pytest.raises(ValueError, match=r"expected finite values\.$"):
+        SetPooling().fit(padded)
+
+
+# --- masks
+
+
+@pytest.mark.parametrize("dtype", [bool, int, np.uint8, float, object])
+def test_masks_of_0_and_1(dtype):
+    X = np.arange(6.0).reshape(2, 3, 1)
+    mask = np.array([[1, 1, 0], [0, 1, 1]]).astype(dtype)
+    if dtype is object:
+        with pytest.raises(ValueError, match="mask is object of shape"):
+            SetCollection.from_padded(X, mask=mask)
+        return
+    for form in [mask, mask.tolist()]:
+        assert_same_sets(SetCollection.from_padded(X, mask=form), [[[0], [1]], [[4], [5]]])
+    wrong = mask.astype(float) * 2
+    with pytest.raises(ValueError, match=r"expected bool, or 0 and 1, of shape \(2, 3\)"):
+        SetCollection.from_padded(X, mask=wrong)
+    with pytest.raises(ValueError, match="expected bool, or 0 and 1"):
+        SetCollection.from_padded(X, mask=np.where(mask == 1, 1, NAN))
+
+
+# --- zeros
+
+
+LOOKS_PADDED = r"{} of {} sets of X end with rows of zeros, in differing numbers: .*"
+MASK = (
+    r"lengths= or mask= to SetCollection.from_padded, such as mask=\(X != 0\).any\(axis=2\)"
+)
+
+
+def test_rows_of_zeros_that_look_like_padding():
+    random = np.random.default_rng(0)
+    lengths = [2, 5, 1, 4]
+    sets = [random.normal(size=(n, 3)) for n in lengths]
+    X = np.zeros((4, 5, 3))
+    for i, x in enumerate(sets):
+        X[i, : len(x)] = x
+    model = SetPooling().fit(sets)
+    for call in [as_sets, SetCollection.from_padded, SetPooling().fit, model.transform]:
+        for form in [X, list(X), X.tolist(), X.astype(np.float32)]:
+            with pytest.warns(UserWarning, match=LOOKS_PADDED.format(3, 4) + MASK):
+                call(form)
+    with_empty = np.concatenate([X, np.zeros((1, 5, 3))])
+    with pytest.warns(UserWarning, match=LOOKS_PADDED.format(4, 5) + MASK):
+        as_sets(with_empty)
+    as_said = SetCollection.from_padded(X, mask=(X != 0).any(axis=2))
+    assert_same_sets(as_said, sets)
+    assert_same_sets(SetCollection.from_padded(X, lengths=lengths), sets)
+
+
+def test_zeros_that_are_elements_give_no_warning():
+    random = np.random.default_rng(0)
+    dense = random.normal(size=(6, 5, 3))
+    one, equal, inside, images = dense.copy(), dense.copy(), dense.copy(), dense.copy()
+    one[2, 3:] = 0
+    equal[:, 4] = 0  # a sensor that is off in the last step
+    inside[[0, 1], 3:], inside[2, 2:], inside[4, 1] = 0, 0, 0  # sparse elements
+    images[:, 0], images[:3, 4], images[3:, 3:] = 0, 0, 0  # a black border on both sides
+    counts = random.poisson(0.2, size=(20, 8, 3)).astype(float)
+    for X in [dense, one, equal, inside, images, counts, np.zeros((4, 3, 2)), dense[:1]]:
+        as_sets(X)
+        as_sets(list(X))
+    grids = np.where(np.arange(4)[:, np.newaxis, np.newaxis] < 2, np.ones((6, 4, 4, 1)), 0)
+    grids[0, 1:] = 0
+    as_sets(grids)  # images
+
+
+def test_sets_of_one_zero_and_single_rows():
+    as_sets(np.zeros((3, 1, 2)))
+    as_sets([np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))])
