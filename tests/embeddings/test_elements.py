@@ -77,7 +77,7 @@ def test_transformers_that_do_not_fit(sets):
             return super().transform(X)[1:]
 
     scalar = FunctionTransformer(lambda values: 3)
-    with pytest.raises(ValueError, match=r"return numbers: its output has shape \(\)"):
+    with pytest.raises(ValueError, match="return numbers: its output is int"):
         ElementTransformer(scalar).fit_transform(sets)
     with pytest.raises(ValueError, match="DropRows.* returned 138 rows; .* element, 139"):
         ElementTransformer(DropRows()).fit_transform(sets)

@@ -258,6 +258,12 @@ def pairs(numbers):
     return pa.list_(numbers, 2)
 
 
+def nested_float16():
+    numbers = pa.array(flat(np.float16).ravel())
+    elements = pa.FixedSizeListArray.from_arrays(numbers, 2)
+    return pa.ListArray.from_arrays(pa.array(OFFSETS, pa.int32()), elements)
+
+
 LISTS = pa.list_(pa.list_(pa.float64()))
 ARROWS = {
     "list of lists": nested(pa.list_, pa.list_, pa.float64()),
@@ -266,7 +272,7 @@ ARROWS = {
     "views": nested(pa.list_view, pa.list_view, pa.float64()),
     "large views": nested(pa.large_list_view, pairs, pa.float32()),
     "float32": nested(pa.large_list, pairs, pa.float32()),
-    "float16": nested(pa.list_, pairs, pa.float16()),
+    "float16": nested_float16(),
     "integers": nested(pa.list_, pa.list_, pa.int8()),
     "large integers": nested(pa.list_, pairs, pa.uint64()),
     "decimals": pa.array([[[Decimal(x) for x in row] for row in r] for r in NESTED]),
