@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from otk_sklearn._compiled.primitives import fill, inlined, jit
+from otk_sklearn._compiled.primitives import fill, inlined
 
 # Largest root mean square by which extrapolation may change a step.
 _MAX_STEP = 2.0
@@ -30,7 +30,7 @@ class Anderson(NamedTuple):
     coefficients: np.ndarray  # (3,): of the residual on its changes
 
 
-@jit
+@inlined
 def anderson_of(n):
     """Return the work arrays for n unknowns."""
     return Anderson(
@@ -44,7 +44,7 @@ def anderson_of(n):
     )
 
 
-@jit
+@inlined
 def extrapolate(anderson, residual, n_steps):
     """Write the next step, given the residual and the number of steps before it.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from otk_sklearn._compiled.primitives import fill, jit
+from otk_sklearn._compiled.primitives import fill, inlined, jit
 
 # Pivots below this fraction of their diagonal entry are rounding noise.
 _MIN_PIVOT = 1e-13
@@ -73,7 +73,7 @@ class _Scratch(NamedTuple):
     system: np.ndarray  # (n_supports, n_supports)
 
 
-@jit
+@inlined
 def _subtract_means(plan, gradients, power, scratch):
     """Turn gradients into `P_ij (W_ij - lambda_i - mu_j)`, in place, for one plan."""
     n_supports, size = plan.shape
@@ -113,7 +113,7 @@ def _subtract_means(plan, gradients, power, scratch):
             gradients_j[i] = plan_j[i] * (gradients_j[i] - (row_means[i] + mu_j))
 
 
-@jit
+@inlined
 def _scale_rows(plan, factors, scaled):
     for j in range(len(scaled)):
         plan_j, row = plan[j], scaled[j]
@@ -121,14 +121,14 @@ def _scale_rows(plan, factors, scaled):
             row[i] = plan_j[i] * factors[i]
 
 
-@jit
+@inlined
 def _gram(rows):
     """`rows rows^T`."""
     contiguous = rows.copy()
     return np.dot(contiguous, contiguous.T)
 
 
-@jit
+@inlined
 def _subtract_row_means(plan, factors, mu, row_means):
     """Subtract the row means of mu from those of the gradient, which gives lambda."""
     for j in range(len(mu)):
@@ -137,7 +137,7 @@ def _subtract_row_means(plan, factors, mu, row_means):
             row_means[i] -= factors[i] * factors[i] * plan_j[i] * mu_j
 
 
-@jit
+@inlined
 def _solve_columns(products, columns, power, system, x):
     """Solve `(diag(columns) - products) mu = x` in place, by Cholesky.
 

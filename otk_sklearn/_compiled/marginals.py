@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from otk_sklearn._compiled.primitives import by_type, copy, fill, jit
+from otk_sklearn._compiled.primitives import by_type, copy, fill, inlined
 
 # Upper bound of the log ratios between row sums of consecutive relaxed iterations.
 _MAX_LOG = 300.0
@@ -99,7 +99,7 @@ def _update_relaxed_log(rule, r, first, log_rows, log_row_scalings):
         log_row_scalings[i] = np.log(masses[i]) + log_u
 
 
-@jit
+@inlined
 def _imply_masses(rule, first, rows):
     masses = rule.masses[first : first + len(rows)]
     last_row_sums = rule.last_row_sums[first : first + len(rows)]
@@ -108,7 +108,7 @@ def _imply_masses(rule, first, rows):
         implied_masses[i] = masses[i] * (rows[i] / last_row_sums[i])
 
 
-@jit
+@inlined
 def _imply_masses_log(rule, first, log_rows):
     masses = rule.masses[first : first + len(log_rows)]
     last_row_sums = rule.last_row_sums[first : first + len(log_rows)]

@@ -20,7 +20,7 @@ from otk_sklearn._compiled.marginals import (
     update,
     update_log,
 )
-from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, jit, log
+from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, inlined, log
 
 # Elements per block. Sums over a block are in the working precision, and accumulated in
 # float64: a float32 sum over a million elements would lose its last digits.
@@ -187,7 +187,7 @@ def _write_block_log(domain, rule, kernel, first, scalings, row_scalings, rows):
             rows[i] += values[i]
 
 
-@jit
+@inlined
 def _write_row_sums(kernel, first, w, rows):
     """Write `sum_j K_ij w_j` of a block of elements, four supports at a time for speed."""
     n_supports, stop = len(w), first + len(rows)
@@ -204,7 +204,7 @@ def _write_row_sums(kernel, first, w, rows):
             rows[i] += k_j[i] * w[j]
 
 
-@jit
+@inlined
 def _add_column_sums(kernel, first, row_scalings, columns):
     """Add `sum_i K_ij a_i u_i` of a block of elements, four supports at a time."""
     n_supports, stop = len(columns), first + len(row_scalings)
@@ -229,7 +229,7 @@ def _add_column_sums(kernel, first, row_scalings, columns):
         columns[j] += total
 
 
-@jit
+@inlined
 def _write_log_row_sums(kernel, first, w, highest, rows):
     """Write the logarithms of `_write_row_sums`, given exponents and logarithms."""
     fill(highest, -np.inf)

@@ -86,7 +86,12 @@ def jit(function):
 
 
 def inlined(function):
-    """Inline into compiled callers: calls with many arguments are slow."""
+    """Inline into compiled callers.
+
+    Calls with many arguments are slow. And if a function is not inlined, a caller that is
+    compiled calls it as compiled on its own, one loaded from the cache as compiled with the
+    caller: the last digits of results could differ.
+    """
     return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
@@ -113,7 +118,7 @@ def by_type(functions, default=None):
         return function_for(type(first))(first, *others)
 
     # Not strict: parameters of the functions have names of their own.
-    @overload(dispatch, strict=False, jit_options=_OPTIONS)
+    @overload(dispatch, strict=False, jit_options={**_OPTIONS, "forceinline": True})
     def choose(first, *others):
         return function_for(first.instance_class)
 

@@ -30,7 +30,7 @@ from otk_sklearn._compiled.passes import (
     write_log_w,
     write_residual,
 )
-from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, jit
+from otk_sklearn._compiled.primitives import by_type, copy, exp, fill, inlined, jit
 
 # Short sets are padded to a multiple of this length.
 _VECTOR = 16
@@ -189,7 +189,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
                     )
 
 
-@jit
+@inlined
 def _scale(domain, rule, r, kernel, start, stop, iterations, work):
     """Find one set's scalings. Return the number of iterations, or 0 if out of range.
 
@@ -244,19 +244,19 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
 def _scale_plain(domain, rule, r, kernel, start, stop, iterations, work):
     """`_scale`, for a short set with a tile: loops over a remainder would take longer."""
     size, tile = stop - start, work.tile
-    if size > BLOCK or not can_be_padded(rule):
-        return _scale(domain, rule, r, kernel, start, stop, iterations, work)
-    padded_size = -(-size // _VECTOR) * _VECTOR
-    for j in range(len(kernel)):
-        copy(kernel[j, start:stop], tile.kernel[j])
-        fill(tile.kernel[j, size:padded_size], 1)
-    copy(rule.masses[start:stop], tile.masses)
-    fill(tile.masses[size:padded_size], 0)
-    rule = padded(rule, tile.masses)
-    return _scale(domain, rule, 0, tile.kernel, 0, padded_size, iterations, work)
+    if size <= BLOCK and can_be_padded(rule):
+        padded_size = -(-size // _VECTOR) * _VECTOR
+        for j in range(len(kernel)):
+            copy(kernel[j, start:stop], tile.kernel[j])
+            fill(tile.kernel[j, size:padded_size], 1)
+        copy(rule.masses[start:stop], tile.masses)
+        fill(tile.masses[size:padded_size], 0)
+        rule, kernel = padded(rule, tile.masses), tile.kernel
+        r, start, stop = 0, 0, padded_size
+    return _scale(domain, rule, r, kernel, start, stop, iterations, work)
 
 
-@jit
+@inlined
 def _write_plan(domain, rule, kernel, start, stop, scalings):
     """Replace one set's kernel by its plan, and return the residual."""
     residual = 0.0

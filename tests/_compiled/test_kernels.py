@@ -1,6 +1,8 @@
 """Compiled functions against NumPy, and the extrapolated iterations against plain ones."""
 
+import ast
 from itertools import pairwise
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -15,6 +17,8 @@ from otk_sklearn.datasets import load_digit_points
 from otk_sklearn.sets._sampling import group_equal_rows
 from otk_sklearn.transport._problem import Transport
 from otk_sklearn.transport._solvers import solve_plans
+
+COMPILED = Path(primitives.__file__).parent
 
 
 @numba.njit
@@ -249,3 +253,27 @@ def test_equal_rows_are_grouped(values, n_columns, dtype):
     # The order depends on the rows alone.
     shuffled = random.permutation(rows)
     assert_array_equal(shuffled[group_equal_rows(shuffled)[0]], rows[first])
+
+
+def test_entry_points_are_called_by_no_other_compiled_function():
+    """Others are inlined: not inlined, results would depend on what was compiled before."""
+    trees = [ast.parse(path.read_text()) for path in COMPILED.glob("*.py")]
+    functions = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
+    entry_points = {
+        function.name
+        for function in functions
+        if any(getattr(d, "id", None) == "jit" for d in function.decorator_list)
+    }
+    called = {
+        call.func.id
+        for function in functions
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    }
+    assert entry_points
+    assert not entry_points & called

@@ -386,6 +386,10 @@ def test_nearest_rows_of_stacked_windows_are_all_that_they_see():
         assert np.flatnonzero(seen).tolist() == list(range(start, stop))
 
 
+def double_plus_one(rows):
+    return 2 * rows + 1
+
+
 # Affine steps and linear models that have no formula of their own here.
 OTHER_STEPS = [
     ColumnTransformer([("scale", StandardScaler(), slice(3, 9)), ("keep", PCA(2), [0, 1])]),
@@ -393,7 +397,7 @@ OTHER_STEPS = [
     FastICA(3, random_state=0),
     FeatureAgglomeration(5),
     FeatureUnion([("components", PCA(2)), ("best", SelectKBest(k=2))]),
-    FunctionTransformer(lambda rows: 2 * rows + 1),
+    FunctionTransformer(double_plus_one),
     GaussianRandomProjection(5, random_state=0),
     KernelPCA(3),
     LinearDiscriminantAnalysis(),
