@@ -9,7 +9,7 @@ from otk_sklearn.sets._names import index_of
 from otk_sklearn.sets._offsets import locate_element
 
 
-@dataclass
+@dataclass(eq=False)
 class Column:
     """Features of the elements of all sets, as one column of lists holds them."""
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import make_sets
 from sklearn.base import clone
@@ -29,6 +30,10 @@ LABELS = np.arange(12) % 2
 TABLE = np.random.default_rng(0).normal(size=(12, 3))
 FAR = SetCollection.from_sets(SETS, positions=[np.arange(len(x)) for x in SETS])
 FEW = [TABLE[:3], TABLE[1:3]] * 6
+NAMED = SetCollection.from_sets(SETS, names=[*"abcdefghijkl"])
+ZEROS = np.where(
+    np.arange(5)[:, np.newaxis] < 3 + LABELS[:, np.newaxis, np.newaxis], 1.0, 0.0
+)
 UNLIKE = [x + 3 * label for x, label in zip(SETS, LABELS)]
 
 SMALL = OTKEmbedding(2, n_components=3, random_state=0)
@@ -43,6 +48,7 @@ CASES = {
         UserWarning,
         "positions lie outside",
     ),
+    "zeros": (SMALL, ZEROS * TABLE[:, np.newaxis], UserWarning, "end with rows of zeros"),
     "anchors": (
         clone(SMALL).set_params(n_components=9),
         FEW,
@@ -126,6 +132,25 @@ def test_warnings_of_fit_point_at_the_caller(name):
 def test_warnings_of_transform_point_at_the_caller(method):
     model = clone(UNCONVERGED).fit(SETS)
     check(lambda: getattr(model, method)(SETS), ConvergenceWarning, "Sinkhorn missed tol")
+
+
+def test_warnings_of_names_point_at_the_caller():
+    y = pd.Series(LABELS, [*"bacdefghijkl"])
+    for call in [clone(SMALL).fit, clone(SMALL).fit_transform, make_pipeline(SMALL).fit]:
+        check(lambda call=call: call(NAMED, y), UserWarning, "in another order")
+    index = pd.Index(range(12))
+    check(
+        lambda: SetCollection.from_groups(TABLE, index), UserWarning, "groups is an index"
+    )
+    frames = [pd.DataFrame(x, columns=["a", "b", "c"]) for x in SETS]
+    for fitted_to, X, message in [
+        (SETS, frames, "X has feature names, but OTKEmbedding"),
+        (frames, SETS, "X does not have valid feature names"),
+    ]:
+        model = clone(SMALL).fit(fitted_to)
+        check(lambda X=X, model=model: model.transform(X), UserWarning, message)
+        pipeline = make_pipeline(model)
+        check(lambda X=X, model=pipeline: model.transform(X), UserWarning, message)
 
 
 def test_warnings_of_predictions_point_at_the_caller():
