@@ -76,7 +76,7 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
                 for i in range(len(values)):
                     values[i] = (values[i] - high[i]) * inverse_epsilon
                 if exponentiating:
-                    exponentiate(values)
+                    _exponentiate(values)
             for i in range(len(low)):
                 low[i] = (low[i] - high[i]) * inverse_epsilon
         for s in range(len(offsets) - 1):
@@ -86,11 +86,17 @@ def to_exponents(similarities, offsets, inverse_epsilon, exponentiating, lowest)
                     lowest[s, r] = least[i]
 
 
-@jit
-def exponentiate(values):
+@inlined
+def _exponentiate(values):
     """Replace values, which are at most 0, by their exponentials."""
     for i in range(len(values)):
         values[i] = exp(values[i])
+
+
+@jit
+def exponentiate(values):
+    """Replace values, which are at most 0, by their exponentials."""
+    _exponentiate(values)
 
 
 class Iterations(NamedTuple):
