@@ -45,9 +45,10 @@ class ConvolutionalKernelLayer(
         bandwidth sigma, as used in the literature, corresponds to
         `gamma = 1 / (2 sigma^2)`.
     subsampling : int, default=1
-        Stride of Gaussian pooling, from 1 to 10,000: the features of neighbouring windows
-        are averaged by a Gaussian filter of `2 subsampling - 1` taps, and one in
-        `subsampling` of the averages is kept. 1 keeps the features of all windows.
+        Stride of Gaussian pooling, from 1 to 10,000: the features of neighbouring windows,
+        whatever their weights, are averaged by a Gaussian filter of `2 subsampling - 1`
+        taps, and one in `subsampling` of the averages is kept. 1 keeps the features of all
+        windows.
     damping : float, default=1e-2
         Regularization of the inverse square root of the kernel matrix of the anchors:
         added to the square roots of its eigenvalues. Must be positive.
