@@ -51,21 +51,21 @@ def make_patients(n_patients=40, n_sets=6, seed=0):
 @pytest.mark.parametrize("targets", ["classes", "labels", "numbers"])
 def test_patients_that_are_known_by_heart_are_not_validated_on(targets):
     """Scores of sets whose patient was trained on are those of memory."""
-    X, y, patients = make_patients()
+    X, y, patients = make_patients(60, 4)
     estimator, chance = OTKClassifier, 0.5
     if targets == "labels":
         y = np.column_stack([y, y])
     if targets == "numbers":
         estimator, chance = OTKRegressor, 0.0
-    model = make(estimator, validation_fraction=0.3)
+    model = make(estimator, validation_fraction=0.5)
     leaking = model.fit(X, y).validation_scores_
     penalty = model.alpha_
     scores = model.fit(X, y, groups=patients).validation_scores_
     assert max(leaking) > chance + 0.3
-    assert max(scores) < chance + 0.2
+    assert max(scores) < chance + 0.25
     assert model.alpha_ > 10 * penalty  # the folds know: there is nothing to learn
     honest = cross_val_score(model, X, y, groups=patients, cv=GroupKFold(3))
-    assert honest.mean() < chance + 0.2
+    assert honest.mean() < chance + 0.25
 
 
 def test_penalty_is_that_of_cross_validation_without_one_group():
@@ -119,7 +119,7 @@ def test_whole_groups_are_held_out(n_groups, fraction, loss):
     groups = np.arange(240) % n_groups
     problem = make_problem(loss, groups)
     held = set()
-    for seed in range(5):
+    for seed in range(20):
         train, test = problem.split(fraction, np.random.RandomState(seed))
         assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(240))
         assert 0 < len(test) < 240
