@@ -109,7 +109,7 @@ def number_groups(groups, n_labels, item):
 
 def _labels(groups):
     """An array of the labels; those of different types are not converted to one."""
-    if isinstance(groups, Sequence):
+    if isinstance(groups, Sequence) and not isinstance(groups, str):
         return np.fromiter(list(groups), dtype=object)
     labels = as_unmasked(groups, "groups")
     if labels.ndim == 1 and labels.dtype.kind not in "biufcUSmMO":  # records

@@ -206,11 +206,12 @@ def test_equal_sets_of_different_groups_stay_apart():
     problem = Problem(
         sets, np.ones((6, 1)), np.arange(1.0, 7), SquaredLoss(), groups=groups
     )
-    distinct = problem.distinct()
+    windows = {"filter_size": 1, "padding": "valid", "position": None}
+    distinct = problem.distinct(**windows)
     assert len(distinct.sets) == 3
     assert_array_equal(np.sort(distinct.weights), [3, 6, 12])
     assert_array_equal(np.sort(distinct.groups), [0, 1, 2])
-    assert len(problem._replace(groups=None).distinct().sets) == 1
+    assert len(problem._replace(groups=None).distinct(**windows).sets) == 1
 
 
 def test_sets_of_weight_zero_are_in_no_group():
@@ -246,7 +247,7 @@ def test_warm_start_takes_groups_again():
         (np.ones((12, 1)), r"groups has shape \(12, 1\); expected one label a set"),
         ([*range(11), np.nan], "groups has no label in set 11; expected one for every set"),
         ([*"abcdefghijk", None], "groups has no label in set 11"),
-        ([*range(11), "b"], "groups holds labels that can't be compared"),
+        ([*range(11), {}], "groups has labels that can't be told apart"),
         ("patient", r"groups has shape \(\)"),
         ([0] * 12, r"groups has 1 distinct label where .*; expected at least 2 .*, or"),
     ],
