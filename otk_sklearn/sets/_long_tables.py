@@ -9,6 +9,7 @@ from otk_sklearn.sets._arrays import (
     as_unmasked,
     column_names,
 )
+from otk_sklearn.sets._names import key_of
 from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
@@ -133,7 +134,7 @@ def _numbers_by_hash(labels):
         return np.fromiter(
             (
                 numbers.setdefault(key, len(numbers))
-                for key in (labels if are_plain else map(_key, labels))
+                for key in (labels if are_plain else map(key_of, labels))
             ),
             dtype=np.intp,
             count=len(labels),
@@ -143,13 +144,6 @@ def _numbers_by_hash(labels):
             f"groups has labels that can't be told apart: {error}; expected strings, "
             "numbers, dates, or tuples of them."
         ) from error
-
-
-def _key(label):
-    """A key that is equal for equal labels. To Python, True is 1."""
-    if isinstance(label, tuple):
-        return tuple(map(_key, label))
-    return (bool, bool(label)) if isinstance(label, (bool, np.bool_)) else label
 
 
 def _check_not_missing(labels, first, item):

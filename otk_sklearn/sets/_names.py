@@ -46,11 +46,19 @@ def check_names(names, n_sets, unique=True):
     for i, name in enumerate(names.tolist()):
         if _is_missing(name):
             raise ValueError(f"names has {name!r} for set {i}; expected a name.")
-        if unique and seen.setdefault(name, i) != i:
+        first = seen.setdefault(key_of(name), i)
+        if unique and first != i:
             raise ValueError(
-                f"names has {name!r} for sets {seen[name]} and {i}; expected unique names."
+                f"names has {name!r} for sets {first} and {i}; expected unique names."
             )
     return read_only(names.copy())
+
+
+def key_of(label):
+    """A key that is equal for equal labels. To Python, True is 1."""
+    if isinstance(label, tuple):
+        return tuple(map(key_of, label))
+    return (bool, bool(label)) if isinstance(label, (bool, np.bool_)) else label
 
 
 def _is_missing(label):
@@ -170,15 +178,15 @@ def _listed(names):
     return "".join(f"- {name}\n" for name in names[:_MAX_LISTED]) + more
 
 
-def warn_if_permuted(names, y):
+def warn_if_permuted(names, y, name="y"):
     """Warn if y is a Series or DataFrame of the same names in another order."""
     if names is None or not hasattr(y, "iloc") or len(y) != len(names):
         return
     labels = y.index.tolist()
     if labels != names.tolist() and set(labels) == set(names.tolist()):
         warn_caller(
-            "y has the names of the sets as its index, in another order: its first is "
-            f"{labels[0]!r}, that of the sets {names[0]!r}. It is taken by position; "
-            "X.align(y) has the order of the sets.",
+            f"{name} has the names of the sets as its index, in another order: its first "
+            f"is {labels[0]!r}, that of the sets {names[0]!r}. It is taken by position; "
+            f"X.align({name}) has the order of the sets.",
             UserWarning,
         )

@@ -357,6 +357,7 @@ class SupervisedEmbedding(
         check_not_empty(sets, embedding.empty_sets)
         check_finite(sets)
         warn_if_permuted(sets.names, y)
+        warn_if_permuted(sets.names, groups, "groups")
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "

@@ -89,6 +89,7 @@ def test_names_are_as_given():
     assert named(names=np.array([3, 1, 2])).names.dtype == np.int64
     big = [2**63 + 1, 2**63, -1]
     assert named(names=big).names.tolist() == big
+    assert named(names=[True, 1, (True, 1)]).names.tolist() == [True, 1, (True, 1)]
     assert named(names=pd.Index(NAMES)).names.tolist() == NAMES
     assert named(names=pd.Categorical(NAMES)).names.tolist() == NAMES
 
@@ -153,6 +154,9 @@ def test_a_permuted_index_is_a_warning(model):
     with pytest.warns(UserWarning, match=r"X.align\(y\) has the order of the sets"):
         model.fit(X, y)
     model.fit(X, X.align(y))
+    if isinstance(model, OTKClassifier):
+        with pytest.warns(UserWarning, match=r"groups has .* X.align\(groups\) has"):
+            model.set_params(alpha=1.0).fit(X, X.align(y), groups=y)
     model.fit(X, y.loc[X.names])  # the same order: no warning
     model.fit(X, y.reset_index(drop=True))  # other names: they are not those of the sets
 
@@ -261,7 +265,6 @@ def test_what_can_not_be_concatenated(others, error, message):
         np.asarray,
         np.random.default_rng(0).permutation,
         np.random.permutation,
-        lambda X: np.take(X, [0]),
         lambda X: np.concatenate([X, X]),
         lambda X: np.array([X, X]),
         lambda X: LogisticRegression().fit(X, [0, 1, 1]),
@@ -272,6 +275,7 @@ def test_a_collection_is_no_array(convert):
     equal = SetCollection(np.ones((6, 2)), [0, 2, 4, 6], weights=np.arange(1, 7))
     with pytest.raises(TypeError, match=r"not an array: .* X.values .* X.to_padded\(\)"):
         convert(equal)
+    assert np.take(equal, [2, 0]).weights.tolist() == [5, 6, 1, 2]
 
 
 def test_single_sets():
