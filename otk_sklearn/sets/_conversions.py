@@ -1,0 +1,263 @@
+"""Conversion of collections from and to padded arrays, Arrow lists and awkward arrays."""
+
+import numpy as np
+
+from otk_sklearn.sets._list_columns import read_lists
+from otk_sklearn.sets._offsets import offsets_of
+from otk_sklearn.sets._padded_arrays import check_padded
+
+
+class Conversions:
+    """Base class of `SetCollection`."""
+
+    @classmethod
+    def from_padded(cls, X, *, lengths=None, mask=None, names=None, feature_names=None):
+        """Construct a collection from a padded array.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_sets, max_length, n_features)
+            As in tslearn. If time or elements come last, as in aeon, swap axes.
+        lengths : array-like of int of shape (n_sets,), default=None
+            The first `lengths[i]` rows of `X[i]` are its elements.
+        mask : array-like of bool of shape (n_sets, max_length), default=None
+            True, or 1, where a row is an element.
+            Without `lengths` and `mask`, rows of NaN at the end of a set are padding. Rows
+            of zeros are elements, with a warning where they look like padding.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the features.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ValueError
+            If both `lengths` and `mask` are given, shapes don't fit, or neither is given
+            and a row of NaN comes before others.
+
+        See Also
+        --------
+        to_padded : The inverse.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from otk_sklearn import SetCollection
+        >>> padded = np.arange(12.0).reshape(2, 3, 2)
+        >>> SetCollection.from_padded(padded, lengths=[1, 3])
+        SetCollection(n_sets=2, n_elements=4, n_features=2, lengths 1 to 3, float64)
+
+        Rows of NaN at the end are padding, as in tslearn:
+
+        >>> padded[0, 1:] = np.nan
+        >>> SetCollection.from_padded(padded).lengths
+        array([1, 3])
+
+        Channels come before time in aeon:
+
+        >>> channels_first = np.swapaxes(padded, 1, 2)
+        >>> SetCollection.from_padded(np.swapaxes(channels_first, 1, 2)).lengths
+        array([1, 3])
+        """
+        X, mask = check_padded(X, lengths, mask)
+        offsets = offsets_of(mask.sum(axis=1))
+        return cls(X[mask], offsets, names=names, feature_names=feature_names)
+
+    @classmethod
+    def from_arrow(cls, array, *, weights=None, positions=None, names=None):
+        """Construct a collection from Arrow lists (pyarrow, Parquet, polars, DuckDB, ...).
+
+        Needs pyarrow; `pip install "otk-sklearn[arrow]"`.
+
+        Parameters
+        ----------
+        array : array of lists, or table of such arrays
+            Of pyarrow, pandas, or any library with the Arrow PyCapsule interface. An array
+            has a list of elements for each set, empty or null for an empty set. Elements
+            are lists of equal length, of fixed size or not, structs of numbers, or
+            numbers: sets with 1 feature. A table has such an array for each feature (or
+            several). A tensor of shape (n_elements, n_features) is a set, too: those of
+            Arrow and of Ray Data, of fixed or variable shape. Missing numbers become NaN.
+            float16 and float32 become float32, everything else float64.
+            float32 and float64 in lists of fixed size, and in one chunk, are not copied.
+            Names of columns or fields with one feature each are those of the features.
+        weights : array of lists of numbers, default=None
+            A list for each set, with a number for each of its elements.
+        positions : array of lists, or table of such arrays, default=None
+            Likewise, with 1 or 2 numbers for each element.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set: another column, for example. None means the index,
+            if the array is of pandas.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+        ValueError
+            If these are no lists of numbers, lengths don't fit, an element is missing, or
+            no set has an element that tells the number of features, nor does the type.
+
+        See Also
+        --------
+        to_arrow : The inverse.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from otk_sklearn import SetCollection
+        >>> table = pa.table({"x": [[0.0, 1.0], [2.0]], "y": [[3.0, 4.0], [5.0]]})
+        >>> SetCollection.from_arrow(table)[0]
+        array([[0., 3.],
+               [1., 4.]])
+        """
+        from otk_sklearn.sets._arrow import read_arrow
+
+        return cls(
+            **read_lists(
+                read_arrow, array, weights=weights, positions=positions, names=names
+            )
+        )
+
+    @classmethod
+    def from_awkward(cls, array, *, weights=None, positions=None, names=None):
+        """Construct a collection from an awkward array.
+
+        Needs awkward; `pip install "otk-sklearn[awkward]"`.
+
+        Parameters
+        ----------
+        array : awkward.Array of type `n_sets * var * n_features * number`
+            Elements may also be lists of equal length, `n_sets * var * var * number`,
+            records with a number for each feature, `n_sets * var * {x: number, y: number}`,
+            or numbers. A record of lists, `n_sets * {x: var * number, y: var * number}`,
+            is taken likewise. A missing list is an empty set; missing numbers become NaN.
+            float16 and float32 become float32, everything else float64.
+            float32 and float64 side by side in memory are not copied. Fields of records
+            are the names of features.
+        weights : awkward.Array of type `n_sets * var * number`, default=None
+            A number for each element.
+        positions : awkward.Array like `array`, default=None
+            With 1 or 2 numbers for each element.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each set.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ImportError
+            If awkward is not installed.
+        ValueError
+            If these are no lists of numbers, lengths don't fit, an element is missing, or
+            no set has an element that tells the number of features, nor does the type.
+
+        See Also
+        --------
+        to_awkward : The inverse.
+
+        Examples
+        --------
+        >>> import awkward as ak
+        >>> from otk_sklearn import SetCollection
+        >>> array = ak.Array([[{"x": 0, "y": 3}, {"x": 1, "y": 4}], [{"x": 2, "y": 5}]])
+        >>> SetCollection.from_awkward(array)[0]
+        array([[0., 3.],
+               [1., 4.]])
+        """
+        from otk_sklearn.sets._awkward import read_awkward
+
+        return cls(
+            **read_lists(
+                read_awkward, array, weights=weights, positions=positions, names=names
+            )
+        )
+
+    def to_arrow(self):
+        """Return the elements as an Arrow array of lists, without a copy.
+
+        It can be a column of a table, or of a Parquet file, next to others with one value
+        per set. Weights are not included; they make another column:
+        `pyarrow.LargeListArray.from_arrays(sets.offsets, sets.weights)`.
+
+        Returns
+        -------
+        pyarrow.LargeListArray of lists of fixed size of shape (n_sets,)
+            A list of elements for each set.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> array = SetCollection.from_sets([[[0, 1], [2, 3]], [[4, 5]]]).to_arrow()
+        >>> array.type
+        LargeListType(large_list<item: fixed_size_list<item: double>[2]>)
+        >>> SetCollection.from_arrow(array)[1]
+        array([[4., 5.]])
+        """
+        from otk_sklearn.sets._arrow import write_arrow
+
+        return write_arrow(self)
+
+    def to_awkward(self):
+        """Return the elements as an awkward array, without a copy.
+
+        Weights are not included; they are `awkward.unflatten(sets.weights, sets.lengths)`.
+
+        Returns
+        -------
+        awkward.Array of type `n_sets * var * n_features * float`
+            A list of elements for each set.
+
+        Raises
+        ------
+        ImportError
+            If awkward is not installed.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> SetCollection.from_sets([[[0, 1], [2, 3]], [[4, 5]]]).to_awkward()
+        <Array [[[0, 1], [2, 3]], [[4, 5]]] type='2 * var * 2 * float64'>
+        """
+        from otk_sklearn.sets._awkward import write_awkward
+
+        return write_awkward(self)
+
+    def to_padded(self, fill_value=np.nan):
+        """Return the elements as one array, padded to the longest set.
+
+        Parameters
+        ----------
+        fill_value : float, default=nan
+            Value of the rows of padding.
+
+        Returns
+        -------
+        ndarray of shape (n_sets, max_length, n_features)
+            The elements of each set, followed by its padding.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> SetCollection.from_sets([[[1], [2]], [[3]]]).to_padded(fill_value=0)[:, :, 0]
+        array([[1., 2.],
+               [3., 0.]])
+        """
+        is_element = np.arange(self.lengths.max(initial=0)) < self.lengths[:, np.newaxis]
+        padded = np.full((*is_element.shape, self.n_features), fill_value, self.dtype)
+        padded[is_element] = self.values
+        return padded
