@@ -30,7 +30,7 @@ from otk_sklearn.sets._offsets import (
     read_only,
 )
 from otk_sklearn.sets._positions import check_positions
-from otk_sklearn.sets._sequences import first_not_empty, join, pack
+from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
 
 
 class SetCollection(Conversions):
@@ -186,7 +186,7 @@ weights)
             return sets
         if names is None:
             names = index_of(sets)
-        sets = list(sets)
+        sets = as_list(sets, "sets")
         if feature_names is None:
             feature_names = feature_names_of(first_not_empty(sets))
         values, offsets = pack(sets, "sets")

@@ -1,9 +1,12 @@
 """Lists of Arrow, polars, pandas and awkward, as estimators take them themselves."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._list_columns import read_lists
+from otk_sklearn.sets._unreadable import check_readable
 
 
 def check_container(X):
@@ -16,6 +19,8 @@ def check_container(X):
         expected = "X.unbind()"
     if expected is not None:
         raise TypeError(f"X is {_class_name(X)}; expected {expected}.")
+    if not isinstance(X, Sequence) and not _has_arrow_interface(X):
+        check_readable(X, "X")
     first = X[0] if isinstance(X, list) and X else None
     if _class_name(first).startswith("pyarrow.") and hasattr(first, "as_py"):
         raise TypeError(
@@ -38,7 +43,7 @@ def is_container(X):
         return _class_name(X) == "awkward.Array"
     dtypes = _dtypes(X)
     if dtypes is None:  # of pyarrow, or of another library with Arrow's interface
-        return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
+        return _has_arrow_interface(X)
     return any(map(_is_nested, dtypes)) or _has_columns_of_lists(X)
 
 
@@ -62,6 +67,10 @@ def read_container(X, n_features=None):
     else:
         from otk_sklearn.sets._arrow import read_arrow as read
     return SetCollection(**read_lists(read, X, name="X", n_features=n_features))
+
+
+def _has_arrow_interface(X):
+    return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
 
 
 def _class_name(X):

@@ -9,8 +9,8 @@ from otk_sklearn.sets._arrays import (
     as_unmasked,
     column_names,
 )
-from otk_sklearn.sets._names import key_of
-from otk_sklearn.sets._unreadable import check_readable, type_name
+from otk_sklearn.sets._names import is_missing, key_of
+from otk_sklearn.sets._unreadable import check_readable
 
 
 def split_groups(values, groups):
@@ -148,20 +148,13 @@ def _numbers_by_hash(labels):
 
 def _check_not_missing(labels, first, item):
     if labels.dtype == object:
-        missing = [row for row in first if _is_missing(labels[row])]
+        missing = [row for row in first if is_missing(labels[row])]
     else:
         missing = first[labels[first] != labels[first]]
     if len(missing):
         raise ValueError(
             f"groups has no label in {item} {missing[0]}; expected one for every {item}."
         )
-
-
-def _is_missing(label):
-    """Whether a label, or a part of it, is None, pandas' NA, NaN or NaT."""
-    if isinstance(label, tuple):
-        return any(map(_is_missing, label))
-    return label is None or type_name(label) == "pandas.NAType" or bool(label != label)
 
 
 def _warn_about_unique_index(groups, n_groups, n_rows):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn.sets._arrays import column_names, is_array_or_list
 from otk_sklearn.sets._offsets import read_only
 
 # Names that an error lists at most.
@@ -27,8 +28,7 @@ def as_labels(labels, name):
     elif isinstance(labels, np.ndarray):
         array = labels
     else:
-        array = np.empty(len(labels), object)
-        array[:] = list(labels)
+        array = np.fromiter(list(labels), object)  # tuples are labels, not rows
         if len({type(label) for label in array}) == 1 and isinstance(array[0], str | int):
             plain = np.asarray(array.tolist())
             array = plain if plain.ndim == 1 and plain.dtype.kind in "Uib" else array
@@ -44,7 +44,7 @@ def check_names(names, n_sets, unique=True):
         raise ValueError(f"names has {len(names)} entries; expected one a set, {n_sets}.")
     seen = {}
     for i, name in enumerate(names.tolist()):
-        if _is_missing(name):
+        if is_missing(name):
             raise ValueError(f"names has {name!r} for set {i}; expected a name.")
         first = seen.setdefault(key_of(name), i)
         if unique and first != i:
@@ -61,9 +61,11 @@ def key_of(label):
     return (bool, bool(label)) if isinstance(label, (bool, np.bool_)) else label
 
 
-def _is_missing(label):
-    """Whether a label is None, NaN, or one of pandas' missing values."""
-    return label is None or type(label).__name__ == "NAType" or label != label
+def is_missing(label):
+    """Whether a label, or a part of it, is None, NaN, or pandas' NA or NaT."""
+    if isinstance(label, tuple):
+        return any(map(is_missing, label))
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
 def check_feature_names(names, n_features):
@@ -87,10 +89,12 @@ def index_of(sets):
 
 def feature_names_of(table):
     """Names of the columns of a table; None if it has none, or none that are strings."""
-    names = list(getattr(table, "columns", []))
+    names = column_names(table)
     are_strings = [isinstance(name, str) for name in names]
     if not any(are_strings):
         return None
+    if len(names) == 1 and is_array_or_list(next(iter(table[names[0]]), None)):
+        return None  # a column of elements
     if not all(are_strings):
         raise TypeError(
             "Feature names are only supported if all input features have string names, but "

@@ -27,7 +27,7 @@ def pack(sets, name):
     name : str
         Name of the sequence in error messages.
     """
-    sets = _listed(sets, name)
+    sets = as_list(sets, name)
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     arrays = [
@@ -94,7 +94,7 @@ def _check_set(elements, name):
         ) from error
 
 
-def _listed(sets, name):
+def as_list(sets, name):
     """The sets as a list, or an error where iterating would give something else."""
     check_not_text(sets, name)
     if not isinstance(sets, (Sequence, Iterator, ValuesView)):
@@ -119,7 +119,7 @@ def _transposed(arrays, name):
 
 def join(parts, offsets, name):
     """Concatenate the weights or positions of each set."""
-    parts = _listed(parts, name)
+    parts = as_list(parts, name)
     lengths = np.diff(offsets)
     if len(parts) != len(lengths):
         raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")

@@ -213,6 +213,8 @@ def _single_column(X):
     if not hasattr(X, "iloc") or X.ndim != 2 or X.shape[1] != 1:
         return X
     column = X.iloc[:, 0]
+    if not hasattr(column, "iloc"):  # of Dask
+        return X
     are_sets = len(column) and np.ndim(column.iloc[0]) > 0
     return column if column.dtype == object and are_sets else X
 

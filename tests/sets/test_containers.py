@@ -983,9 +983,9 @@ def test_the_hint_for_a_table_of_arrays_helps(tmp_path):
     of_sktime = pd.DataFrame({"x": map(pd.Series, x), "y": map(pd.Series, y)})
     of_polars = pl.DataFrame({"x": x, "y": y})
     line = "[np.column_stack(row) for row in X[['x', 'y']].to_numpy()]"
+    with pytest.raises(ValueError, match=re.escape(f"a set for each row: {line}")):
+        as_sets(of_sktime)
     for X in [of_files, of_sktime, of_polars]:
-        with pytest.raises(ValueError, match=re.escape(f"a set for each row: {line}")):
-            as_sets(X)
         assert_same_sets(as_sets(eval(line, {"np": np, "X": X})), NESTED)
         with pytest.raises(ValueError, match=re.escape(line.replace("X[", "values["))):
             SetCollection.from_groups(X, [0, 1, 2])

@@ -11,7 +11,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from otk_sklearn import SetCollection
-from otk_sklearn.sets._long_tables import sort_by_group
 
 BIG = 2**63
 
@@ -129,13 +128,18 @@ def test_many_labels_against_pandas():
         assert rows_of(form(groups)) == expected
 
 
-def test_the_labels_of_the_groups_come_as_they_are():
-    for labels in [["b", 1, ("a", 2), True], [BIG, -1], np.array([3, 1, 2])]:
-        rows = [*labels, *labels]
-        _, lengths, names = sort_by_group(rows, len(rows))
-        assert [*names] == [*labels]
-        assert [*map(type, names)] == [*map(type, labels)]
-        assert lengths.tolist() == [2] * len(labels)
+@pytest.mark.parametrize(
+    "labels",
+    [["b", 1, ("a", 2), True], [BIG, -1], [True, 1], [("a", 1), ("b", 2)], ["b", "a"]],
+)
+def test_labels_are_the_names_of_the_sets(labels):
+    values = np.zeros((2 * len(labels), 1))
+    for form in [list, objects, lambda x: pd.Series(objects(x))]:
+        names = SetCollection.from_groups(values, form([*labels, *labels])).names
+        assert names.tolist() == labels
+        assert [*map(type, names.tolist())] == [*map(type, labels)]
+    with pytest.raises(ValueError, match="names has .*; expected unique names"):
+        SetCollection(values[:3], [0, 1, 2, 3], names=[*labels[:1], *labels[:1], "c"])
 
 
 @pytest.mark.parametrize(
@@ -190,6 +194,8 @@ SETS = [[[1, 4], [3, 6]], [[2, 5]]]
 def test_groups_by_the_name_of_a_column_or_level(values):
     sets = SetCollection.from_groups(values, "id")
     assert [x.tolist() for x in sets] == SETS
+    assert sets.names.tolist() == ["b", "a"]
+    assert sets.feature_names.tolist() == ["x", "y"]
 
 
 def test_names_that_are_not_there_or_twice():

@@ -285,3 +285,11 @@ def test_single_sets():
     for i in (3, -4):
         with pytest.raises(IndexError, match=f"index {i} of 3 sets is out of range"):
             X[i]
+
+
+def test_tuples_with_a_missing_part_and_tuples_of_equal_length():
+    names = [("a", 1), ("b", 2), ("a", 2)]
+    sets = SetCollection(np.ones((3, 1)), [0, 1, 2, 3], names=names)
+    assert sets.names.tolist() == names
+    with pytest.raises(ValueError, match=r"names has \('a', nan\) for set 1; expected a n"):
+        SetCollection(np.ones((2, 1)), [0, 1, 2], names=[("a", 1), ("a", np.nan)])
