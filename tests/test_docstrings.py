@@ -62,11 +62,17 @@ def public_objects():
 
 
 def examples_of(value):
-    """Examples of a function, or of a class and its methods."""
+    """Examples of a function, or of a class and its methods, also those it inherits."""
+    owners = [value]
+    if inspect.isclass(value):
+        owners = [base for base in value.__mro__ if base.__module__.startswith("otk_")]
     # Without a module: classes say that they are from the package users import them from.
-    return doctest.DocTestFinder(exclude_empty=True).find(
-        value, value.__name__, module=False, globs={}
-    )
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    return [
+        test
+        for owner in owners
+        for test in finder.find(owner, owner.__name__, module=False, globs={})
+    ]
 
 
 def documented():

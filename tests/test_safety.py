@@ -322,7 +322,6 @@ def offsets_cases():
         "negative": [-1, *good[1:]],
         "negative inside": [0, -5, *good[2:]],
         "decreasing": swapped,
-        "repeated": [*good[:2], good[1], *good[2:]],
         "beyond the end": [*good[:-1], N + 1],
         "beyond inside": [0, N + 5, N],
         "huge": [0, 2**62, N],
@@ -465,12 +464,9 @@ def test_tables_that_lie_about_their_columns(name):
     lying = [LyingTable(np.ones((4, 5)), 2) for _ in X]
     names = [pd.DataFrame(x, columns=["x0", "x1"]) for x in X]
     model = ESTIMATORS[name]().fit(names, LABELS)
-    with pytest.raises(ValueError, match="5 features"):
-        model.transform(lying)
-    model = ESTIMATORS[name]().fit(lying, LABELS)
-    assert model.n_features_in_ == 5
-    with pytest.raises(ValueError, match="features"):
-        model.transform(names)
+    for call in [model.transform, lambda X: ESTIMATORS[name]().fit(X, LABELS)]:
+        with pytest.raises(ValueError, match="feature_names has 2 entries; expected .* 5"):
+            call(lying)
     for call in [model.fit, model.fit_transform]:
         with pytest.raises((TypeError, ValueError)):
             call(LyingTable(np.ones((4, 3, 5)), 2), LABELS[:4])
