@@ -284,11 +284,11 @@ def _from_rows(X):
     except (TypeError, ValueError, OverflowError) as error:
         error_type = TypeError if isinstance(error, TypeError) else ValueError
         hint = ""
+        if hasattr(X, "columns"):
+            hint = " (a long table: SetCollection.from_groups)"
         explanation = explain_columns(X, "X")
         if explanation:
-            hint = f"; X has {explanation}"
-        if hasattr(X, "columns"):
-            hint += " (a long table: SetCollection.from_groups)"
+            hint += f"; X has {explanation}"
         raise error_type(
             f"X is no list of 2-D arrays, and no table: {error}{hint}"
         ) from error

@@ -223,7 +223,9 @@ def test_memory_of_a_long_set_is_bounded():
 def test_names_and_set_output(sets):
     model = make_model().fit(sets)
     names = model.get_feature_names_out()
-    assert names.tolist() == [f"otkembedding{i}" for i in range(5 * 16)]
+    assert names.tolist() == [
+        f"otkembedding_support{j}_component{k}" for j in range(5) for k in range(16)
+    ]
     Xt = model.transform(sets)
     frame = clone(model).set_output(transform="pandas").fit_transform(sets)
     assert isinstance(frame, pd.DataFrame)

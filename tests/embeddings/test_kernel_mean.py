@@ -111,6 +111,6 @@ def test_anchors_come_from_the_cache_of_the_embedding(sets, tmp_path, monkeypatc
     def learn(*args):
         raise AssertionError("anchors are learned, although they are in the cache")
 
-    monkeypatch.setattr("otk_sklearn.features._clustering.KMeans", learn)
+    monkeypatch.setattr("otk_sklearn.features._clustering.lloyd", learn)
     mean = KernelMeanEmbedding(8, memory=memory, random_state=0).fit(sets)
     assert_array_equal(mean.anchors_, transport.anchors_)
