@@ -127,9 +127,7 @@ class DocumentedMixin:
     """
 
     def __setstate__(self, state):
-        parameters = inspect.signature(type(self).__init__).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        super().__setstate__({**defaults, **state})
+        super().__setstate__({**_default_parameters(type(self)), **state})
 
     _doc_link_module = "otk_sklearn"
 
@@ -137,6 +135,12 @@ class DocumentedMixin:
     def _doc_link_template(self):
         url = _documentation_url()
         return url and url + "generated/{estimator_module}.{estimator_name}.html"
+
+
+@functools.cache
+def _default_parameters(estimator_class):
+    parameters = inspect.signature(estimator_class.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 @functools.cache
