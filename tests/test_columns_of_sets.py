@@ -11,8 +11,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import (
+    ConvolutionalKernelLayer,
+    ElementTransformer,
     FisherVectorEmbedding,
     KernelMeanEmbedding,
     OTKClassifier,
@@ -117,6 +120,21 @@ def test_a_column_of_sets(name, columns):
     found = transformer.fit_transform(table, Y)
     assert found.index.tolist() == NAMES
     assert found.columns.tolist() == names.tolist()
+
+
+@pytest.mark.parametrize(
+    "layer", [ElementTransformer(StandardScaler()), ConvolutionalKernelLayer(4)]
+)
+def test_a_pipeline_for_a_column_of_sets(layer):
+    steps = make_pipeline(layer, OTKEmbedding(2, n_components=3, random_state=0))
+    transformer = ColumnTransformer(
+        [("set", steps, "cells"), ("number", "passthrough", ["age"])]
+    ).set_output(transform="pandas")
+    table = frame()
+    found = transformer.fit_transform(table)
+    assert found.columns[0] == "set__otkembedding_support0_component0"
+    assert found.index.tolist() == NAMES
+    assert transformer.transform(table[:0]).shape == (0, found.shape[1])
 
 
 def test_a_column_of_sets_in_cross_validation():

@@ -1,6 +1,7 @@
 """Sets without elements, and collections without sets."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import make_sets
 from numpy.testing import assert_allclose, assert_array_equal
@@ -91,15 +92,24 @@ def test_errors_by_default(model):
         model.fit([NONE, NONE])
 
 
+@pytest.mark.parametrize("model", [SetPooling(["std"], empty_sets="zero")])
+def test_errors_count_empty_sets(model):
+    huge = 1e300 * np.array([np.ones_like(FULL[0][0]), -np.ones_like(FULL[0][0])])
+    with pytest.raises(ValueError, match="embedding of set 2 of X leaves the range"):
+        model.fit(FULL).transform([FULL[0], NONE, huge])
+
+
 @pytest.mark.parametrize("model", EMBEDDINGS)
 def test_no_sets(model):
     """A filtered partition has no sets: an array without rows is the right value."""
     model.fit(FULL)
     width = model.transform(FULL).shape[1]
     none_3d = np.empty((0, 4, FULL[0].shape[1]))
-    for none in ([], (), none_3d, SetCollection.from_sets(FULL)[:0]):
+    nones = [[], (), none_3d, SetCollection.from_sets(FULL)[:0], pd.Series(FULL)[:0]]
+    nones += [pd.DataFrame({"cells": FULL})[:0], np.empty(0, object)]
+    for none in nones:
         assert model.transform(none).shape == (0, width)
-        with pytest.raises(ValueError, match="empty collection"):
+        with pytest.raises(ValueError, match="empty collection|0 sample"):
             model.fit(none)
     pipeline = make_pipeline(model, StandardScaler()).fit(FULL)
     assert pipeline[:-1].transform([]).shape == (0, width)

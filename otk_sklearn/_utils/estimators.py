@@ -153,10 +153,10 @@ def _documentation_url():
     return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
 
 
-class VectorsOutMixin(TransformerMixin):
-    """Mixin for transformers of sets into vectors of the same dtype.
+class ComponentNamesMixin:
+    """Mixin for transformers of sets that name each component of their output.
 
-    The name of each component of a vector is that of the class, and the component's own.
+    The name is that of the class, and the component's own.
     """
 
     def get_feature_names_out(self, input_features=None):
@@ -181,8 +181,12 @@ class VectorsOutMixin(TransformerMixin):
         return np.array(names, dtype=object)
 
     def _component_names(self):
-        """Return the names of the components of an embedding, as a list."""
+        """Return the names of the components, as a list."""
         raise NotImplementedError
+
+
+class VectorsOutMixin(ComponentNamesMixin, TransformerMixin):
+    """Mixin for transformers of sets into vectors of the same dtype."""
 
     def _as_output(self, embeddings, sets):
         """Return embeddings with the names of the sets as index, if pandas is the output.

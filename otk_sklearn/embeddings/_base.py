@@ -191,10 +191,12 @@ class SetEmbedding(VectorsOutMixin, SetTransformer):
         model, sets = snapshot(self, X)
         present = np.flatnonzero(sets.lengths)
         if len(present) == len(sets) > 0:
-            return self._as_output(model._embed(sets), sets)
-        out = np.zeros((len(sets), model._n_features_out), sets.dtype)
-        if len(present):
-            out[present] = model._embed(sets[present])
+            out = model._embed(sets)
+        else:
+            out = np.zeros((len(sets), model._n_features_out), sets.dtype)
+            if len(present):
+                out[present] = model._embed(sets[present])
+        check_finite_output(out, "embedding")
         return self._as_output(out, sets)
 
     def _embed(self, sets):
@@ -214,7 +216,6 @@ class SetEmbedding(VectorsOutMixin, SetTransformer):
             max_rows=max_rows,
             n_jobs=pooling.n_jobs,
         )
-        check_finite_output(out, "embedding")
         return out
 
     def _pooling(self, sets):

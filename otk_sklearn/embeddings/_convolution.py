@@ -3,11 +3,15 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import gen_batches
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
-from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS, SetsOutMixin
+from otk_sklearn._utils.estimators import (
+    FEATURE_CONSTRAINTS,
+    ComponentNamesMixin,
+    SetsOutMixin,
+    product_names,
+)
 from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import SampleWeightMixin, SetTransformer, snapshot
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
@@ -18,7 +22,7 @@ from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 
 
 class ConvolutionalKernelLayer(
-    ClassNamePrefixFeaturesOutMixin,
+    ComponentNamesMixin,
     SetsOutMixin,
     SampleWeightMixin,
     SetTransformer,
@@ -250,6 +254,9 @@ class ConvolutionalKernelLayer(
     @property
     def _n_features_out(self):
         return len(self.anchors_)
+
+    def _component_names(self):
+        return product_names(component=self._n_features_out)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -250,7 +250,8 @@ class ElementTransformer(
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the input features. None means `feature_names_in_`, if defined.
+            Names of the input features. None, or the name of a column of sets, means
+            `feature_names_in_`, if defined.
 
         Returns
         -------
@@ -259,7 +260,7 @@ class ElementTransformer(
         """
         model = copy.copy(self)
         check_is_fitted(model)
-        if input_features is None:
+        if input_features is None or len(input_features) == 1 < model.n_features_in_:
             input_features = getattr(model, "feature_names_in_", None)
         return model.transformer_.get_feature_names_out(input_features)
 

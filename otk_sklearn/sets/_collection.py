@@ -28,6 +28,7 @@ from otk_sklearn.sets._offsets import (
     masses_of,
     offsets_of,
     read_only,
+    scatter_rows,
 )
 from otk_sklearn.sets._positions import check_positions
 from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
@@ -336,13 +337,14 @@ weights)
         ----------
         values : array-like of shape (n_elements,) or (n_elements, n_columns), or list of \
                 one array for each set
-            What belongs to each element, as `element_contributions` returns it.
+            What belongs to each element, such as the `contributions` that
+            `element_contributions` returns.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_columns)
-            An entry for each row of the table that `from_groups` was given: NaN where its
-            element is not among these sets, some of those made of the table.
+            An entry for each row of the table that `from_groups` was given: NaN (or NaT)
+            where its element is not among these sets, some of those made of the table.
 
         Raises
         ------
@@ -357,7 +359,7 @@ weights)
             raise ValueError(
                 "These sets don't know their rows; expected sets made by from_groups."
             )
-        if isinstance(values, list | tuple) and len(values) == len(self):
+        if isinstance(values, list | tuple) and all(map(np.ndim, values)):
             values = np.concatenate([np.asarray(part) for part in values])
         values = np.asarray(values)
         if values.shape[:1] != (len(self._values),):
@@ -365,11 +367,7 @@ weights)
                 f"values has shape {values.shape}; expected one entry an element, "
                 f"{len(self._values)}, or an array for each of the {len(self)} sets."
             )
-        is_whole = len(self._rows) == self._n_rows
-        dtype = values.dtype if is_whole else np.result_type(values, np.float16)
-        table = np.full((self._n_rows, *values.shape[1:]), 0 if is_whole else np.nan, dtype)
-        table[self._rows] = values
-        return table
+        return scatter_rows(values, self._rows, self._n_rows)
 
     def align(self, y):
         """Return targets by name in the order of the sets.

@@ -7,6 +7,7 @@ import numpy as np
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import column_names, is_array_or_list
 from otk_sklearn.sets._offsets import read_only
+from otk_sklearn.sets._unreadable import check_readable
 
 # Names that an error lists at most.
 _MAX_LISTED = 5
@@ -23,6 +24,7 @@ def as_labels(labels, name):
     """
     if isinstance(labels, str | bytes | Mapping) or not hasattr(labels, "__len__"):
         raise TypeError(f"{name} is {type(labels).__name__}; expected an array of labels.")
+    check_readable(labels, name)
     if hasattr(labels, "to_numpy"):  # a Series or an Index
         array = labels.to_numpy()
     elif isinstance(labels, np.ndarray):

@@ -111,3 +111,17 @@ def check_rows(rows, n_rows, n_elements):
             f"{n_elements} elements."
         )
     return read_only(rows)
+
+
+def scatter_rows(values, rows, n_rows):
+    """Return a table of values at these rows, and of NaN or NaT at all others."""
+    is_filled = np.zeros(n_rows, bool)
+    is_filled[rows] = True
+    kind, dtype = values.dtype.kind, values.dtype
+    if not is_filled.all() and kind not in "fcmM":
+        dtype = np.float64 if kind in "iub" else object
+    table = np.empty((n_rows, *values.shape[1:]), dtype)
+    if not is_filled.all():
+        table[~is_filled] = np.array("NaT", dtype) if kind in "mM" else np.nan
+    table[rows] = values
+    return table

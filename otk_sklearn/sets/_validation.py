@@ -187,7 +187,7 @@ def input_attributes(sets):
 def as_fitted_sets(estimator, X, *, keep_frames=False):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
-    if isinstance(X, list | tuple) and all(map(is_empty, X)):
+    if isinstance(X, list | tuple) and all(map(is_empty, X)) or _has_no_rows(X):
         no_elements = np.empty((0, estimator.n_features_in_))
         return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     sets, are_rows = _convert(X, estimator.n_features_in_, keep_frames)
@@ -206,6 +206,12 @@ def as_fitted_sets(estimator, X, *, keep_frames=False):
             f"{_transposed(sets, estimator.n_features_in_)}."
         )
     return sets
+
+
+def _has_no_rows(X):
+    """Whether X is an array, a table or a column of no rows, as of a filtered partition."""
+    shape = getattr(X, "shape", ())
+    return not isinstance(X, SetCollection) and len(shape) in (1, 2) and shape[0] == 0
 
 
 def _single_column(X):

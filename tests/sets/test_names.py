@@ -183,6 +183,13 @@ def test_rows_go_back_to_the_table():
     part = pickle.loads(pickle.dumps(X[[2, 1]]))
     assert_array_equal(part.to_rows(part.values[:, 0]), [np.nan, 1, np.nan, 3, 4, np.nan])
     assert_array_equal(part.to_rows(part.rows), [np.nan, 1, np.nan, 3, 4, np.nan])
+    twice = X[[0, 0, 2]]  # as many elements as the table has rows, and not all of them
+    assert_array_equal(twice.to_rows(twice.values[:, 0]), [0, np.nan, 2, 3, np.nan, 5])
+    dates = np.arange(6).astype("datetime64[D]")
+    assert_array_equal(np.isnat(part.to_rows(dates[part.rows])), [1, 0, 1, 0, 0, 1])
+    assert part.to_rows(np.array(["u", "v", "w"])).tolist()[3] == "u"
+    singles = X[[2]]
+    assert singles.to_rows([7.0])[3] == 7
     with pytest.raises(ValueError, match=r"values has shape \(2,\); expected one entry an"):
         X.to_rows([1, 2])
     with pytest.raises(ValueError, match="expected sets made by from_groups"):
