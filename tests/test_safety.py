@@ -730,9 +730,9 @@ def test_no_index_leaves_an_array():
 IMPORTS = {
     "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses",
     "fractions", "functools", "hashlib", "importlib", "inspect", "itertools", "joblib",
-    "math", "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator",
-    "os", "ot", "otk_sklearn", "pyarrow", "scipy", "sklearn", "sktime", "threading",
-    "threadpoolctl", "time", "typing", "warnings",
+    "json", "math", "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy",
+    "operator", "os", "ot", "otk_sklearn", "pandas", "pyarrow", "re", "scipy", "sklearn",
+    "sktime", "sys", "threading", "threadpoolctl", "time", "typing", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",

@@ -86,7 +86,7 @@ def _parameters(arrow_type, metadata):
     if hasattr(arrow_type, "__arrow_ext_serialize__"):  # a class written in Python
         serialized = arrow_type.__arrow_ext_serialize__()
     try:
-        parameters = json.loads(serialized)
+        parameters = json.JSONDecoder().decode(serialized)
     except ValueError:  # Ray may have pickled them: never load that
         parameters = {}
     if isinstance(parameters, list):  # of Ray
@@ -96,7 +96,7 @@ def _parameters(arrow_type, metadata):
     # Of a type that pyarrow has no class for, only the text tells the permutation.
     shown = re.search(r"permutation=\[([\d, ]+)\]", str(arrow_type))
     if shown:
-        parameters["permutation"] = json.loads(f"[{shown[1]}]")
+        parameters["permutation"] = json.JSONDecoder().decode(f"[{shown[1]}]")
     return {
         key: getattr(arrow_type, key, parameters.get(key))
         for key in ("shape", "permutation")
