@@ -86,7 +86,7 @@ def _parameters(arrow_type, metadata):
     if hasattr(arrow_type, "__arrow_ext_serialize__"):  # a class written in Python
         serialized = arrow_type.__arrow_ext_serialize__()
     try:
-        parameters = json.JSONDecoder().decode(serialized)
+        parameters = json.JSONDecoder().decode(serialized.decode())
     except ValueError:  # Ray may have pickled them: never load that
         parameters = {}
     if isinstance(parameters, list):  # of Ray
