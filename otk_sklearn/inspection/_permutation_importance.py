@@ -48,7 +48,7 @@ def permutation_importance(
     y : array-like of shape (n_sets,) or (n_sets, n_outputs), or None
         Targets; None for an estimator whose score needs none.
     scoring : str or callable, default=None
-        The score, a single one: a string of :ref:`scoring_string_names`, or a callable
+        The score, a single one: one of `sklearn.metrics.get_scorer_names()`, or a callable
         `scorer(estimator, X, y)`. None means `estimator.score`.
     n_repeats : int, default=5
         Number of permutations of each feature.
