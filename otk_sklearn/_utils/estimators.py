@@ -127,7 +127,9 @@ class DocumentedMixin:
     """
 
     def __setstate__(self, state):
-        super().__setstate__({**_default_parameters(type(self)), **state})
+        defaults = _default_parameters(type(self)).items()
+        missing = {name: value for name, value in defaults if name not in state}
+        super().__setstate__({**state, **missing})
 
     _doc_link_module = "otk_sklearn"
 
