@@ -258,7 +258,7 @@ def test_grid_search_memory_and_names(sets, tmp_path):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     layer = ConvolutionalKernelLayer(4, random_state=0).fit(sets)
     assert layer.get_feature_names_out().tolist() == [
-        f"convolutionalkernellayer{i}" for i in range(4)
+        f"convolutionalkernellayer_component{i}" for i in range(4)
     ]
     assert layer.set_output(transform="pandas") is layer
     with config_context(transform_output="pandas"):
