@@ -24,7 +24,7 @@ from test_properties import (
     check_supervised,
 )
 
-# Most are of embeddings and their training. A case of training takes as long as four others.
+# Most are of embeddings and training. A case of training takes as long as four others.
 CASES_OF_A_ROUND = dict.fromkeys(PROPERTIES, 20) | {
     check_embedding: 600,
     check_supervised: 40,

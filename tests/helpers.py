@@ -129,13 +129,23 @@ def plain_match(model, elements, masses=None, positions=None, supports=None):
             solver=model.solver,
             epsilon=model.epsilon,
             relaxation=model.relaxation,
+            support_relaxation=model.support_relaxation,
             max_iter=model.max_iter,
         )
         plans.append(position_weights * plan)
     return psi, np.array(plans)
 
 
-def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=None):
+def plain_plan(
+    similarities,
+    masses,
+    *,
+    solver,
+    epsilon,
+    max_iter,
+    relaxation=None,
+    support_relaxation=None,
+):
     """Solve for one set's plan to one reference as the formulas are written.
 
     Parameters
@@ -145,8 +155,9 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
     solver : {"sinkhorn", "softmax"}
     epsilon : float
     max_iter : int
-        Sinkhorn iterations: each updates element potentials, then support potentials.
-    relaxation : float or None
+        Sinkhorn iterations: each updates element potentials, then support potentials. With
+        `support_relaxation`, those of elements are updated once more in the end.
+    relaxation, support_relaxation : float or None
 
     Returns
     -------
@@ -155,14 +166,19 @@ def plain_plan(similarities, masses, *, solver, epsilon, max_iter, relaxation=No
     with np.errstate(divide="ignore"):
         log_a = np.log(masses)[:, np.newaxis]
     log_b = -np.log(similarities.shape[1])
-    power = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
+    power, support_power = (
+        1.0 if penalty is None else penalty / (penalty + epsilon)
+        for penalty in (relaxation, support_relaxation)
+    )
     log_kernel = similarities / epsilon
     log_u, log_v = 0.0, np.zeros((1, similarities.shape[1]))
     for _ in range(max_iter if solver == "sinkhorn" else 0):
         log_u = -power * log_sum_exp(log_kernel + log_v + log_b, axis=1)
-        log_v = -log_sum_exp(log_kernel + log_u + log_a, axis=0)
+        log_v = -support_power * log_sum_exp(log_kernel + log_u + log_a, axis=0)
     if solver == "softmax":
         log_v = -log_sum_exp(log_kernel + log_a, axis=0)
+    if support_relaxation is not None:
+        log_u = -log_sum_exp(log_kernel + log_v + log_b, axis=1)
     return np.exp(log_a + log_u + log_kernel + log_v + log_b)
 
 

@@ -63,21 +63,15 @@ def check_plans(dtype, n_supports):
     random = np.random.default_rng(n_supports)
     similarities = random.normal(size=(2, n_supports, sum(LENGTHS)))
     exact = {"rtol": 0, "atol": (1e-5 if dtype == np.float32 else 1e-12) / n_supports}
-    for relaxation in [None, 0.3]:
+    for penalty in [{}, {"relaxation": 0.3}, {"support_relaxation": 0.3}]:
         for scale in [1.0, 100.0, 400.0]:  # the last ones need the log domain
-            transport = Transport("sinkhorn", 0.5, relaxation, 7, 0.0)
+            params = {"solver": "sinkhorn", "epsilon": 0.5, "max_iter": 7, **penalty}
+            transport = Transport(**{"relaxation": None, "tol": 0.0, **params})
             for plan, S, masses, plans, (s, _) in solved(
                 scale * similarities, transport, dtype
             ):
                 if plans.solved[s]:
-                    expected = plain_plan(
-                        S,
-                        masses,
-                        solver="sinkhorn",
-                        epsilon=0.5,
-                        max_iter=7,
-                        relaxation=relaxation,
-                    )
+                    expected = plain_plan(S, masses, **params)
                     assert_allclose(plan, expected, **exact)
                 else:
                     assert dtype == np.float32

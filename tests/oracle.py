@@ -170,6 +170,7 @@ def plan_of(model, problem, n_iter):
         solver=model.solver,
         epsilon=model.epsilon,
         relaxation=model.relaxation,
+        support_relaxation=model.support_relaxation,
         max_iter=n_iter,
     )
 

@@ -249,7 +249,9 @@ def embedding_params(draw, learned=True, extreme=True):
         "random_state": draw(seeds),
     }
     if params["solver"] == "sinkhorn":
-        params["relaxation"] = draw(st.none() | relaxation)
+        relaxed = draw(st.sampled_from([None, "relaxation", "support_relaxation"]))
+        if relaxed is not None:
+            params[relaxed] = draw(relaxation)
     return params
 
 
@@ -366,6 +368,7 @@ ILLEGAL = {
     "references": ["k-means", None, [[[np.inf]]], [[1.0]], []],
     "solver": ["sinkhorn_log", None],
     "relaxation": [0, -1, np.nan, "much"],
+    "support_relaxation": [0, -1, np.nan, "much"],
     "max_iter": [0, -5, 1.5],
     "tol": [-1e-9, np.nan, None],
     "max_elements": [0, -1, 10.0],

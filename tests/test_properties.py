@@ -24,6 +24,7 @@ from oracle import (
     windows_of,
 )
 from scipy.linalg import LinAlgWarning
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import (
@@ -160,7 +161,9 @@ def check_plans(model, sets, i, plans, diagnostics):
             check_plain_plan(model, plan, problem, n_iter, error)
         elif np.min(problem.position_weights) > 1e-3:
             unfiltered = (plan / problem.position_weights).astype(plan.dtype)
-            check_balanced_plan(model, unfiltered, problem, residual, error)
+            relaxed = model.support_relaxation is not None
+            check = check_plan_of_relaxed_supports if relaxed else check_balanced_plan
+            check(model, unfiltered, problem, residual, error)
     return features
 
 
@@ -186,7 +189,8 @@ def check_plain_plan(model, plan, problem, n_iter, error):
         in_filter = np.log1p(1 / problem.position_weights) + model.position_sigma**-2
         error = error + 20 * np.finfo(plan.dtype).eps * in_filter
     budget = expected * error
-    if model.solver == "softmax" or model.relaxation is not None:
+    relaxed = (model.relaxation, model.support_relaxation) != (None, None)
+    if model.solver == "softmax" or relaxed:
         # Where masses are given up or not taken, factors that are denormal lose digits.
         tiny = np.finfo(plan.dtype).tiny / problem.masses[problem.masses > 0].min()
         budget += max(tiny, 1e-250)
@@ -199,14 +203,35 @@ def check_balanced_plan(model, plan, problem, residual, error):
     missed = np.abs(plan.sum(axis=1) - problem.masses).sum()
     assert_allclose(residual, missed, rtol=1e-3, atol=50 * unit * np.sqrt(len(plan)))
     assert_allclose(plan.sum(axis=0), 1 / plan.shape[1], rtol=50 * unit + error)
+    check_form(model, plan, problem, error)
+
+
+def check_plan_of_relaxed_supports(model, plan, problem, residual, error):
+    """As above, and supports have the masses that its scalings `v_j` are optimal for."""
+    unit = np.finfo(plan.dtype).eps
+    assert_allclose(plan.sum(axis=1), problem.masses, rtol=50 * unit + error, atol=1e-30)
+    log_w = check_form(model, plan, problem, error)
+    if log_w is None:
+        return
+    power = model.support_relaxation / (model.support_relaxation + model.epsilon)
+    log_columns = np.log(plan.sum(axis=0, dtype=np.float64))
+    implied = softmax((1 - power) * log_w + power * log_columns)
+    missed = np.abs(implied - 1 / plan.shape[1]).sum()
+    atol = 50 * unit * np.sqrt(len(plan)) + 8 * error
+    assert_allclose(residual, missed, rtol=1e-3, atol=atol)
+
+
+def check_form(model, plan, problem, error):
+    """A plan is `a_i u_i K_ij w_j`. Return log w up to a constant, or None if lost."""
     kept = problem.masses > 0
     if (plan[kept] < 1e3 * np.finfo(plan.dtype).tiny).any():
-        return  # some of its digits are lost
+        return None  # some of its digits are lost
     logs = np.log(plan[kept] / problem.masses[kept, np.newaxis])
     rest = logs.astype(np.float64) - problem.similarities[kept] / model.epsilon
     rest -= rest.mean(axis=1, keepdims=True)
-    rest -= rest.mean(axis=0)
-    assert_within(4 * error, rest, 0.0, "form of the plan")
+    log_w = rest.mean(axis=0)
+    assert_within(4 * error, rest - log_w, 0.0, "form of the plan")
+    return log_w
 
 
 def check_pooling(model, embedding, plans, features, dtype):

@@ -668,6 +668,7 @@ def use_values_that_change(n_rounds=25):
         OTKEmbedding(**small, n_jobs=2),
         OTKEmbedding(**small, kernel="homogeneous", filter_size=3, position="gaussian"),
         OTKEmbedding(**small, relaxation=0.3),
+        OTKEmbedding(**small, support_relaxation=0.3),
         OTKEmbedding(**small, solver="softmax"),
         OTKEmbedding(**small, solver="emd"),
         OTKEmbedding(**small, epsilon=1e-4),

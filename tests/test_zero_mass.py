@@ -71,6 +71,7 @@ SOLVERS = [
     {"solver": "sinkhorn"},
     {"solver": "sinkhorn", "tol": 1e-6, "max_iter": 1000},
     {"solver": "sinkhorn", "relaxation": 0.3},
+    {"solver": "sinkhorn", "support_relaxation": 0.3},
     {"solver": "sinkhorn", "epsilon": 1e-4},
     {"solver": "emd"},
     {"solver": "softmax"},
@@ -140,13 +141,13 @@ def compare_plans(model, X, larger, dtype):
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous", "linear"])
-@pytest.mark.parametrize("relaxation", [None, 0.3])
+@pytest.mark.parametrize("penalty", [{}, {"relaxation": 0.3}, {"support_relaxation": 0.3}])
 @pytest.mark.parametrize("filter_size", [1, 3])
-def test_sets_longer_than_a_block_and_more_threads(kernel, relaxation, filter_size):
+def test_sets_longer_than_a_block_and_more_threads(kernel, penalty, filter_size):
     """Features of long sets are computed block by block, sets in threads."""
     X, larger, _ = make_pair(filter_size, np.float32, positions=False, n_added=300)
     model = OTKEmbedding(4, n_components=6, kernel=kernel, filter_size=filter_size)
-    model.set_params(relaxation=relaxation, tol=0, max_iter=5, random_state=0).fit(X)
+    model.set_params(**penalty, tol=0, max_iter=5, random_state=0).fit(X)
     expected = model.transform(X)
     model.set_params(n_jobs=2)
     with config_context(working_memory=0.01):
@@ -249,6 +250,7 @@ def labels_and_numbers():
             {"solver": "softmax"},
             {"solver": "emd"},
             {"relaxation": 0.5},
+            {"support_relaxation": 0.5},
         ],
     ),
     ("position", [None, "gaussian"]),

@@ -12,23 +12,27 @@ from otk_sklearn._compiled.primitives import fill, inlined, jit
 # Pivots below this fraction of their diagonal entry are rounding noise.
 _MIN_PIVOT = 1e-13
 
+# Power of column sums at which the marginals of columns are as good as free.
+_MIN_POWER = 1e-100
+
 
 @jit
-def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
+def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
     """Vector-Jacobian products of plans with respect to similarities, in place.
 
     A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where the marginal
     constraints determine alpha and beta. By implicit differentiation, a gradient W becomes
     `P_ij (W_ij - lambda_i - mu_j) / epsilon`. Its columns sum to 0, and so do its rows in
-    balanced transport, but not in attention; relaxed transport lies in between. mu solves a
-    linear system with one unknown per support.
+    balanced transport, but not in attention; relaxed transport lies in between, on either
+    side. mu solves a linear system with one unknown per support.
 
     Parameters
     ----------
     plan : ndarray of shape (n_references, n_supports, n_elements)
     offsets : ndarray of shape (n_sets + 1,)
-    power : float
-        1 for balanced transport, `relaxation / (relaxation + epsilon)` for relaxed, 0 for
+    powers : tuple of 2 float
+        How far the marginals of elements and those of supports are held: 1 where they are
+        fixed, `relaxation / (relaxation + epsilon)` for a penalty, 0 for elements in
         attention.
     inverse_epsilon : float
         In the dtype of the plan.
@@ -51,11 +55,11 @@ def plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients):
         start, stop = offsets[s], offsets[s + 1]
         for r in range(n_references):
             set_gradients = gradients[r, :, start:stop]
-            if stop - start == 1:  # its plan is constant
+            if stop - start == 1 and powers[1] == 1.0:  # its plan is constant
                 for j in range(n_supports):
                     set_gradients[j, 0] = 0
                 continue
-            _subtract_means(plan[r, :, start:stop], set_gradients, power, scratch)
+            _subtract_means(plan[r, :, start:stop], set_gradients, powers, scratch)
             for j in range(n_supports):
                 row = set_gradients[j]
                 for i in range(stop - start):
@@ -74,9 +78,10 @@ class _Scratch(NamedTuple):
 
 
 @inlined
-def _subtract_means(plan, gradients, power, scratch):
+def _subtract_means(plan, gradients, powers, scratch):
     """Turn gradients into `P_ij (W_ij - lambda_i - mu_j)`, in place, for one plan."""
     n_supports, size = plan.shape
+    power, excess = powers[0], 1.0 / max(powers[1], _MIN_POWER) - powers[0]
     rows, row_means = scratch.rows[:size], scratch.row_means[:size]
     columns, mu = scratch.columns, scratch.mu
     fill(rows, 0)
@@ -101,7 +106,7 @@ def _subtract_means(plan, gradients, power, scratch):
             rows[i] = np.sqrt(power / rows[i]) if rows[i] > 0 else 0.0
         scaled = scratch.scaled[:, :size]
         _scale_rows(plan, rows, scaled)
-        _solve_columns(_gram(scaled), columns, power, scratch.system, mu)
+        _solve_columns(_gram(scaled), columns, excess, scratch.system, mu)
         # rows[i] ** 2 is power / (P 1)_i
         _subtract_row_means(plan, rows, mu, row_means)
     else:
@@ -138,12 +143,13 @@ def _subtract_row_means(plan, factors, mu, row_means):
 
 
 @inlined
-def _solve_columns(products, columns, power, system, x):
-    """Solve `(diag(columns) - products) mu = x` in place, by Cholesky.
+def _solve_columns(products, columns, excess, system, x):
+    """Solve `(diag(columns / column power) - products) mu = x` in place, by Cholesky.
 
-    `products` is `power P^T diag(1 / P 1) P`: its rows sum to `power columns`. Diagonal
-    entries are computed from off-diagonal sums, without cancellation. In balanced
-    transport, mu is determined up to a constant, which a rank-one term fixes.
+    `products` is `row power P^T diag(1 / P 1) P`: its rows sum to `row power columns`.
+    Diagonal entries are computed from off-diagonal sums and the excess, `1 / column power -
+    row power`, without cancellation. In balanced transport, mu is determined up to a
+    constant, which a rank-one term fixes.
     """
     n = len(x)
     for j in range(n):
@@ -151,10 +157,10 @@ def _solve_columns(products, columns, power, system, x):
         for k in range(n):
             if k != j:
                 total += products[j, k]
-        system[j, j] = total + (1.0 - power) * columns[j]
+        system[j, j] = total + excess * columns[j]
         for k in range(j):
             system[j, k] = -products[j, k]
-    if power == 1.0:
+    if excess == 0.0:
         rank_one = 1.0 / n / n
         for j in range(n):
             for k in range(j + 1):

@@ -15,8 +15,10 @@ import numpy as np
 
 from otk_sklearn._compiled.marginals import (
     has_implied_masses,
+    imply_columns,
     imply_masses,
     imply_masses_log,
+    relaxes_columns,
     update,
     update_log,
 )
@@ -54,12 +56,14 @@ class LogDomain(NamedTuple):
 class Scalings(NamedTuple):
     """Scalings of one set's plan `a_i u_i K_ij w_j`, and its column sums.
 
-    In the log domain, `rows`, `w` and `plain_w` hold logarithms.
+    In the log domain, `rows`, `w` and `plain_w` hold logarithms. Where column marginals
+    have a penalty, `columns` are the masses of supports that its column sums imply.
     """
 
     rows: np.ndarray  # (n_elements,): a_i u_i
     w: np.ndarray  # (n_supports,): w_j, in the dtype of the kernel
     plain_w: np.ndarray  # (n_supports,): w_j after a plain iteration
+    log_w: np.ndarray  # (n_supports,): log w_j, where the plain domain needs it
     columns: np.ndarray  # (n_supports,): column sums of the plan
     log_residual: np.ndarray  # (n_supports,): log(b_j / column sum), a plain step of log w
     block: np.ndarray  # (BLOCK,): row sums of a block of elements
@@ -89,6 +93,11 @@ def _plain_pass(domain, rule, r, kernel, start, stop, scalings):
     for j in range(len(w)):
         n_bad += not smallest <= columns[j] <= 1.0 / smallest
         columns[j] *= w[j]
+    if relaxes_columns(rule):
+        _write_residual(domain, scalings)
+        for j in range(len(w)):
+            scalings.log_w[j] = np.log(w[j])
+        imply_columns(rule, scalings.log_w, scalings.log_residual, columns)
     return n_bad == 0
 
 
@@ -110,6 +119,7 @@ def _log_pass(domain, rule, r, kernel, start, stop, scalings):
         log_column = top + np.log(total) + w[j]
         scalings.log_residual[j] = -np.log(n_supports) - log_column
         scalings.columns[j] = np.exp(log_column)
+    imply_columns(rule, w, scalings.log_residual, scalings.columns)
     return True
 
 
@@ -125,6 +135,7 @@ def _plain_step_log(domain, scalings):
         w[j] += log_residual[j]
 
 
+@inlined
 def _write_residual(domain, scalings):
     columns, log_residual = scalings.columns, scalings.log_residual
     mass = 1.0 / len(columns)

@@ -12,10 +12,12 @@ import numpy as np
 from otk_sklearn._compiled.anderson import Anderson, anderson_of, extrapolate
 from otk_sklearn._compiled.marginals import (
     can_be_padded,
+    dual_derivative,
     error_of_rows,
     extrapolates,
     marginal_error,
     padded,
+    relaxes_columns,
     start_set,
 )
 from otk_sklearn._compiled.passes import (
@@ -123,7 +125,8 @@ class Solutions(NamedTuple):
         become False, and their kernel is left unchanged.
     n_iter, residual : ndarray of shape (n_sets, n_references)
         Filled with the number of iterations and the marginal error: the L1 distance between
-        the masses of elements and the implied masses (row sums, in balanced transport).
+        the masses of elements and the implied masses (row sums, in balanced transport), or
+        the same of supports, where column marginals are relaxed.
     log_w : ndarray of shape (n_sets, n_references, n_supports)
         Filled with the logarithms of w.
     """
@@ -159,7 +162,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
         On entry `K_ij = exp((S_ij - max_j S_ij) / epsilon)`, or the exponents in the log
         domain; on exit the plans `a_i u_i K_ij w_j`.
     offsets : ndarray of shape (n_sets + 1,)
-    rule : Balanced, Relaxed, or another type of `marginals.py`
+    rule : Balanced, Relaxed, SupportsRelaxed, or another type of `marginals.py`
     domain : Plain or LogDomain
     iterations : Iterations
     solutions : Solutions
@@ -175,6 +178,7 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
         rows=np.empty(longest, dtype),
         w=np.empty(n_supports, dtype),
         plain_w=np.empty(n_supports, dtype),
+        log_w=np.empty(n_supports),
         columns=np.empty(n_supports),
         log_residual=np.empty(n_supports),
         block=np.empty(BLOCK, dtype),
@@ -215,9 +219,8 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         n_iter += 1
         error, gain = 0.0, slope
         for j in range(len(w)):
-            column_error = mass - columns[j]
-            error += abs(column_error)
-            gain += column_error * step[j]
+            error += abs(mass - columns[j])
+            gain += dual_derivative(rule, columns, j) * step[j]
         if n_steps > 0 and not (in_range and gain > 0.0):
             copy(scalings.plain_w, w)
             n_steps, first_step, error = 0, n_iter + 1, last_error
@@ -234,6 +237,8 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         # The last steps are plain: iterations must not end on one that might be rejected.
         if use_plain or n_iter + 3 > iterations.max_iter:
             plain_step(domain, scalings)
+            if done and relaxes_columns(rule):  # end with the row marginals
+                run_pass(domain, rule, r, kernel, start, stop, scalings)
             if done:
                 return n_iter
             n_steps = 0
@@ -243,7 +248,7 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         n_steps += 1
         slope = 0.0
         for j in range(len(w)):
-            slope += (mass - columns[j]) * step[j]
+            slope += dual_derivative(rule, columns, j) * step[j]
         extrapolated_step(domain, scalings, step)
 
 
@@ -272,6 +277,10 @@ def _write_plan(domain, rule, kernel, start, stop, scalings):
         rows = scalings.block[: last - first]
         write_block(domain, rule, kernel, first, scalings, row_scalings, rows)
         residual += error_of_rows(rule, first, rows)
+    if relaxes_columns(rule):
+        columns = scalings.columns
+        for j in range(len(columns)):
+            residual += abs(1.0 / len(columns) - columns[j])
     return marginal_error(rule, start, stop, residual)
 
 

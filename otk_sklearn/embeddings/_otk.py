@@ -124,15 +124,23 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         `S_ij - ||psi(x_i)||^2 / 2` (with `position`, from the filtered similarities). The
         smaller the value, the weaker the penalty; None enforces the marginals. Only with
         `solver="sinkhorn"`.
+    support_relaxation : float or None, default=None
+        Unbalanced transport on the other side: the masses of supports are enforced only by
+        a penalty `support_relaxation * KL(P^T 1 | b)`, so that a support's mass follows how
+        many elements are similar to it. Its part of the embedding, a sum over elements,
+        grows with its mass. Towards 0, each element is distributed over supports by the
+        softmax of its own similarities, whatever the other elements are, as in a soft bag
+        of words; None enforces the masses. Only with `solver="sinkhorn"`, and not together
+        with `relaxation`.
     max_iter : int, default=100
         Maximum number of Sinkhorn iterations for each set; ten times as many while
         barycentres are learned, which requires accurate plans.
     tol : float, default=1e-2
         Sinkhorn iterations for a set stop once the residual `sum_i |sum_j P_ij - a_i|` of
         its plan is below `tol`. With `relaxation`, the residual is the L1 distance between
-        the masses and those for which the plan would be optimal. 0 runs exactly `max_iter`
-        plain iterations for every set. With a positive `tol` below 1e-6, sets in float32
-        are solved in float64.
+        the masses and those for which the plan would be optimal; with `support_relaxation`,
+        the masses are those of supports. 0 runs exactly `max_iter` plain iterations for
+        every set. With a positive `tol` below 1e-6, sets in float32 are solved in float64.
     max_elements : int, default=300_000
         Maximum number of elements that anchors and references are learned from. If there
         are more, they are sampled without replacement. Barycentres and several references
@@ -175,7 +183,8 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         similarity `<P, S>` to the most similar reference. It may decrease, in particular
         when K-means restarts with one reference swapped for another. With "barycenter", the
         objective of the iterations after K-means, which is the mean of
-        `<P, S> - epsilon KL(P | a b^T)` (minus `relaxation KL(P 1 | a)` with `relaxation`).
+        `<P, S> - epsilon KL(P | a b^T)`, minus the penalty with `relaxation` or
+        `support_relaxation`.
         It does not decrease beyond the accuracy of the plans, about `tol` times the range
         of similarities. The references are those of the maximum. Empty if reference
         learning is not iterative.
@@ -201,9 +210,10 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
     features. `transform` flattens the axes (reference, support, component) in this order;
     `transform(X).reshape(-1, *references_.shape)` restores them.
 
-    After `fit`, `epsilon`, `solver`, `relaxation`, `max_iter`, `tol`, `position`,
-    `position_sigma`, `n_jobs` and `verbose` may be changed: `transform` and the other
-    methods use their current values. All other parameters are frozen until the next `fit`.
+    After `fit`, `epsilon`, `solver`, `relaxation`, `support_relaxation`, `max_iter`, `tol`,
+    `position`, `position_sigma`, `n_jobs` and `verbose` may be changed: `transform` and the
+    other methods use their current values. All other parameters are frozen until the next
+    `fit`.
 
     Embeddings have the dtype of the input. Sets for which float32 is not precise enough are
     solved in float64, and if necessary in the log domain.
@@ -239,6 +249,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         "references": [StrOptions({"kmeans", "barycenter", "random"}), "array-like"],
         "solver": [StrOptions({"sinkhorn", "emd", "softmax"})],
         "relaxation": [Interval(Real, 0, None, closed="neither"), None],
+        "support_relaxation": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, 2**62, closed="both")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -248,6 +259,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         "epsilon",
         "solver",
         "relaxation",
+        "support_relaxation",
         "max_iter",
         "tol",
         "position",
@@ -275,6 +287,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         references="kmeans",
         solver="sinkhorn",
         relaxation=None,
+        support_relaxation=None,
         max_iter=100,
         tol=1e-2,
         max_elements=300_000,
@@ -299,6 +312,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         self.references = references
         self.solver = solver
         self.relaxation = relaxation
+        self.support_relaxation = support_relaxation
         self.max_iter = max_iter
         self.tol = tol
         self.max_elements = max_elements
@@ -461,8 +475,10 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             The plans of each set. Columns sum to `1 / n_supports`. Rows sum to the masses
             of the elements: approximately (see `tol`) with Sinkhorn, and exactly with
             "emd"; they are not constrained with "softmax", and only penalized with
-            `relaxation`. With `position`, plans are multiplied by the filter and no longer
-            have these marginals. With `filter_size` above 1, elements are windows.
+            `relaxation`. With `support_relaxation`, rows sum to the masses exactly, and
+            sums of columns are penalized. With `position`, plans are multiplied by the
+            filter and no longer have these marginals. With `filter_size` above 1, elements
+            are windows.
         """
         state, sets = state_and_sets(self, X)
         windows, matching = state.windows_of(sets), Matching(state, sets.dtype)

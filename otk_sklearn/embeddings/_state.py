@@ -13,19 +13,27 @@ from otk_sklearn.transport._problem import Transport
 
 def transport_of(embedding):
     """Return the `Transport` problem, and raise if its parameters are inconsistent."""
-    relaxation, solver = embedding.relaxation, embedding.solver
-    if relaxation is not None and solver != "sinkhorn":
+    names, solver = ("relaxation", "support_relaxation"), embedding.solver
+    relaxations = {name: getattr(embedding, name) for name in names}
+    given = [name for name in names if relaxations[name] is not None]
+    for name in given:
+        if solver != "sinkhorn":
+            raise ValueError(
+                f"{name}={relaxations[name]} is given with solver={solver!r}; "
+                f"expected solver='sinkhorn', or {name}=None."
+            )
+    if len(given) == 2:
         raise ValueError(
-            f"relaxation={relaxation} is given with solver={solver!r}; "
-            "expected solver='sinkhorn', or relaxation=None."
+            "relaxation={relaxation} and support_relaxation={support_relaxation} are both "
+            "given; expected one of them to be None.".format(**relaxations)
         )
     # Python numbers: NumPy scalars would promote float32 arrays to float64.
     return Transport(
         solver=solver,
         epsilon=float(embedding.epsilon),
-        relaxation=None if relaxation is None else float(relaxation),
         max_iter=int(embedding.max_iter),
         tol=float(embedding.tol),
+        **{name: float(relaxations[name]) if name in given else None for name in names},
     )
 
 

@@ -250,7 +250,9 @@ def _(step: FunctionTransformer, coef, constant, data):
 
 def subtracted_center(steps):
     """Return the centre subtracted from embeddings, if it can be attributed to elements."""
-    if getattr(steps.embedding, "position", None) is not None:
+    # The masses that supports receive differ from set to set with either.
+    parameters = ("position", "support_relaxation")
+    if any(getattr(steps.embedding, name, None) is not None for name in parameters):
         return 0.0
     before = []
     for _, step in steps.after[1:-1]:

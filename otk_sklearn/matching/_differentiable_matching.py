@@ -129,7 +129,7 @@ class DifferentiableMatching(Matching):
             gradients *= position_weights
         pull_back_plans(plan, sets.offsets, self._state.transport, gradients)
         norm_gradients = None
-        if self._state.transport.relaxation is not None:
+        if self._state.transport.penalty.needs_norms:
             norm_gradients = gradients.sum(axis=(0, 1)) / -2
         if position_weights is not None:
             gradients *= position_weights

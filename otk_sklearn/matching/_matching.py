@@ -149,7 +149,7 @@ class Matching:
         similarities, rounding = self._similarities(sets, blocks)
         if position_weights is not None:
             similarities *= position_weights
-        if transport.relaxation is not None:
+        if transport.penalty.needs_norms:
             norms = self._half_squared_norms(sets, blocks)
             similarities -= norms
         solver_input = None if self.objective is None else similarities.copy()

@@ -306,7 +306,7 @@ class _FeatureSets:
 
     def costs(self, values):
         """Transport costs `||psi(x_i) - z_j||^2` of plans of these values."""
-        if self._transport.relaxation is not None:  # values include the norms
+        if self._transport.penalty.needs_norms:  # values include the norms
             return np.maximum(1 - 2 * values, 0)
         norms = self._masses * row_norms(self.sets.values, squared=True)
         means = np.add.reduceat(norms, self.sets.offsets[:-1])

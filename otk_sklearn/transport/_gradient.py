@@ -17,9 +17,9 @@ def pull_back_plans(plan, offsets, transport, gradients):
     if transport.solver == "emd":
         gradients[:] = 0
         return
-    # The part of the row marginals that is held: all of it, a penalty's, or none.
-    power = 1.0 if transport.solver == "sinkhorn" else 0.0
-    if transport.relaxation is not None:
-        power = 1.0 / (1.0 + transport.epsilon / transport.relaxation)
+    # How far marginals are held: wholly, by a penalty, or not at all.
+    powers = 0.0, 1.0
+    if transport.solver == "sinkhorn":
+        powers = transport.penalty.powers(transport.epsilon)
     inverse_epsilon = plan.dtype.type(1 / transport.epsilon)
-    plans_to_similarities(plan, offsets, power, inverse_epsilon, gradients)
+    plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients)

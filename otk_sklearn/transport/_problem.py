@@ -1,8 +1,7 @@
 """The transport problem, and its solutions.
 
 Arrays have the axes (reference, support, element), with the elements of all sets
-concatenated: elements are many, and loops over contiguous memory are fast. Plans have the
-marginal `1 / n_supports` at each support.
+concatenated: elements are many, and loops over contiguous memory are fast.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
+from otk_sklearn.transport._penalties import (
+    ElementPenalty,
+    FixedMarginals,
+    SupportPenalty,
+)
 
 _MIN_TOL = 1e-6
 
@@ -26,7 +30,8 @@ class Transport:
     relaxation : float or None
     max_iter : int
     tol : float
-        As in `OTKEmbedding`.
+    support_relaxation : float or None, default=None
+        As in `OTKEmbedding`. At most one marginal is relaxed.
     """
 
     solver: str
@@ -34,13 +39,23 @@ class Transport:
     relaxation: float | None
     max_iter: int
     tol: float
+    support_relaxation: float | None = None
+
+    @property
+    def penalty(self):
+        """What holds the marginals."""
+        if self.relaxation is not None:
+            return ElementPenalty(self.relaxation)
+        if self.support_relaxation is not None:
+            return SupportPenalty(self.support_relaxation)
+        return FixedMarginals()
 
     @property
     def needs_float64(self):
         """Whether float32 is never accurate enough."""
-        # Exact plans are discontinuous, and relaxed ones depend on norms of features, which
-        # suffer from cancellation in whitening.
-        if self.solver == "emd" or self.relaxation is not None:
+        # Exact plans are discontinuous, and norms of features suffer from cancellation in
+        # whitening.
+        if self.solver == "emd" or self.penalty.needs_norms:
             return True
         return self.solver == "sinkhorn" and 0 < self.tol < _MIN_TOL
 
@@ -58,7 +73,8 @@ class Plans(NamedTuple):
     residual : ndarray of float64 of shape (n_sets, n_references)
         Marginal error: the L1 distance between the masses and the implied masses, for which
         the plan would be optimal. In balanced transport, that is
-        `sum_i |sum_j P_ij - a_i|`; 0 with the other solvers.
+        `sum_i |sum_j P_ij - a_i|`; with `support_relaxation`, masses are those of supports.
+        0 with the other solvers.
     solved : ndarray of bool of shape (n_sets,)
         False where float32 is not accurate enough. Such plans are invalid until solved
         again in float64, where all are solved.

@@ -56,7 +56,7 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
 def plan_values(similarities, plan, offsets, masses, transport=None):
     """Value of each plan: `<P, S>`, or the maximized objective if `transport` is given.
 
-    The objective is `<P, S> - epsilon KL(P | a b^T) - relaxation KL(P 1 | a)`.
+    The objective is `<P, S> - epsilon KL(P | a b^T)`, less the penalty of the marginals.
 
     Parameters
     ----------
@@ -73,9 +73,10 @@ def plan_values(similarities, plan, offsets, masses, transport=None):
     if transport is not None and transport.solver != "emd":
         independent = masses / plan.shape[1]
         value -= transport.epsilon * rel_entr(plan, independent).sum(axis=1)
-        if transport.relaxation is not None:
-            value -= transport.relaxation * rel_entr(plan.sum(axis=1), masses)
-    return np.add.reduceat(value, offsets[:-1], axis=1).T
+    values = np.add.reduceat(value, offsets[:-1], axis=1).T
+    if transport is not None:
+        values -= transport.penalty.values(plan, offsets, masses)
+    return values
 
 
 def _softmax(similarities, offsets, masses, epsilon):

@@ -23,7 +23,9 @@ from otk_sklearn.sets._windows import windows_of
 from otk_sklearn.transport._problem import Transport
 
 KERNELS = ["rbf", "homogeneous", "linear"]
-SOLVERS = [("sinkhorn", None), ("sinkhorn", 0.5), ("softmax", None), ("emd", None)]
+RELAXED, SUPPORTS_RELAXED = {"relaxation": 0.5}, {"support_relaxation": 0.5}
+PENALTIES = [{}, RELAXED, SUPPORTS_RELAXED]
+SOLVERS = [*(("sinkhorn", penalty) for penalty in PENALTIES), ("softmax", {}), ("emd", {})]
 POSITIONS = [None, "gaussian", "hard"]
 FILTERS = [(1, "same"), (2, "same"), (3, "valid")]
 DAMPING = 1e-2
@@ -64,7 +66,7 @@ class Problem:
 def make_problem(
     kernel="rbf",
     solver="sinkhorn",
-    relaxation=None,
+    penalty=None,
     *,
     position=None,
     sigma=0.4,
@@ -94,7 +96,13 @@ def make_problem(
     shape = len(sets), *variables["references"].shape
     return Problem(
         kernel,
-        Transport(solver, epsilon, relaxation, max_iter, tol=0.0),
+        Transport(
+            solver,
+            epsilon,
+            max_iter=max_iter,
+            tol=0.0,
+            **{"relaxation": None, **(penalty or {})},
+        ),
         windows_of(sets, filter_size, padding),
         masses,
         position_weights,
@@ -158,13 +166,12 @@ def features_of(kernel, variables, xp=np):
     return kappa_of(kernel, gamma, anchors, elements, xp) @ normalization
 
 
-def power_of(transport):
-    """1 for balanced transport, 0 for attention, in between for relaxed transport."""
+def powers_of(transport):
+    """1 where marginals are fixed, 0 where they are free, in between for a penalty."""
     if transport.solver == "softmax":
-        return 0.0
-    if transport.relaxation is None:
-        return 1.0
-    return transport.relaxation / (transport.relaxation + transport.epsilon)
+        return 0.0, 1.0
+    relaxations = transport.relaxation, transport.support_relaxation
+    return tuple(1.0 if r is None else r / (r + transport.epsilon) for r in relaxations)
 
 
 def plans_of(problem, similarities, xp=np):
@@ -172,11 +179,14 @@ def plans_of(problem, similarities, xp=np):
     transport = problem.transport
     members, masses = problem.members, xp.asarray(problem.masses[:, None])
     together = xp.asarray(members.T @ members)  # 1 where two elements are of one set
-    kernel, power = xp.exp(similarities / transport.epsilon), power_of(transport)
+    kernel = xp.exp(similarities / transport.epsilon)
+    power, support_power = powers_of(transport)
     v = 1.0
     for _ in range(transport.max_iter if power else 1):
         u = (kernel * v).mean(-1, keepdims=True) ** -power
-        v = 1 / (together @ (masses * u * kernel))
+        v = (together @ (masses * u * kernel)) ** -support_power
+    if support_power < 1:  # rows are exact
+        u = 1 / (kernel * v).mean(-1, keepdims=True)
     return masses * u * kernel * v / kernel.shape[-1]
 
 
@@ -309,10 +319,10 @@ def assert_derivatives(problem, n_directions=None):
         assert_close(actual, slopes_along(problem, name, directions), 1e-6)
 
 
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS[:3])
+@pytest.mark.parametrize(("solver", "penalty"), SOLVERS[:4])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
-    problem = make_problem(kernel, solver, relaxation, position="gaussian", weighted=True)
+def test_the_plain_version_is_the_definition(kernel, solver, penalty):
+    problem = make_problem(kernel, solver, penalty, position="gaussian", weighted=True)
     variables, transport = problem.variables, problem.transport
     anchors = variables.get("anchors")
     gamma = np.exp(variables.get("log_gamma", 0.0))
@@ -324,7 +334,7 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
         position_weights = problem.position_weights[member]
         for r, reference in enumerate(variables["references"]):
             similarities = position_weights * (psi[member] @ reference.T)
-            if relaxation is not None:
+            if "relaxation" in penalty:
                 similarities -= np.sum(psi[member] ** 2, axis=1, keepdims=True) / 2
             plan = plain_plan(
                 similarities,
@@ -332,7 +342,7 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
                 solver=solver,
                 epsilon=transport.epsilon,
                 max_iter=transport.max_iter,
-                relaxation=relaxation,
+                **penalty,
             )
             expected = len(reference) * (position_weights * plan).T @ psi[member]
             assert_allclose(embeddings[s, r], expected, rtol=1e-9, atol=1e-12)
@@ -340,18 +350,18 @@ def test_the_plain_version_is_the_definition(kernel, solver, relaxation):
 
 @pytest.mark.pairwise(
     ("kernel", KERNELS),
-    (("solver", "relaxation"), SOLVERS),
+    (("solver", "penalty"), SOLVERS),
     ("position", POSITIONS),
     (("filter_size", "padding"), FILTERS),
     ("weighted", [False, True]),
 )
 def test_gradients_are_slopes(
-    kernel, solver, relaxation, position, filter_size, padding, weighted
+    kernel, solver, penalty, position, filter_size, padding, weighted
 ):
     problem = make_problem(
         kernel,
         solver,
-        relaxation,
+        penalty,
         position=position,
         filter_size=filter_size,
         padding=padding,
@@ -360,11 +370,11 @@ def test_gradients_are_slopes(
     assert_derivatives(problem, n_directions=3)
 
 
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
+@pytest.mark.parametrize(("solver", "penalty"), SOLVERS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_every_coordinate_is_right(kernel, solver, relaxation):
+def test_every_coordinate_is_right(kernel, solver, penalty):
     assert_derivatives(
-        make_problem(kernel, solver, relaxation, position="gaussian", weighted=True)
+        make_problem(kernel, solver, penalty, position="gaussian", weighted=True)
     )
 
 
@@ -381,28 +391,30 @@ def with_coincidences(problem):
     return problem.with_variables(references=references, elements=elements)
 
 
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
+@pytest.mark.parametrize(("solver", "penalty"), SOLVERS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_coincidences_are_no_exception(kernel, solver, relaxation):
-    problem = make_problem(kernel, solver, relaxation)
+def test_coincidences_are_no_exception(kernel, solver, penalty):
+    problem = make_problem(kernel, solver, penalty)
     assert_derivatives(with_coincidences(problem), n_directions=3)
 
 
-@pytest.mark.parametrize("relaxation", [None, 0.5, 0.001])
+@pytest.mark.parametrize(
+    "penalty", [*PENALTIES, {"relaxation": 0.001}, {"support_relaxation": 0.001}]
+)
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
-def test_sharp_plans_are_no_exception(kernel, relaxation):
-    problem = make_problem(kernel, "sinkhorn", relaxation, epsilon=0.1, max_iter=3000)
+def test_sharp_plans_are_no_exception(kernel, penalty):
+    problem = make_problem(kernel, "sinkhorn", penalty, epsilon=0.1, max_iter=3000)
     assert_derivatives(problem, n_directions=3)
 
 
 @pytest.mark.pairwise(
     ("kernel", ["rbf", "homogeneous"]),
-    ("relaxation", [None, 0.5]),
+    ("penalty", PENALTIES),
     ("n_components", [30, 60]),
 )
-def test_nearly_singular_grams_are_no_exception(kernel, relaxation, n_components):
+def test_nearly_singular_grams_are_no_exception(kernel, penalty, n_components):
     """Whitening multiplies by 100 where eigenvalues are nearly 0."""
-    problem = make_problem(kernel, "sinkhorn", relaxation, n_components=n_components)
+    problem = make_problem(kernel, "sinkhorn", penalty, n_components=n_components)
     assert_derivatives(problem, n_directions=3)
     expected, gradients = gradients_of(problem), gradients_of(problem, np.float32)
     for name in problem.variables:
@@ -411,18 +423,18 @@ def test_nearly_singular_grams_are_no_exception(kernel, relaxation, n_components
 
 @pytest.mark.pairwise(
     ("kernel", KERNELS),
-    (("solver", "relaxation"), SOLVERS),
+    (("solver", "penalty"), SOLVERS),
     ("position", POSITIONS),
     (("filter_size", "padding"), FILTERS[:2]),
 )
 def test_automatic_differentiation_agrees(
-    kernel, solver, relaxation, position, filter_size, padding
+    kernel, solver, penalty, position, filter_size, padding
 ):
     torch = pytest.importorskip("torch")
     problem = make_problem(
         kernel,
         solver,
-        relaxation,
+        penalty,
         position=position,
         filter_size=filter_size,
         padding=padding,
@@ -464,15 +476,15 @@ def test_references_may_be_all_that_is_trained(kernel):
 
 @pytest.mark.pairwise(
     ("kernel", KERNELS),
-    (("solver", "relaxation"), SOLVERS),
+    (("solver", "penalty"), SOLVERS),
     ("filter_size", [1, 2]),
     ("n_jobs", [1, 2]),
 )
-def test_memory_and_threads_change_nothing(kernel, solver, relaxation, filter_size, n_jobs):
+def test_memory_and_threads_change_nothing(kernel, solver, penalty, filter_size, n_jobs):
     problem = make_problem(
         kernel,
         solver,
-        relaxation,
+        penalty,
         position="gaussian",
         filter_size=filter_size,
         weighted=True,
@@ -492,12 +504,12 @@ def test_memory_and_threads_change_nothing(kernel, solver, relaxation, filter_si
 
 @pytest.mark.pairwise(
     ("kernel", KERNELS),
-    (("solver", "relaxation"), SOLVERS),
+    (("solver", "penalty"), SOLVERS),
     ("position", [None, "gaussian"]),
     ("weighted", [False, True]),
 )
-def test_single_precision_is_near(kernel, solver, relaxation, position, weighted):
-    problem = make_problem(kernel, solver, relaxation, position=position, weighted=weighted)
+def test_single_precision_is_near(kernel, solver, penalty, position, weighted):
+    problem = make_problem(kernel, solver, penalty, position=position, weighted=weighted)
     expected, gradients = gradients_of(problem), gradients_of(problem, np.float32)
     assert gradients["elements"].dtype == np.float32
     for name in problem.variables:
@@ -516,10 +528,10 @@ def test_a_single_element_is_all_that_supports_can_get(kernel, solver):
         assert np.abs(gradients["log_gamma"]) > 1e-3
 
 
-@pytest.mark.parametrize(("solver", "relaxation"), SOLVERS)
+@pytest.mark.parametrize(("solver", "penalty"), SOLVERS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_elements_without_weight_have_no_gradient(kernel, solver, relaxation):
-    problem = make_problem(kernel, solver, relaxation, weighted=True)
+def test_elements_without_weight_have_no_gradient(kernel, solver, penalty):
+    problem = make_problem(kernel, solver, penalty, weighted=True)
     assert problem.masses[3] == 0
     assert_array_equal(gradients_of(problem)["elements"][3], 0)
 
@@ -575,17 +587,17 @@ CHANGES = [
 
 @pytest.mark.pairwise(
     ("kernel", KERNELS),
-    (("solver", "relaxation"), SOLVERS),
+    (("solver", "penalty"), SOLVERS),
     ("change", CHANGES),
     ("epsilon", [0.01, 0.5]),
     ("dtype", [np.float32, np.float64]),
 )
-def test_gradients_stay_finite(kernel, solver, relaxation, change, epsilon, dtype):
+def test_gradients_stay_finite(kernel, solver, penalty, change, epsilon, dtype):
     for position in POSITIONS:
         problem = make_problem(
             kernel,
             solver,
-            relaxation,
+            penalty,
             # Two supports that no element of the last set reaches, and three in the first.
             position=position,
             sigma=0.1,
@@ -639,18 +651,18 @@ def test_whitening_is_differentiated(eigenvalues, damping):
     assert_close(np.sum(pulled * directions, axis=(1, 2)), expected, 1e-6)
 
 
-def dense_similarity_gradients(plan, slopes, power, epsilon):
+def dense_similarity_gradients(plan, slopes, powers, epsilon):
     """By a system of one unknown for each element and each support.
 
     Changes of similarities change the plan by `P (dS / epsilon + dalpha_i + dbeta_j)`.
-    Its columns must not change. Neither must its rows in balanced transport; in relaxed
-    one, `log (P 1)_i` changes by `-dalpha_i epsilon / relaxation`.
+    Its rows and columns must not change in balanced transport. In relaxed one,
+    `log (P 1)_i` changes by `-dalpha_i epsilon / relaxation`, or columns do alike.
     """
     n = len(plan)
     system = np.block(
         [
-            [np.diag(plan.sum(axis=1)) / power, plan],
-            [plan.T, np.diag(plan.sum(axis=0))],
+            [np.diag(plan.sum(axis=1)) / powers[0], plan],
+            [plan.T, np.diag(plan.sum(axis=0)) / powers[1]],
         ]
     )
     weighted = plan * slopes
@@ -659,13 +671,13 @@ def dense_similarity_gradients(plan, slopes, power, epsilon):
     return plan * (slopes - unknowns[:n, None] - unknowns[n:]) / epsilon
 
 
-def similarity_gradients(plan, slopes, power, epsilon, dtype=np.float64):
+def similarity_gradients(plan, slopes, powers, epsilon, dtype=np.float64):
     """The package's, of one set and one reference."""
     gradients = np.array(slopes.T[np.newaxis], dtype)
     rounded = np.array(plan.T[np.newaxis], dtype)
     offsets = np.array([0, len(plan)])
     implicit_gradient.plans_to_similarities(
-        rounded, offsets, power, dtype(1 / epsilon), gradients
+        rounded, offsets, powers, dtype(1 / epsilon), gradients
     )
     return gradients[0].T
 
@@ -673,9 +685,9 @@ def similarity_gradients(plan, slopes, power, epsilon, dtype=np.float64):
 @pytest.mark.pairwise(
     ("lengths", [(1,), (6,), (1, 30, 3, 400)]),
     ("n_supports", [1, 2, 10]),
-    ("power", [0.1, 0.9, 1.0]),
+    ("powers", [(0.1, 1.0), (0.9, 1.0), (1.0, 1.0), (1.0, 0.1), (1.0, 0.9)]),
 )
-def test_the_reduced_system_is_the_dense_one(lengths, n_supports, power):
+def test_the_reduced_system_is_the_dense_one(lengths, n_supports, powers):
     rng = np.random.default_rng(0)
     offsets, epsilon = np.concatenate([[0], np.cumsum(lengths)]), 0.3
     plan = rng.uniform(0.01, 1, (2, n_supports, offsets[-1])) ** 3
@@ -684,31 +696,31 @@ def test_the_reduced_system_is_the_dense_one(lengths, n_supports, power):
     expected = [
         [
             dense_similarity_gradients(
-                plan[r, :, i:j].T, gradients[r, :, i:j].T, power, epsilon
+                plan[r, :, i:j].T, gradients[r, :, i:j].T, powers, epsilon
             ).T
             for i, j in zip(offsets, offsets[1:])
         ]
         for r in range(2)
     ]
-    implicit_gradient.plans_to_similarities(plan, offsets, power, 1 / epsilon, gradients)
+    implicit_gradient.plans_to_similarities(plan, offsets, powers, 1 / epsilon, gradients)
     for r in range(2):
         assert_allclose(gradients[r], np.hstack(expected[r]), rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.pairwise(
     ("coupling", [0, 1e-30, 1e-16, 1e-14, 1e-12, 1e-10, 1e-7, 1e-4]),
-    ("power", [0.9, 1.0]),
+    ("powers", [(0.9, 1.0), (1.0, 1.0), (1.0, 0.9)]),
     ("dtype", [np.float32, np.float64]),
 )
-def test_supports_may_share_next_to_nothing(coupling, power, dtype):
+def test_supports_may_share_next_to_nothing(coupling, powers, dtype):
     """What one block of a plan has to do with others is then lost in rounding."""
     rng = np.random.default_rng(0)
     plan = rng.uniform(0.1, 1, (12, 6))
     apart = np.arange(12)[:, None] % 3 != np.arange(6) % 3
     plan[apart] *= coupling
     slopes, epsilon = rng.normal(size=plan.shape), 0.01
-    expected = dense_similarity_gradients(plan, slopes, power, epsilon)
-    gradients = similarity_gradients(plan, slopes, power, epsilon, dtype)
+    expected = dense_similarity_gradients(plan, slopes, powers, epsilon)
+    gradients = similarity_gradients(plan, slopes, powers, epsilon, dtype)
     assert_close(gradients, expected, 1e-4 if dtype == np.float32 else 1e-9)
 
 
@@ -724,8 +736,8 @@ def test_a_plan_that_is_all_but_decided_has_no_gradient(dtype, tolerance):
         ]
     )
     slopes, epsilon = 10 * np.random.default_rng(0).normal(size=plan.shape), 0.01
-    expected = dense_similarity_gradients(plan, slopes, 1.0, epsilon)
-    gradients = similarity_gradients(plan, slopes, 1.0, epsilon, dtype)
+    expected = dense_similarity_gradients(plan, slopes, (1.0, 1.0), epsilon)
+    gradients = similarity_gradients(plan, slopes, (1.0, 1.0), epsilon, dtype)
     # What cancels is as large as this.
     largest = np.abs(plan * slopes).max() / epsilon
     assert_allclose(gradients, expected, rtol=0, atol=tolerance * largest)
@@ -740,7 +752,7 @@ def test_attention_has_a_softmax_for_each_support():
         shares, slopes = plan[:, :, i:j], gradients[:, :, i:j]
         mean = np.average(slopes, axis=2, weights=shares)[:, :, None]
         expected[:, :, i:j] = shares * (slopes - mean) / 0.3
-    implicit_gradient.plans_to_similarities(plan, offsets, 0.0, 1 / 0.3, gradients)
+    implicit_gradient.plans_to_similarities(plan, offsets, (0.0, 1.0), 1 / 0.3, gradients)
     assert_allclose(gradients, expected, rtol=1e-12)
 
 

@@ -197,6 +197,7 @@ def test_history_is_the_objective_of_the_best_state(references, kernel, sets):
         {"solver": "softmax"},
         {"solver": "emd"},
         {"relaxation": 0.2},
+        {"support_relaxation": 0.2},
         {"position": "gaussian", "position_sigma": 0.3},
         {"position": "hard", "position_sigma": 0.3, "relaxation": 0.2},
         {"filter_size": 3, "padding": "same"},
@@ -414,6 +415,7 @@ def test_kernel_matrix_grid_search_and_memory(references, sets, tmp_path):
     for params in [
         {"epsilon": 0.4},
         {"relaxation": 0.5},
+        {"support_relaxation": 0.5},
         {"position": "gaussian"},
         {"position": "gaussian", "position_sigma": 0.4},
         {"n_references": 2},

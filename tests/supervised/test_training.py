@@ -147,6 +147,7 @@ def test_gradient_is_that_of_differences(loss, alpha):
         {"kernel": "linear"},
         {"solver": "softmax"},
         {"relaxation": 0.5},
+        {"support_relaxation": 0.5},
         {"n_references": 2},
         {"filter_size": 2, "padding": "same"},
         {"position": "gaussian", "position_sigma": 0.4},
