@@ -23,7 +23,7 @@ from otk_sklearn._utils.sklearn_compat import (
 )
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._names import warn_if_permuted
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._sampling import present_sets
 from otk_sklearn.sets._validation import (
@@ -84,7 +84,7 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
         sets = as_sets(X)
         check_not_empty(sets, self._empty_sets)
         check_finite(sets)
-        warn_if_permuted(sets.names, y)
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         # One thread: several would sum in another order, and give other last digits.

@@ -44,6 +44,7 @@ from otk_sklearn.sets._arrays import (
     columns_of_no_numbers,
 )
 from otk_sklearn.sets._frames import as_frame, check_finite_columns, take_rows
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._names import feature_names_of
 from otk_sklearn.sets._sampling import present_indices
 from otk_sklearn.sets._validation import (
@@ -193,6 +194,7 @@ class ElementTransformer(
         """
         sets = as_sets(X, keep_frames=True)
         present_indices(sets)  # raises if there are none
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight, **params)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
         metadata = self._fit_metadata(sets, sample_weight, params)
         rows = self._sampled_rows(sets, metadata.get("sample_weight"))

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS
 from otk_sklearn._utils.sklearn_compat import Interval, validate_params
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._validation import as_sets
 
 
@@ -118,6 +119,7 @@ def permutation_importance(
     scorer = check_scoring(estimator, scoring=scoring)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     sets = as_sets(X, explain_rows=False)
+    warn_if_misaligned(X, y=y, sample_weight=sample_weight)
     present = np.flatnonzero(sets.masses)
     # The same permutations for all features, whatever the order of threads.
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)

@@ -29,6 +29,7 @@ from otk_sklearn.sets._offsets import (
     read_only,
 )
 from otk_sklearn.sets._positions import check_positions
+from otk_sklearn.sets._row_index import check_same_rows
 from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
 
 
@@ -111,6 +112,7 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         names=None,
         feature_names=None,
     ):
+        check_same_rows(values=values, weights=weights, positions=positions)
         if feature_names is None:
             feature_names = feature_names_of(values)
         self._values = as_elements(values).view()
@@ -183,6 +185,7 @@ weights)
                     "its own; expected none besides."
                 )
             return sets
+        check_same_rows(sets=sets, weights=weights, positions=positions, names=names)
         if names is None:
             names = index_of(sets)
         sets = as_list(sets, "sets")
@@ -199,25 +202,29 @@ weights)
         )
 
     @classmethod
-    def concatenate(cls, collections):
+    def concatenate(cls, collections, *, names="keep"):
         """Join collections, one after the other.
 
         Parameters
         ----------
         collections : sequence of SetCollection
-            Of elements with the same features. All have names, or none. Where only some
-            have weights or positions, the elements of the others get those that they have
-            by default.
+            Of elements with the same features. Where only some have weights or positions,
+            the elements of the others get those that they have by default.
+        names : "keep", array-like of shape (n_sets,) or None, default="keep"
+            A unique name of each set of the result. "keep" means the names that the sets
+            have: all collections, or none. None drops them.
 
         Returns
         -------
         SetCollection
-            With their weights, positions, names and feature names. In float32 if all are.
+            With their weights, positions and feature names. In float32 if all are.
 
         Raises
         ------
         ValueError
-            If features, axes of positions or names don't fit together.
+            If features, axes of positions or names don't fit together. A name that comes
+            twice may be that of a set that was cut in two before `from_groups`, between
+            files or partitions: then their tables are to be joined instead.
 
         Examples
         --------
@@ -235,7 +242,7 @@ weights)
                     f"collections has {type(sets).__name__} at {i}; expected "
                     "SetCollection.from_sets of it."
                 )
-        return cls(**concatenated(collections))
+        return cls(**concatenated(collections, names))
 
     @property
     def values(self):

@@ -7,6 +7,7 @@ import numpy as np
 
 from otk_sklearn.sets._names import index_of
 from otk_sklearn.sets._offsets import locate_element
+from otk_sklearn.sets._row_index import check_same_rows
 
 
 @dataclass(eq=False)
@@ -48,6 +49,7 @@ def read_lists(
         Number of features where the array doesn't tell it, having no elements. None means
         that this is an error.
     """
+    check_same_rows(**{name: array}, weights=weights, positions=positions, names=names)
     values, offsets, feature_names = read(array, name, n_features)
     arguments = {"values": values, "offsets": offsets}
     for attribute, lists in {"weights": weights, "positions": positions}.items():

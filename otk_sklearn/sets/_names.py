@@ -33,10 +33,19 @@ def as_labels(labels, name):
         array = np.fromiter(list(labels), object)  # tuples are labels, not rows
         if len({type(label) for label in array}) == 1 and isinstance(array[0], str | int):
             plain = np.asarray(array.tolist())
-            array = plain if plain.ndim == 1 and plain.dtype.kind in "Uib" else array
+            is_kept = plain.dtype.kind in "Uib" and plain.tolist() == array.tolist()
+            array = plain if is_kept else array  # NumPy cuts NUL off the end of text
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}; expected one label a set.")
-    return array
+    return _as_microseconds(array) if array.dtype.kind in "mM" else array
+
+
+def _as_microseconds(times):
+    """Times of nanoseconds in units that Python has, too: it would make numbers of them."""
+    converted = times.astype(f"{times.dtype.kind}8[us]")
+    if np.datetime_data(times.dtype)[0] in ("ns", "ps", "fs", "as"):
+        return converted if (converted == times).all() else np.fromiter(times, object)
+    return times
 
 
 def check_names(names, n_sets, unique=True):
@@ -131,7 +140,11 @@ def align(y, names):
         return y.iloc[[place[name] for name in names.tolist()]].to_numpy()
     if isinstance(y, Mapping):
         _check_all_known(names, y)
-        return np.array([y[name] for name in names.tolist()])
+        values = [y[name] for name in names.tolist()]
+        array = np.array(values)
+        if array.dtype.kind in "US" and array.tolist() != values:  # would be changed
+            array = np.fromiter(values, object)
+        return array
     raise TypeError(
         f"y is {type(y).__name__}; expected a pandas Series or DataFrame with the names of "
         "sets as its index, or a mapping from names."
@@ -182,17 +195,3 @@ def check_feature_names_match(estimator, names):
 def _listed(names):
     more = "- ...\n" if len(names) > _MAX_LISTED else ""
     return "".join(f"- {name}\n" for name in names[:_MAX_LISTED]) + more
-
-
-def warn_if_permuted(names, y, name="y"):
-    """Warn if y is a Series or DataFrame of the same names in another order."""
-    if names is None or not hasattr(y, "iloc") or len(y) != len(names):
-        return
-    labels = y.index.tolist()
-    if labels != names.tolist() and set(labels) == set(names.tolist()):
-        warn_caller(
-            f"{name} has the names of the sets as its index, in another order: its first "
-            f"is {labels[0]!r}, that of the sets {names[0]!r}. It is taken by position; "
-            f"X.align({name}) has the order of the sets.",
-            UserWarning,
-        )

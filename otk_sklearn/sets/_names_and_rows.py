@@ -6,6 +6,7 @@ from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._long_tables import sort_by_group, split_groups
 from otk_sklearn.sets._names import align, feature_names_of
 from otk_sklearn.sets._offsets import offsets_of, scatter_rows
+from otk_sklearn.sets._row_index import check_same_rows
 
 
 class NamesAndRows:
@@ -44,12 +45,15 @@ class NamesAndRows:
         ------
         ValueError
             If `groups` doesn't have one label a row, a label is missing, or `values` has
-            columns that are not features: the groups, or text.
+            columns that are not features: the groups, or text. If a Series has the index
+            of `values` in another order: rows belong together by position, while pandas
+            would align them by index.
 
         Warns
         -----
         UserWarning
-            If `groups` is an index with a label of its own for each row.
+            If `groups` is an index with a label of its own for each row, or a Series has
+            an index that is only in part that of `values`.
 
         Notes
         -----
@@ -85,6 +89,7 @@ class NamesAndRows:
         [2, 1, 2]
         """
         values, groups = split_groups(values, groups)
+        check_same_rows(values=values, groups=groups, weights=weights, positions=positions)
         feature_names, values = feature_names_of(values), as_elements(values)
         order, lengths, names = sort_by_group(groups, len(values))
         if weights is not None:

@@ -73,7 +73,7 @@ def _convert(X, n_features=None, keep_frames=False):
     check_container(X)
     if is_container(X):
         return read_container(X, n_features), False
-    X = _single_column(X)
+    X = single_column(X)
     if keep_frames and is_sequence_of_frames(X):
         return stack_frames(X, "X"), False
     names, X = index_of(X), _listed(X)
@@ -214,7 +214,7 @@ def _has_no_rows(X):
     return not isinstance(X, SetCollection) and len(shape) in (1, 2) and shape[0] == 0
 
 
-def _single_column(X):
+def single_column(X):
     """Return the only column of a table if its cells are sets, or else X."""
     if not hasattr(X, "iloc") or X.ndim != 2 or X.shape[1] != 1:
         return X

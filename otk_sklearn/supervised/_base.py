@@ -39,7 +39,7 @@ from otk_sklearn.embeddings._state import (
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._long_tables import number_groups
-from otk_sklearn.sets._names import warn_if_permuted
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
     as_sets,
@@ -170,6 +170,7 @@ class SupervisedEmbedding(
         n_stages = 1 if resuming else 3
         progress = Progress(self).begin_fit(n_stages, X, y, sample_weight)
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight, groups=groups)
         with single_threaded(), np.errstate(all="ignore"):
             embedding = model._embedding_to_train(resuming)
             targets = model._problem(
@@ -189,6 +190,7 @@ class SupervisedEmbedding(
         model = copy.copy(self)
         resuming = hasattr(model, "embedding_")
         sets = as_fitted_sets(model, X) if resuming else as_sets(X)
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight, groups=groups)
         with single_threaded(), np.errstate(all="ignore"):
             embedding = model._embedding_to_train(resuming)
             targets = model._problem(
@@ -356,8 +358,6 @@ class SupervisedEmbedding(
         """Return the fitted attributes of the targets, and the `Problem`."""
         check_not_empty(sets, embedding.empty_sets)
         check_finite(sets)
-        warn_if_permuted(sets.names, y)
-        warn_if_permuted(sets.names, groups, "groups")
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the "

@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from otk_sklearn._utils.sklearn_compat import StrOptions, fit_context
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.supervised._base import SupervisedEmbedding
 from otk_sklearn.supervised._losses import LogisticLoss, SoftmaxLoss
 
@@ -242,6 +243,26 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
                 "sets; expected weights of classes, or None."
             )
         return self._partial_fit(X, y, sample_weight, groups, classes)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+        y : array-like of shape (n_sets,) or (n_sets, n_labels)
+            True classes, or labels.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights.
+
+        Returns
+        -------
+        float
+            The share of sets whose class is predicted; of several labels, all of them.
+        """
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)
 
     def predict(self, X):
         """Predict classes.

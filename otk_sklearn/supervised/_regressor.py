@@ -6,6 +6,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
 from otk_sklearn._utils.sklearn_compat import fit_context
+from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.supervised._base import SupervisedEmbedding
 from otk_sklearn.supervised._losses import SquaredLoss
 
@@ -178,6 +179,27 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
             The estimator.
         """
         return self._partial_fit(X, y, sample_weight, groups)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination of the predictions, R^2.
+
+        Parameters
+        ----------
+        X : sets
+            As for `OTKEmbedding.fit`.
+        y : array-like of shape (n_sets,) or (n_sets, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_sets,), default=None
+            Weight of each set. None means equal weights.
+
+        Returns
+        -------
+        float
+            At most 1; 0 for the mean of y as constant prediction. Of several outputs, the
+            mean.
+        """
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)
 
     def predict(self, X):
         """Predict targets.

@@ -242,7 +242,8 @@ def test_concatenation_with_default_weights_and_positions():
     [
         ([], ValueError, "collections is empty"),
         ([named(), np.eye(2)], TypeError, "collections has ndarray at 1; expected SetColl"),
-        ([named(), named()], ValueError, "names has 'p3' for sets 0 and 3"),
+        ([named(), named()], ValueError, "names has 'p3' twice, in collections 0 and 1"),
+        ([named()[[1, 1]]], ValueError, "names has 'p1' twice, in collections 0 and 0"),
         ([named(), named(names=None)], ValueError, "names of collection 1 are missing"),
         (
             [named(names=None), named(names=None, feature_names=["y", "x"])],
@@ -266,10 +267,114 @@ def test_what_can_not_be_concatenated(others, error, message):
         SetCollection.concatenate(others)
 
 
+def test_repeated_names_are_dropped_or_replaced():
+    """A bootstrap sample joined with the sets that it is drawn from."""
+    X = named(weights=np.arange(1.0, 7))
+    both = [X, X[[1, 1]]]
+    message = (
+        r"expected unique names\. If that set was cut in two, between files or "
+        r"partitions, join their tables first: SetCollection\.from_groups\(pd\.concat\("
+        r'tables\), "id"\).* '
+        r"different sets: SetCollection\.concatenate\(collections, names=None\), or new"
+    )
+    with pytest.raises(ValueError, match=message):
+        SetCollection.concatenate(both)
+    joined = SetCollection.concatenate(both, names=None)
+    assert joined.names is None
+    assert joined.weights.tolist() == [1, 2, 3, 4, 5, 6, 4, 5, 4, 5]
+    assert joined.feature_names.tolist() == ["x", "y"]
+    new = ["a", "b", "c", "d", "e"]
+    for names in [new, np.array(new), pd.Series(new), [*X.names, "d", "e"]]:
+        joined = SetCollection.concatenate(both, names=names)
+        assert joined.names.tolist() == list(names)
+        assert_array_equal(joined.lengths, [3, 2, 1, 2, 2])
+    assert SetCollection.concatenate([X, named(names=None)], names=None).names is None
+    with pytest.raises(ValueError, match="names has 'a' for sets 0 and 4; expected unique"):
+        SetCollection.concatenate(both, names=[*"abcda"])
+    with pytest.raises(ValueError, match="names has 3 entries; expected one a set, 5"):
+        SetCollection.concatenate(both, names=X.names)
+    with pytest.raises(
+        ValueError, match="names is 'drop'; expected 'keep', None, or an ar"
+    ):
+        SetCollection.concatenate(both, names="drop")
+
+
+def test_a_set_that_was_cut_between_two_tables():
+    parts = [table()[:3], table()[3:]]
+    each = [SetCollection.from_groups(part, "id") for part in parts]
+    with pytest.raises(ValueError, match="names has 'a' twice, in collections 0 and 1"):
+        SetCollection.concatenate(each)
+    whole = SetCollection.from_groups(pd.concat(parts), "id")
+    assert_array_equal(whole.values, of_table().values)
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "a\0", "b"], ["a\0", "b\0", "c\0"], ["\0", "", "a"]]
+)
+def test_names_that_end_with_nul_stay_apart(names):
+    """NumPy cuts NUL off the end of text of a fixed width."""
+    for given in [names, tuple(names), pd.Series(names, dtype=object)]:
+        X = named(names=given)
+        assert X.names.tolist() == names
+        assert pickle.loads(pickle.dumps(X)).names.tolist() == names
+        joined = SetCollection.concatenate([X[:1], X[1:]])
+        assert joined.names.tolist() == X[[0, 1, 2]].names.tolist() == names
+        assert X.align(dict(zip(names, "abc"))).tolist() == [*"abc"]
+    grouped = SetCollection.from_groups(np.ones((6, 1)), [*names, *names])
+    assert grouped.names.tolist() == names
+
+
+def test_values_of_a_mapping_are_not_converted():
+    X = named()
+    for values in [["u", "u\0", "v"], [1, "1", 2], ["u", b"u", "v"]]:
+        assert X.align(dict(zip(NAMES, values))).tolist() == values
+    assert X.align(dict(zip(NAMES, "uvw"))).dtype.kind == "U"
+    assert X.align(dict(zip(NAMES, [1, 2.5, 3]))).dtype == np.float64
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_names_that_are_dates(unit):
+    """NumPy makes integers of those that are counted in nanoseconds."""
+    days = pd.Series(pd.to_datetime(["2024-01-02", "2024-01-01", "2024-01-02"]))
+    days = days.astype(f"datetime64[{unit}]")
+    X = SetCollection.from_groups([[1.0], [2.0], [3.0]], days)
+    y = pd.Series([5, 6]).set_axis(days[[1, 0]])
+    assert X.align(y).tolist() == X.align(y.to_dict()).tolist() == [6, 5]
+    means = SetPooling().set_output(transform="pandas").fit_transform(X)
+    assert means.index.tolist() == days[:2].tolist()
+    spans = (days - days[1])[:2].to_numpy()
+    X = SetCollection([[1.0], [2.0]], [0, 1, 2], names=spans)
+    assert X.align(pd.Series([5, 6], index=spans[::-1])).tolist() == [6, 5]
+    exact = np.array([1, 2], "datetime64[ns]")  # no whole number of microseconds
+    X = SetCollection([[1.0], [2.0]], [0, 1, 2], names=exact)
+    assert X.names.tolist() == list(exact)
+
+
+def test_take_is_that_of_numpy():
+    X = named()
+    for indices, mode in [([2, 0], "raise"), ([-1, 5], "wrap"), ([-1, 5], "clip")]:
+        expected = np.take(np.array(NAMES), indices, mode=mode)
+        assert_array_equal(np.take(X, indices, mode=mode).names, expected)
+    for axis in (0, -1, None):
+        assert np.take(X, [2, 0], axis=axis).names.tolist() == ["p2", "p3"]
+    with pytest.raises(
+        ValueError, match=r"axis is 1; .* X.with_values\(X.values\[:, indic"
+    ):
+        np.take(X, [1, 0], axis=1)
+    assert_array_equal(X.with_values(X.values[:, [1, 0]])[1], [[7, 6], [9, 8]])
+    with pytest.raises(ValueError, match="out is ndarray; expected None"):
+        np.take(X, [1], out=np.empty(1))
+    with pytest.raises(IndexError, match="out of bounds"):
+        np.take(X, [3])
+
+
 @pytest.mark.parametrize(
     "convert",
     [
         np.asarray,
+        np.from_dlpack,
+        pd.DataFrame,
+        pd.Series,
         np.random.default_rng(0).permutation,
         np.random.permutation,
         lambda X: np.concatenate([X, X]),

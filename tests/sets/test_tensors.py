@@ -30,6 +30,20 @@ def test_padded_tensors():
     assert_same_sets(SetCollection.from_padded(X, lengths=lengths), sets)
 
 
+@pytest.mark.parametrize("lengths", [[2, 2], [1, 3]])
+@pytest.mark.parametrize(
+    "convert", [torch.as_tensor, torch.tensor, torch.asarray, torch.Tensor]
+)
+def test_a_collection_is_no_tensor(convert, lengths):
+    """Sets of equal lengths were stacked without their weights."""
+    sets = [np.ones((n, 3)) for n in lengths]
+    X = SetCollection.from_sets(sets, weights=[np.arange(1, n + 1) for n in lengths])
+    with pytest.raises(TypeError, match=r"not an array: .* X.values .* X.to_padded\(\)"):
+        convert(X)
+    assert convert(X.to_padded()).shape == (2, max(lengths), 3)
+    assert_same_sets(torch.tensor(X.values).split(lengths), sets)
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_packed_and_nested_tensors():
     sets = make_tensors()
