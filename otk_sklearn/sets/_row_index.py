@@ -59,9 +59,11 @@ def _check_same_index(name, index, first_name, first):
     if is_common.all() and first.isin(index).all():
         by_index = f"{name}.loc[{first_name}.index]"
         either = f"{by_index}, or {by_position}" if first.is_unique else by_position
+        pairs = list(zip(index, first))
+        i = next(i for i, labels in enumerate(pairs) if len(set(labels)) > 1)
         raise ValueError(
-            f"{name} has the index of {first_name} in another order: row 0 is "
-            f"{index[0]!r}, that of {first_name} {first[0]!r}; expected the same order, or "
+            f"{name} has the index of {first_name} in another order: row {i} is "
+            f"{pairs[i][0]!r}, that of {first_name} {pairs[i][1]!r}; expected the same order, or "
             f"none: {either} if rows belong together by position."
         )
     if not counts_rows:
