@@ -50,20 +50,21 @@ def _check_same_index(name, index, first_name, first):
     counts_rows = _counts_rows(index, first) or _counts_rows(first, index)
     if index.dtype != first.dtype:  # pandas would convert text to dates, for instance
         index, first = index.astype(object), first.astype(object)
-        if index.equals(first):
-            return
+    pairs = enumerate(zip(index, first))
+    differing = next((pair for pair in pairs if _differ(*pair[1])), None)
+    if differing is None:
+        return
     is_common = index.isin(first)
     if not is_common.any():
         return
     by_position = f"{name}.to_numpy()"
     if is_common.all() and first.isin(index).all():
+        row, (label, expected) = differing
         by_index = f"{name}.loc[{first_name}.index]"
         either = f"{by_index}, or {by_position}" if first.is_unique else by_position
-        pairs = list(zip(index, first))
-        i = next(i for i, labels in enumerate(pairs) if len(set(labels)) > 1)
         raise ValueError(
-            f"{name} has the index of {first_name} in another order: row {i} is "
-            f"{pairs[i][0]!r}, that of {first_name} {pairs[i][1]!r}; expected the same order, or "
+            f"{name} has the index of {first_name} in another order: row {row} is "
+            f"{label!r}, that of {first_name} {expected!r}; expected the same order, or "
             f"none: {either} if rows belong together by position."
         )
     if not counts_rows:
@@ -72,6 +73,10 @@ def _check_same_index(name, index, first_name, first):
             f"rows are taken by position. If that is right, pass {by_position}.",
             UserWarning,
         )
+
+
+def _differ(label, other):
+    return label is not other and len({label, other}) > 1  # NA is neither equal nor unequal
 
 
 def _counts_rows(index, other):

@@ -33,7 +33,8 @@ def test_rows_in_another_order_are_an_error(argument):
     columns = {"groups": BY_TIME["id"], "weights": BY_TIME["w"], "positions": BY_TIME["w"]}
     message = (
         rf"^{argument} has the index of values in another order: row 1 is 1, that of "
-        rf"values 3; expected the same order, or none: {argument}.loc\[values.index\], or {argument}.to_numpy\(\) if"
+        rf"values 3; expected the same order, or none: {argument}.loc\[values.index\], or "
+        rf"{argument}.to_numpy\(\) if rows belong together by position"
     )
     wrong = columns | {argument: TABLE[columns[argument].name]}
     with pytest.raises(ValueError, match=message):
@@ -100,6 +101,10 @@ def test_rows_of_another_part_are_a_warning(values, groups):
         ),
         (TABLE[["x"]].iloc[[1, 3, 4]], TABLE["id"].iloc[[1, 3, 4]].reset_index(drop=True)),
         (TABLE.set_index("id")[["x"]], TABLE["id"]),
+        (
+            TABLE[["x"]].iloc[:2].set_axis(pd.Index([1, "a"], dtype=object)),
+            TABLE["id"].iloc[:2].set_axis(pd.Index([True, "a"], dtype=object)),
+        ),
         (TABLE.set_index(["id", "time"])[["x"]], TABLE["id"]),
         (TABLE[["x"]].to_numpy(), TABLE["id"][::-1]),
         (TABLE[["x"]], TABLE["id"].to_list()),
