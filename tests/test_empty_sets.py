@@ -99,6 +99,25 @@ def test_errors_count_empty_sets(model):
         model.fit(FULL).transform([FULL[0], NONE, huge])
 
 
+def test_features_beyond_the_range_count_empty_sets():
+    layer = ConvolutionalKernelLayer(4, filter_size=2, damping=1e-6, random_state=0)
+    layer.fit(FULL)
+    with pytest.raises(ValueError, match="feature of set 3 of X leaves the range of fl"):
+        layer.transform([NONE, FULL[0], NONE, np.full((3, FULL[0].shape[1]), 1e308)])
+
+
+def test_layers_of_nothing_but_empty_sets_keep_weights_and_positions():
+    layer = ConvolutionalKernelLayer(4, filter_size=2, subsampling=2, random_state=0)
+    nothing = SetCollection(
+        NONE, [0, 0, 0], weights=[], positions=np.empty((0, 2)), names=["a", "b"]
+    )
+    found = layer.fit(FULL).transform(nothing)
+    assert found.values.shape == (0, 4)
+    assert found.weights.shape == (0,)
+    assert found.positions.shape == (0, 2)
+    assert found.names.tolist() == ["a", "b"]
+
+
 @pytest.mark.parametrize("model", EMBEDDINGS)
 def test_no_sets(model):
     """A filtered partition has no sets: an array without rows is the right value."""

@@ -66,6 +66,15 @@ def rows_in_memory(row_bytes):
     return max(1, int(budget / (row_bytes * n_processors())))
 
 
+def batches_of(n_rows, max_rows):
+    """Return slices of at most `max_rows` rows that together cover all; none of no rows.
+
+    scikit-learn's `gen_batches` refuses to split no rows, and validates its arguments.
+    """
+    stops = range(max_rows, n_rows + max_rows, max_rows)
+    return [slice(stop - max_rows, min(stop, n_rows)) for stop in stops]
+
+
 def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None):
     """Call `function` with slices of sets that together cover all of them.
 

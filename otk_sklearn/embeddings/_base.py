@@ -24,7 +24,7 @@ from otk_sklearn._utils.sklearn_compat import (
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._misalignment import warn_if_misaligned
-from otk_sklearn.sets._positive_mass import with_positive_mass
+from otk_sklearn.sets._positive_mass import with_positive_mass, without_empty_sets
 from otk_sklearn.sets._sampling import present_sets
 from otk_sklearn.sets._validation import (
     as_fitted_sets,
@@ -189,20 +189,17 @@ class SetEmbedding(VectorsOutMixin, SetTransformer):
             If X is not a valid collection of sets, or does not match the input of `fit`.
         """
         model, sets = snapshot(self, X)
-        present = np.flatnonzero(sets.lengths)
-        if len(present) == len(sets) > 0:
-            out = model._embed(sets)
-        else:
-            out = np.zeros((len(sets), model._n_features_out), sets.dtype)
-            if len(present):
-                out[present] = model._embed(sets[present])
+        present, spread = without_empty_sets(sets)
+        out = spread(model._embed(present))
         check_finite_output(out, "embedding")
         return self._as_output(out, sets)
 
     def _embed(self, sets):
         """Return the embeddings of sets that are not empty."""
-        pooling = self._pooling(sets)
         out = np.empty((len(sets), self._n_features_out), sets.dtype)
+        if not len(sets):
+            return out
+        pooling = self._pooling(sets)
         max_rows = min(rows_in_memory(pooling.row_bytes), chunk_rows(pooling.width))
 
         def embed(chunk):

@@ -3,9 +3,8 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import gen_batches
 
-from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn._utils.chunks import batches_of, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import (
     FEATURE_CONSTRAINTS,
     ComponentNamesMixin,
@@ -17,6 +16,7 @@ from otk_sklearn.embeddings._base import SampleWeightMixin, SetTransformer, snap
 from otk_sklearn.embeddings._kernel_features import learn_feature_attributes
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.sets._offsets import masses_of, offsets_of
+from otk_sklearn.sets._positive_mass import without_empty_sets
 from otk_sklearn.sets._validation import check_finite_output
 from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
 
@@ -192,26 +192,16 @@ class ConvolutionalKernelLayer(
             If X is not a valid collection of sets, or does not match the input of `fit`.
         """
         model, sets = snapshot(self, X)
-        present = np.flatnonzero(sets.lengths)
-        if len(present) == len(sets) > 0:
-            return model._transform(sets)
-        lengths = np.zeros(len(sets), int)
-        if not len(present):
-            values = np.empty((0, model._n_features_out), sets.dtype)
-            return sets.with_values(
-                values, offsets=offsets_of(lengths), positions=sets.positions
-            )
-        kept = model._transform(sets[present])
-        lengths[present] = kept.lengths
+        present, spread = without_empty_sets(sets)
+        values, lengths, weights, positions = model._pooled_windows(present)
+        offsets = offsets_of(spread(lengths))
+        check_finite_output(values, "feature", offsets)
         return sets.with_values(
-            kept.values,
-            offsets=offsets_of(lengths),
-            weights=kept.weights,
-            positions=kept.positions,
+            values, offsets=offsets, weights=weights, positions=positions
         )
 
-    def _transform(self, sets):
-        """Replace the elements of sets that are not empty."""
+    def _pooled_windows(self, sets):
+        """Values, lengths, weights and positions that replace those of nonempty sets."""
         windows = fitted_windows(self, sets)
         kept, taps = subsampling_windows(windows.offsets, self.subsampling)
         feature_map = fitted_feature_map(self)
@@ -226,7 +216,7 @@ class ConvolutionalKernelLayer(
             part = windows[chunk]
             part_kept, _ = subsampling_windows(part.offsets, self.subsampling)
             out = values[kept.offsets[chunk.start] : kept.offsets[chunk.stop]]
-            for rows in gen_batches(len(out), max_rows):
+            for rows in batches_of(len(out), max_rows):
                 used, real = part_kept.rows(np.arange(rows.start, rows.stop))
                 first, last = used[real].min(), used[real].max()
                 kappa, _ = kappa_of(part.values[first : last + 1])
@@ -244,12 +234,9 @@ class ConvolutionalKernelLayer(
             means = kept.means(windows.masses[:, np.newaxis], taps)
             weights = masses_of(means[:, 0], kept.offsets)
             values[(weights == 0) & ~np.isfinite(values).all(axis=1)] = 0
-        check_finite_output(values, "feature", kept.offsets)
         if positions is not None:
             positions = kept.means(positions, taps)
-        return sets.with_values(
-            values, offsets=kept.offsets, weights=weights, positions=positions
-        )
+        return values, np.diff(kept.offsets), weights, positions
 
     @property
     def _n_features_out(self):

@@ -5,14 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 
 from otk_sklearn._compiled.pooling import pool
-from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks, rows_in_memory
+from otk_sklearn._utils.chunks import (
+    Buffers,
+    batches_of,
+    chunk_rows,
+    map_chunks,
+    rows_in_memory,
+)
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._offsets import offsets_in
-from otk_sklearn.sets._positive_mass import with_positive_mass
+from otk_sklearn.sets._positive_mass import with_positive_mass, without_empty_sets
 from otk_sklearn.sets._windows import values_of
 from otk_sklearn.transport._solvers import plan_values, solve_plans
 
@@ -71,9 +76,9 @@ class Matching:
 
     def plans(self, sets):
         """Return the `Plans` between the sets and the references."""
-        present = np.flatnonzero(sets.lengths)
-        if len(present) < len(sets):
-            return _with_empty_sets(self.plans(sets[present]), present, len(sets))
+        present, spread = without_empty_sets(sets)
+        if present is not sets:
+            return _of_all_sets(self.plans(present), spread)
         part, kept = with_positive_mass(sets)
         plans = self._plans(part, self._feature_blocks(part))
         if part is sets:
@@ -95,12 +100,12 @@ class Matching:
         Plans
             Without columns for elements of mass 0.
         """
-        present = np.flatnonzero(sets.lengths)
-        if len(present) < len(sets):
-            embeddings, out[:] = np.empty((len(present), out.shape[1]), out.dtype), 0
-            plans = self.embed(sets[present], embeddings)
-            out[present] = embeddings
-            return _with_empty_sets(plans, present, len(sets))
+        present, spread = without_empty_sets(sets)
+        if present is not sets:
+            embeddings = np.empty((len(present), out.shape[1]), out.dtype)
+            plans = self.embed(present, embeddings)
+            out[:] = spread(embeddings)
+            return _of_all_sets(plans, spread)
         sets, _ = with_positive_mass(sets)
         blocks = self._feature_blocks(sets)
         plans = self._plans(sets, blocks)
@@ -228,23 +233,15 @@ class Matching:
         return _FeatureBlocks(features_of, n_rows, block_rows)
 
 
-def _with_empty_sets(plans, present, n_sets):
+def _of_all_sets(plans, spread):
     """Plans with those of empty sets, which are solved, by potentials and values of 0."""
-
-    def spread(part):
-        if part is None:
-            return None
-        of_all = np.zeros((n_sets, *part.shape[1:]), part.dtype)
-        of_all[present] = part
-        return of_all
-
-    parts = {
-        name: spread(getattr(plans, name))
-        for name in ("n_iter", "residual", "potentials", "value")
-    }
-    solved = np.ones(n_sets, bool)
-    solved[present] = plans.solved
-    return plans._replace(solved=solved, **parts)
+    return plans._replace(
+        n_iter=spread(plans.n_iter),
+        residual=spread(plans.residual),
+        solved=~spread(~plans.solved),
+        potentials=spread(plans.potentials),
+        value=None if plans.value is None else spread(plans.value),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,5 +253,5 @@ class _FeatureBlocks:
     block_rows: int
 
     def __iter__(self):
-        for rows in gen_batches(self.n_rows, self.block_rows):
+        for rows in batches_of(self.n_rows, self.block_rows):
             yield self.features_of(rows)

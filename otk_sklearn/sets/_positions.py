@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from sklearn.utils import gen_batches
 
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn.sets._arrays import as_rows
 from otk_sklearn.sets._offsets import locate_element, read_only
 
@@ -159,10 +159,8 @@ class PositionFilter:
         positions = element_positions(sets)
         supports = support_positions(self.n_supports, positions.shape[1])
         product = np.ones((self.n_supports, len(positions)), sets.dtype)
-        if not len(positions):
-            return product
         # In batches: no temporary is as large as the filter.
-        for rows in gen_batches(len(positions), _MAX_FILTERED):
+        for rows in batches_of(len(positions), _MAX_FILTERED):
             for s, t in zip(positions[rows].T, supports.T):
                 distances = np.abs(s - t[:, np.newaxis])
                 if self.method == "hard":

@@ -1,4 +1,4 @@
-"""Elements of mass 0 are absent: sets without them, and the rows that have an effect."""
+"""What is absent: elements of mass 0, and sets without elements."""
 
 import numpy as np
 
@@ -34,6 +34,33 @@ def with_positive_mass(sets):
     if len(kept) == len(masses):
         return everything
     return SetsOfPositiveMass(sets, kept, masses[kept]), kept
+
+
+def without_empty_sets(sets):
+    """Return the sets that have elements, and a function that spreads their results.
+
+    Parameters
+    ----------
+    sets : SetCollection, WindowedSets or SetsOfPositiveMass
+
+    Returns
+    -------
+    sets : SetCollection, WindowedSets or SetsOfPositiveMass
+        The same object if no set is empty.
+    spread : callable
+        Maps an array with a row for each of these sets to one with a row for each of all
+        sets: 0 for those that are empty.
+    """
+    present, n_sets = np.flatnonzero(sets.lengths), len(sets)
+    if len(present) == n_sets:
+        return sets, lambda rows: rows
+
+    def spread(rows):
+        of_all = np.zeros((n_sets, *rows.shape[1:]), rows.dtype)
+        of_all[present] = rows
+        return of_all
+
+    return sets[present], spread
 
 
 def rows_with_effect(sets, filter_size, padding):

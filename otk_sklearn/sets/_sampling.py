@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._positions import element_positions
@@ -96,7 +96,7 @@ def group_equal_rows(rows):
     # As np.unique does it, without its sorted copy of the rows.
     order = np.argsort(as_bytes, kind="stable")
     differs = np.ones(len(rows), bool)
-    for batch in gen_batches(len(rows) - 1, _MAX_COMPARED):
+    for batch in batches_of(len(rows) - 1, _MAX_COMPARED):
         before, after = order[:-1][batch], order[1:][batch]
         differs[1:][batch] = as_bytes[before] != as_bytes[after]
     label = np.empty_like(order)

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.features import copy_windows
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn.sets._offsets import masses_of, offsets_of
 
 # Rows gathered at a time to average the weights and positions of windows.
@@ -148,7 +148,7 @@ class Windows:
         ndarray of shape (n_windows, n_columns)
         """
         means = np.empty((self.offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(means), max(1, _MAX_BATCH_ROWS // self.size)):
+        for batch in batches_of(len(means), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)
@@ -170,7 +170,7 @@ class Windows:
         ndarray of shape (n_rows, n_columns)
         """
         shares = np.zeros((self.row_offsets[-1], columns.shape[1]))
-        for batch in gen_batches(len(columns), max(1, _MAX_BATCH_ROWS // self.size)):
+        for batch in batches_of(len(columns), max(1, _MAX_BATCH_ROWS // self.size)):
             rows, real = self.rows(np.arange(batch.start, batch.stop))
             weights = np.where(real, taps, 0.0)
             weights /= weights.sum(axis=1, keepdims=True)
