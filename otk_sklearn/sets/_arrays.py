@@ -16,23 +16,28 @@ FRAMES_HINT = (
 
 def as_array(x, name):
     """Return `x` as an array, or raise an error that calls it by `name`."""
-    check_readable(x, name)
-    if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
-        x = x.float()
-    try:
-        array = np.asanyarray(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        error_type = TypeError if isinstance(error, TypeError) else ValueError
-        raise error_type(f"{name} is no array of numbers: {error}") from error
+    array = x if isinstance(x, np.ndarray) else _converted(x, name)
     # Small floats that other packages define, such as bfloat16 of ml_dtypes.
     is_foreign = array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
     return array.astype(np.float32) if is_foreign else array
 
 
+def _converted(x, name):
+    """Convert an object that is no array."""
+    check_readable(x, name)
+    if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
+        x = x.float()
+    try:
+        return np.asanyarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        error_type = TypeError if isinstance(error, TypeError) else ValueError
+        raise error_type(f"{name} is no array of numbers: {error}") from error
+
+
 def as_unmasked(x, name):
     """Return `x` as a plain array, or raise an error if it has masked values."""
     array = as_array(x, name)
-    if np.ma.is_masked(array):
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(f"{name} has masked values; expected none.")
     return np.asarray(array)
 
@@ -72,7 +77,11 @@ def nullable_as_floats(x):
 
 def check_numbers(array, name):
     """Return an array of real numbers, or of objects that may be real numbers."""
-    array = as_unmasked(nullable_as_floats(array), name)
+    return _check_kind(as_unmasked(nullable_as_floats(array), name), name)
+
+
+def _check_kind(array, name):
+    """Return a plain array, or raise an error if it holds no real numbers."""
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
@@ -82,7 +91,11 @@ def check_numbers(array, name):
 
 def as_floats(array, name):
     """Return `array` as float32 or float64 in C order, copied only if necessary."""
-    array = check_numbers(array, name)
+    return plain_as_floats(check_numbers(array, name), name)
+
+
+def plain_as_floats(array, name):
+    """Convert an array that `check_numbers` or `check_elements` returned."""
     dtype = float_dtype(array.dtype)
     if not array.flags.aligned:  # compiled code relies on alignment
         array = array.copy()
@@ -94,7 +107,7 @@ def as_floats(array, name):
 
 def check_not_text(x, name):
     """Raise an error for a string or a path: it may be that of a file, or a sequence."""
-    if isinstance(x, (str, bytes, os.PathLike)):
+    if not isinstance(x, np.ndarray) and isinstance(x, (str, bytes, os.PathLike)):
         sets = name.rpartition(" of ")[2]
         raise TypeError(
             f"{name} is {type_name(x)}, {str(x)[:40]!r}; expected a 2-D array of numbers "
@@ -119,7 +132,7 @@ def check_elements(elements, name):
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} has 0 features; expected at least 1.")
-    return check_numbers(array, name)
+    return _check_kind(array, name)
 
 
 def _stack_cells(array, name):
@@ -162,7 +175,7 @@ def is_array_or_list(x):
 def as_elements(values, name="values"):
     """Return elements as a 2-D array of floats; an error names columns of no numbers."""
     try:
-        return as_floats(check_elements(values, name), name)
+        return plain_as_floats(check_elements(values, name), name)
     except ValueError as error:
         explanation = explain_columns(values, name)
         if not explanation:

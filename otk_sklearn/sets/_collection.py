@@ -189,9 +189,9 @@ weights)
         if names is None:
             names = index_of(sets)
         sets = as_list(sets, "sets")
+        values, offsets = pack(sets, "sets")
         if feature_names is None:
             feature_names = feature_names_of(first_not_empty(sets))
-        values, offsets = pack(sets, "sets")
         return cls(
             values,
             offsets,

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from otk_sklearn.sets._arrays import as_floats
+from otk_sklearn.sets._arrays import as_floats, column_names
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._names import feature_names_of, index_of
 from otk_sklearn.sets._offsets import locate_element, offsets_of
@@ -73,7 +73,7 @@ def stack_frames(X, name):
     FrameCollection
     """
     first = first_not_empty(_items(X))
-    library = _library_of(first)
+    library, columns = _library_of(first), column_names(first)
     frames = [first[:0] if is_empty(x) else x for x in _items(X)]
     for i, frame in enumerate(frames):
         if _library_of(frame) is not library:
@@ -81,7 +81,7 @@ def stack_frames(X, name):
                 f"set {i} of {name} is {type(frame).__name__}; expected a DataFrame of "
                 f"{library.__name__}, as other sets."
             )
-        check_columns(frame, first, f"set {i} of {name}")
+        check_columns(frame, columns, f"set {i} of {name}")
     if first.shape[1] == 0:
         raise ValueError(f"set 0 of {name} has 0 features; expected at least 1.")
     offsets = offsets_of([len(frame) for frame in frames])

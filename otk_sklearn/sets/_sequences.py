@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence, ValuesView
 import numpy as np
 
 from otk_sklearn.sets._arrays import (
-    as_floats,
     as_rows,
     cells_of,
     check_elements,
@@ -13,21 +12,21 @@ from otk_sklearn.sets._arrays import (
     column_names,
     columns_of_no_numbers,
     float_dtype,
+    plain_as_floats,
 )
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
 def pack(sets, name):
-    """Copy a sequence of sets into one array; return it and the offsets.
+    """Copy a list of sets into one array; return it and the offsets.
 
     Parameters
     ----------
-    sets : sequence of array-like of shape (n_elements_i, n_features)
+    sets : list of array-like of shape (n_elements_i, n_features)
     name : str
         Name of the sequence in error messages.
     """
-    sets = as_list(sets, name)
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
     arrays = [
@@ -36,7 +35,7 @@ def pack(sets, name):
     ]
     # An empty list has the number of features of the other sets.
     filled = next((array for array in arrays if array is not None), None)
-    first = first_not_empty(sets)
+    columns = column_names(first_not_empty(sets))
     if filled is None:
         raise ValueError(f"set 0 of {name} is empty, as all are; expected an element.")
     arrays = [filled[:0] if array is None else array for array in arrays]
@@ -48,14 +47,12 @@ def pack(sets, name):
                 f"{_transposed(arrays, name)}."
             )
         if not is_empty(sets[i]):
-            check_columns(sets[i], first, f"set {i} of {name}")
+            check_columns(sets[i], columns, f"set {i} of {name}")
     offsets = offsets_of([len(array) for array in arrays])
-    single = all(float_dtype(array.dtype) == np.float32 for array in arrays)
+    single = all(float_dtype(dtype) == np.float32 for dtype in {x.dtype for x in arrays})
     dtype = np.float32 if single else np.float64
     values = np.empty((offsets[-1], arrays[0].shape[1]), dtype)
-    for i, array in enumerate(arrays):
-        values[offsets[i] : offsets[i + 1]] = array
-    return values, offsets
+    return np.concatenate(arrays, out=values), offsets
 
 
 def is_empty(x):
@@ -68,9 +65,9 @@ def first_not_empty(sets):
     return next((x for x in sets if not is_empty(x)), None)
 
 
-def check_columns(table, first, name):
+def check_columns(table, expected, name):
     """Raise an error unless a set has the columns of the first, or both have none."""
-    columns, expected = column_names(table), column_names(first)
+    columns = column_names(table)
     if columns != expected:
         raise ValueError(
             f"{name} has the columns {columns}, the first set has {expected}; expected the "
@@ -82,7 +79,7 @@ def _check_set(elements, name):
     """Return a 2-D array of numbers, or raise an error that names the columns of others."""
     try:
         array = check_elements(elements, name)
-        return as_floats(array, name) if array.dtype == object else array
+        return plain_as_floats(array, name) if array.dtype == object else array
     except ValueError as error:
         columns = columns_of_no_numbers(elements)
         if not columns:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from scipy.sparse import issparse
 
 # What to pass in place of sets or their elements; {0} is the name of the object.
@@ -37,6 +38,8 @@ def check_readable(x, name):
     NumPy indexes every object that can be indexed, item by item, and the items in turn.
     That never ends for those whose items are of their own type, such as AnnData.
     """
+    if isinstance(x, np.ndarray):
+        return
     if issparse(x):
         of_a_set = _of_each_set(name, "{0}.toarray()")
         raise TypeError(

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._arrays import (
+    as_array,
     as_floats,
     as_unmasked,
     cells_of,
@@ -78,8 +79,8 @@ def _convert(X, n_features=None, keep_frames=False):
         return stack_frames(X, "X"), False
     names, X = index_of(X), _listed(X)
     if _is_sequence_of_sets(X):
-        feature_names = feature_names_of(first_not_empty(X))
-        sets = SetCollection(*pack(X, "X"), names=names, feature_names=feature_names)
+        packed, feature_names = pack(X, "X"), feature_names_of(first_not_empty(X))
+        sets = SetCollection(*packed, names=names, feature_names=feature_names)
         _warn_about_padding_of_equal_lengths(sets)
         return sets, False
     if getattr(X, "ndim", 2) in (3, 4):
@@ -90,13 +91,15 @@ def _convert(X, n_features=None, keep_frames=False):
 def _listed(X):
     """Return a sequence as a list, a table unchanged, and everything else as an array.
 
-    An array of objects is the sequence of its cells.
+    An array of objects is the sequence of its cells. Nested lists become arrays, once;
+    other items stay as they are, as they may know the names of columns.
     """
     check_not_text(X, "X")
     if isinstance(X, Sequence) and not isinstance(X, memoryview):
-        for i, x in enumerate(X):
-            check_readable(x, f"set {i} of X")
-        return list(X)
+        return [
+            as_array(x, f"set {i} of X") if isinstance(x, list | tuple) and x else x
+            for i, x in enumerate(X)
+        ]
     check_readable(X, "X")
     if hasattr(X, "columns"):
         return X
