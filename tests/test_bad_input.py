@@ -57,7 +57,7 @@ BAD_SETS = {
     ),
     "infinity": (changed(2, value=-np.inf), r"X contains infinity \(inf\) in set 2"),
     "text": (["spam", "eggs"], "set 0 of X is str, 'spam'; expected a 2-D array of numb"),
-    "an array of text": (np.array(["spam"]), "X is no list of .*, and no table: it is <U4"),
+    "an array of text": (np.array(["spam"]), "set 0 of X is str, 'spam'; .*one-hot vect"),
     "a path": (
         [Path("a.npy"), "b.npy"],
         r"set 0 of X is pathlib.\w+, 'a.npy'; .*: \[np.load\(path\) for path in X\]\)",
@@ -94,7 +94,7 @@ BAD_SETS = {
     "3-D set": (changed(1, array=np.ones((2, 2, 4))), r"set 1 of X has shape \(2, 2, 4\)"),
     "ragged set": (
         changed(1, array=[[1, 2, 3, 4], [1]]),
-        "set 1 of X is no array of numbers",
+        "element 1 of set 1 of X has 1 features, the first has 4; expected the same numb",
     ),
     "no set at all": ([GOOD[0], None], "set 1 of X is NoneType; expected a 2-D array"),
     "no set in an array": (
@@ -102,7 +102,7 @@ BAD_SETS = {
         "set 1 of X is NoneType; expected a 2-D array",
     ),
     "numbers": ([1.0, 2.0], r"set 0 of X is float; expected a 2-D array"),
-    "5-D": (np.ones((1, 2, 3, 4, 5)), "dim 5"),
+    "5-D": (np.ones((1, 2, 3, 4, 5)), r"X has shape \(1, 2, 3, 4, 5\); expected a list"),
     "huge integers": ([[[10**400, 1]]], "set 0 of X must hold real numbers"),
     "a generator": ((x for x in GOOD), r"X is generator; expected list\(X\)"),
     "a dictionary": ({"a": 1}, r"X is dict; expected list\(X.values\(\)\)"),
@@ -121,7 +121,7 @@ BAD_SETS = {
     ),
     "groups of polars": (
         pl.DataFrame({"a": [1, 2]}).group_by("a"),
-        r"X is polars.GroupBy; expected SetCollection.from_groups\(table\[features\], tab",
+        r"X is polars.GroupBy; expected SetCollection.from_groups\(table, \"id\"\)",
     ),
     "lazy": (pl.LazyFrame({"a": [1]}), r"X is polars.LazyFrame; expected X.collect\(\)"),
     "lazy sets": (
@@ -146,8 +146,15 @@ BAD_SETS = {
         [np.array([[1, 2], [3]], object)],
         "element 1 of set 0 of X has 1 features, the first has 2; expected the same number",
     ),
-    "a number": (3.0, "Expected 2D array, got scalar"),
-    "a 1-D array": (np.ones(5), "Expected 2D array, got 1D array"),
+    "a number": (3.0, "X is float; expected a list of 2-D arrays"),
+    "a 1-D array": (
+        np.ones(5),
+        r"X has shape \(5,\); .* Reshape your data: \[X.reshape\(-1, 1\)\] is one set",
+    ),
+    "records": (
+        np.zeros(3, [("a", float), ("b", float)]),
+        r"X is an array of records, \('a', 'b'\); .* a table: pd.DataFrame\(X\)",
+    ),
 }
 
 

@@ -11,9 +11,9 @@ elements. When does that help, and what does it cost?
 # The same set under three plans
 # ------------------------------
 # Elements are of three kinds, as cells of a sample may be, and the reference is learned
-# from samples in which all are equally frequent. In the sample drawn here, three quarters of
-# the elements are of one kind. Each has the colour of the support that receives most of it;
-# the bars are the masses of the supports.
+# from samples in which all are equally frequent. In the sample drawn here, three quarters
+# of the elements are of one kind. Each has the colour of the support that receives most of
+# it; the bars are the masses of the supports.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression

@@ -1,17 +1,19 @@
 """Validation of arrays passed by users. Error messages call each array by its name."""
 
-import os
-
 import numpy as np
 from sklearn.utils import check_array
 
-from otk_sklearn.sets._unreadable import check_readable, type_name
+from otk_sklearn.sets._not_numbers import check_not_text, explain_no_array, one_hot
+from otk_sklearn.sets._unreadable import check_readable, instead_of, sets_with, type_name
 
 # In errors about columns of text.
 FRAMES_HINT = (
     "To encode others, use ElementTransformer with a list of DataFrames: "
     "[rows for _, rows in table.groupby('id', sort=False)]."
 )
+
+# Elements with one feature, of an array-like of numbers.
+_COLUMN = "np.reshape({0}, (-1, 1))"
 
 
 def as_array(x, name):
@@ -31,7 +33,7 @@ def _converted(x, name):
         return np.asanyarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
         error_type = TypeError if isinstance(error, TypeError) else ValueError
-        raise error_type(f"{name} is no array of numbers: {error}") from error
+        raise error_type(explain_no_array(x, name, error)) from error
 
 
 def as_unmasked(x, name):
@@ -52,7 +54,7 @@ def column_names(table):
     names = getattr(table, "columns", [])
     if hasattr(table, "column_names") and not hasattr(table, "dtypes"):
         names = table.column_names  # Arrow's `columns` are arrays
-    return list(names)
+    return [str(name) if isinstance(name, np.str_) else name for name in names]
 
 
 def nullable_as_floats(x):
@@ -105,34 +107,42 @@ def plain_as_floats(array, name):
         raise ValueError(f"{name} must hold real numbers: {error}.") from error
 
 
-def check_not_text(x, name):
-    """Raise an error for a string or a path: it may be that of a file, or a sequence."""
-    if not isinstance(x, np.ndarray) and isinstance(x, (str, bytes, os.PathLike)):
-        sets = name.rpartition(" of ")[2]
-        raise TypeError(
-            f"{name} is {type_name(x)}, {str(x)[:40]!r}; expected a 2-D array of numbers "
-            f"(of a file, by its reader: [np.load(path) for path in {sets}])."
-        )
-
-
 def check_elements(elements, name):
     """Return a 2-D array of real numbers, or raise an error that calls it by `name`."""
     check_not_text(elements, name)
     # A plain array first: the shape of subclasses and other objects is not reliable.
     array = as_unmasked(nullable_as_floats(elements), name)
+    check_no_dates(elements, name)
     if array.dtype == object:
         array = _stack_cells(array, name)
     if array.shape == (0,):
         raise ValueError(f"{name} is empty; expected at least one element.")
+    if array.dtype.names:
+        raise ValueError(
+            f"{name} is an array of records, {array.dtype.names}; expected a 2-D array, or "
+            f"a table: {instead_of(name, 'pd.DataFrame({0})')}."
+        )
     if array.ndim != 2:
         what = f"has shape {array.shape}" if array.ndim else f"is {type_name(elements)}"
         raise ValueError(
             f"{name} {what}; expected a 2-D array (n_elements, n_features)"
-            f"{'; scalar elements need reshape(-1, 1)' * (array.ndim == 1)}."
+            f"{_hint_for_dimensions(array, name)}."
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} has 0 features; expected at least 1.")
     return _check_kind(array, name)
+
+
+def _hint_for_dimensions(array, name):
+    """What makes a 2-D array of one that is not."""
+    sets = sets_with(name)
+    if array.ndim == 3 and sets:
+        return f"; of a list of batches of sets: [x for batch in {sets} for x in batch]"
+    if array.ndim != 1:
+        return ""
+    if array.dtype.kind == "U" and sets:
+        return f"; {one_hot(sets)}"
+    return f"; scalar elements need reshape(-1, 1): {instead_of(name, _COLUMN)}"
 
 
 def _stack_cells(array, name):
@@ -201,6 +211,20 @@ def columns_of_no_numbers(table):
     """Names of the columns of a pandas or polars table that are not numeric."""
     names = column_names(table) if hasattr(table, "dtypes") else []
     return [column for column in names if _is_no_number(table[column])]
+
+
+def check_no_dates(table, name):
+    """Raise an error for dates in a polars table, which converts them to floats."""
+    if hasattr(table, "schema") and hasattr(table, "dtypes"):
+        if has_dates_or_complex(table):
+            raise ValueError(f"{name} has columns of dates; expected real numbers.")
+
+
+def has_dates_or_complex(table):
+    """Whether a table has dates, durations or complex numbers, which are no categories."""
+    kinds = ("date", "time", "duration", "complex")
+    dtypes = map(str, np.ravel(np.array(table.dtypes, dtype=object)))
+    return any(kind in dtype.lower() for dtype in dtypes for kind in kinds)
 
 
 def _is_no_number(column):

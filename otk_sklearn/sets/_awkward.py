@@ -205,7 +205,8 @@ def _kind(item):
     if isinstance(item, ak.Record):
         return f"a record of {', '.join(map(repr, item.fields))}"
     if isinstance(item, ak.Array):
-        return "a list"
+        fields = ", ".join(map(repr, ak.fields(item)))
+        return f"a list of records of {fields}" if fields else "a list"
     return "text" if isinstance(item, str | bytes) else "a number"
 
 

@@ -30,7 +30,13 @@ from otk_sklearn.sets._offsets import (
 )
 from otk_sklearn.sets._positions import check_positions
 from otk_sklearn.sets._row_index import check_same_rows
-from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
+from otk_sklearn.sets._sequences import (
+    as_list,
+    check_not_one_array,
+    first_not_empty,
+    join,
+    pack,
+)
 
 
 class SetCollection(Conversions, NamesAndRows, ArrayInterface):
@@ -188,6 +194,7 @@ weights)
         check_same_rows(sets=sets, weights=weights, positions=positions, names=names)
         if names is None:
             names = index_of(sets)
+        check_not_one_array(sets, "sets")
         sets = as_list(sets, "sets")
         values, offsets = pack(sets, "sets")
         if feature_names is None:
@@ -233,6 +240,10 @@ weights)
         >>> SetCollection.concatenate([X[1:], X[:1]]).names.tolist()
         ['b', 'a']
         """
+        if isinstance(collections, SetCollection):
+            raise TypeError(
+                "collections is a SetCollection; expected a list of them: [collections]."
+            )
         collections = list(collections)
         if not collections:
             raise ValueError("collections is empty; expected at least one SetCollection.")
@@ -240,7 +251,7 @@ weights)
             if not isinstance(sets, SetCollection):
                 raise TypeError(
                     f"collections has {type(sets).__name__} at {i}; expected "
-                    "SetCollection.from_sets of it."
+                    "[SetCollection.from_sets(x) for x in collections]."
                 )
         return cls(**concatenated(collections, names))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from otk_sklearn.sets._names import key_of
+from otk_sklearn.sets._names import key_of, shown
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._positions import element_positions
 
@@ -68,7 +68,7 @@ def _kept_names(collections):
             if key_of(name) in collection_of:
                 first = collection_of[key_of(name)]
                 raise ValueError(
-                    f"names has {name!r} twice, in collections {first} and {i}; expected "
+                    f"names has {shown(name)} twice, in collections {first} and {i}; expected "
                     "unique names. If that set was cut in two, between files or "
                     "partitions, join their tables first: "
                     'SetCollection.from_groups(pd.concat(tables), "id"), say. If these are '

@@ -6,19 +6,14 @@ import numpy as np
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._list_columns import read_lists
-from otk_sklearn.sets._unreadable import check_readable
+from otk_sklearn.sets._unreadable import check_not_packed, check_readable
 
 
 def check_container(X):
     """Raise an error that names what to pass for lists that can't be read any more."""
-    expected = {
-        "polars.LazyFrame": "X.collect()",
-        "torch.PackedSequence": "torch.nn.utils.rnn.unpack_sequence(X)",
-    }.get(_class_name(X))
-    if getattr(X, "is_nested", False) is True:  # of torch
-        expected = "X.unbind()"
-    if expected is not None:
-        raise TypeError(f"X is {_class_name(X)}; expected {expected}.")
+    check_not_packed(X, "X")
+    if _class_name(X) == "polars.LazyFrame":
+        raise TypeError("X is polars.LazyFrame; expected X.collect().")
     if not isinstance(X, Sequence) and not _has_arrow_interface(X):
         check_readable(X, "X")
     first = X[0] if isinstance(X, list) and X else None

@@ -1,6 +1,7 @@
 """Long tables, a row for each element: `SetCollection.from_groups` sorts them into sets."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -9,8 +10,13 @@ from otk_sklearn.sets._arrays import (
     as_unmasked,
     column_names,
 )
-from otk_sklearn.sets._names import is_missing, key_of
-from otk_sklearn.sets._unreadable import check_readable
+from otk_sklearn.sets._names import is_missing, key_of, shown
+from otk_sklearn.sets._unreadable import (
+    check_readable,
+    grouping_column,
+    is_grouped,
+    type_name,
+)
 
 
 def split_groups(values, groups):
@@ -25,14 +31,67 @@ def split_groups(values, groups):
     """
     check_readable(values, "values")
     if isinstance(groups, str):
-        return _take_out(values, groups)
+        return _take_out(values, str(groups))
+    _check_labels(values, groups)
     name = getattr(groups, "name", None)
+    name = str(name) if isinstance(name, str) else name
     if name is not None and name in column_names(values):
         raise ValueError(
             f"values has the column {name!r}, which is that of groups; expected those of "
             f"features only, or groups={name!r}."
         )
     return values, groups
+
+
+def check_no_columns(x, values, name):
+    """Raise an error for names of columns in place of weights or positions."""
+    names = [x] if isinstance(x, str) else x
+    columns = column_names(values)
+    if isinstance(names, list) and names and all(part in columns for part in names):
+        raise TypeError(
+            f"{name} is {x!r}; expected numbers, one for each row: values[{x!r}], which is "
+            "then no feature."
+        )
+
+
+def _check_labels(values, groups):
+    """Raise an error for columns, in any other form than their name, in place of labels."""
+    columns, expected = column_names(values), None
+    if is_grouped(groups):
+        expected = f"SetCollection.from_groups(values, {grouping_column(groups)})"
+    elif type_name(groups) == "polars.Expr":
+        expected = f"groups={groups.meta.output_name()!r}"
+    elif isinstance(groups, list | tuple) and len(groups) != len(values):
+        if groups and all(isinstance(name, str) and name in columns for name in groups):
+            expected = _join_columns(columns, groups)
+    elif isinstance(groups, Integral) and columns:
+        index = columns.index(groups) if groups in columns else groups
+        if -len(columns) <= index < len(columns):
+            expected = _join_columns(columns, [columns[index]])
+    elif isinstance(groups, Integral):
+        expected = (
+            f"SetCollection.from_groups(np.delete(values, {groups}, axis=1), "
+            f"values[:, {groups}])"
+        )
+    elif hasattr(groups, "__len__") or hasattr(groups, "__array__"):
+        return
+    if expected is None and not hasattr(groups, "__len__"):
+        check_readable(groups, "groups")
+        expected = f"one label a row, or the name of a column of values, {columns}"
+    if expected is not None:
+        is_short = isinstance(groups, list | tuple | Integral)
+        label = f", {shown(groups)}" if is_short else ""
+        raise TypeError(f"groups is {type_name(groups)}{label}; expected {expected}.")
+
+
+def _join_columns(columns, chosen):
+    """The code of sets by the combinations of the values of these columns."""
+    if len(chosen) == 1 and isinstance(chosen[0], str):
+        return f"groups={str(chosen[0])!r}"
+    features = [column for column in columns if column not in chosen]
+    labels = [f"values[{column!r}]" for column in chosen]
+    groups = labels[0] if len(labels) == 1 else f"list(zip({', '.join(labels)}))"
+    return f"SetCollection.from_groups(values[{features}], {groups})"
 
 
 def _take_out(values, name):

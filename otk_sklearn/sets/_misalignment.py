@@ -8,7 +8,7 @@ from numbers import Number
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._containers import is_container
-from otk_sklearn.sets._names import index_of, key_of
+from otk_sklearn.sets._names import index_of, key_of, shown
 from otk_sklearn.sets._row_index import is_range, row_index
 from otk_sklearn.sets._validation import single_column
 
@@ -53,7 +53,7 @@ def warn_if_misaligned(X, **given):
                 align = f"X.align({argument})"
             warn_caller(
                 f"{argument} has the names of sets as its index, in another order: its "
-                f"entry {i} is that of {label!r}, set {i} of X is {name!r}. It is taken by "
+                f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It is taken by "
                 f"position; {align} has the order of the sets, to be used before any "
                 f"split. If the order is right already, pass {argument}.to_numpy().",
                 UserWarning,

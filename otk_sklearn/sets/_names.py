@@ -56,13 +56,21 @@ def check_names(names, n_sets, unique=True):
     seen = {}
     for i, name in enumerate(names.tolist()):
         if is_missing(name):
-            raise ValueError(f"names has {name!r} for set {i}; expected a name.")
+            raise ValueError(f"names has {shown(name)} for set {i}; expected a name.")
         first = seen.setdefault(key_of(name), i)
         if unique and first != i:
             raise ValueError(
-                f"names has {name!r} for sets {first} and {i}; expected unique names."
+                f"names has {shown(name)} for sets {first} and {i}; expected unique names."
             )
     return read_only(names.copy())
+
+
+def shown(label):
+    """A label as in an error message: scalars of NumPy as those of Python."""
+    if isinstance(label, tuple):
+        return f"({', '.join(map(shown, label))}{',' * (len(label) == 1)})"
+    is_plain = isinstance(label, (np.str_, np.bytes_, np.number, np.bool_))
+    return repr(label.item() if is_plain else label)
 
 
 def key_of(label):
@@ -133,7 +141,7 @@ def align(y, names):
         repeated = index[index.duplicated()]
         if len(repeated):
             raise ValueError(
-                f"y has {repeated[0]!r} more than once; expected unique names."
+                f"y has {shown(repeated[0])} more than once; expected unique names."
             )
         place = {name: i for i, name in enumerate(index.tolist())}
         _check_all_known(names, place)
@@ -154,11 +162,12 @@ def align(y, names):
 def _check_all_known(names, known):
     missing = [name for name in names.tolist() if name not in known]
     if missing:
-        listed = ", ".join(map(repr, missing[:_MAX_LISTED]))
+        listed = ", ".join(map(shown, missing[:_MAX_LISTED]))
         more = ", ..." if len(missing) > _MAX_LISTED else ""
+        first = shown(next(iter(known), None))
         raise ValueError(
             f"y has nothing for {len(missing)} of the names of sets: {listed}{more}; "
-            f"expected a value for each (its first name is {next(iter(known), None)!r})."
+            f"expected a value for each (its first name is {first})."
         )
 
 

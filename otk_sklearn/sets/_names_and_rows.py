@@ -3,7 +3,7 @@
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
-from otk_sklearn.sets._long_tables import sort_by_group, split_groups
+from otk_sklearn.sets._long_tables import check_no_columns, sort_by_group, split_groups
 from otk_sklearn.sets._names import align, feature_names_of
 from otk_sklearn.sets._offsets import offsets_of, scatter_rows
 from otk_sklearn.sets._row_index import check_same_rows
@@ -88,6 +88,8 @@ class NamesAndRows:
         >>> table["length"].tolist()
         [2, 1, 2]
         """
+        check_no_columns(weights, values, "weights")
+        check_no_columns(positions, values, "positions")
         values, groups = split_groups(values, groups)
         check_same_rows(values=values, groups=groups, weights=weights, positions=positions)
         feature_names, values = feature_names_of(values), as_elements(values)

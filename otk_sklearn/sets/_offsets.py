@@ -61,9 +61,12 @@ def check_offsets(offsets, n_elements):
         )
     offsets = array.astype(np.int64)  # a copy: callers can't change it
     if offsets[0] != 0 or offsets[-1] != n_elements:
+        hint = ""
+        if offsets.sum() == n_elements:  # they are lengths
+            hint = " (of lengths: np.concatenate([[0], np.cumsum(lengths)]))"
         raise ValueError(
             f"offsets runs from {array[0]} to {array[-1]}; expected from 0 to the number "
-            f"of elements, {n_elements}."
+            f"of elements, {n_elements}{hint}."
         )
     wrong = np.flatnonzero(offsets[1:] < offsets[:-1])  # differences could overflow
     if len(wrong):

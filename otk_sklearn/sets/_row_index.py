@@ -5,6 +5,7 @@ them by their indices.
 """
 
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn.sets._names import shown
 
 
 def row_index(table):
@@ -64,7 +65,7 @@ def _check_same_index(name, index, first_name, first):
         either = f"{by_index}, or {by_position}" if first.is_unique else by_position
         raise ValueError(
             f"{name} has the index of {first_name} in another order: row {row} is "
-            f"{label!r}, that of {first_name} {expected!r}; expected the same order, or "
+            f"{shown(label)}, that of {first_name} {shown(expected)}; expected the same order, or "
             f"none: {either} if rows belong together by position."
         )
     if not counts_rows:

@@ -1,6 +1,6 @@
 """Sequences of arrays, one for each set, packed into one array."""
 
-from collections.abc import Iterator, Sequence, ValuesView
+from collections.abc import Iterable, Iterator, Sequence, ValuesView
 
 import numpy as np
 
@@ -8,14 +8,15 @@ from otk_sklearn.sets._arrays import (
     as_rows,
     cells_of,
     check_elements,
-    check_not_text,
     column_names,
     columns_of_no_numbers,
     float_dtype,
+    has_dates_or_complex,
     plain_as_floats,
 )
+from otk_sklearn.sets._not_numbers import check_not_text
 from otk_sklearn.sets._offsets import offsets_of
-from otk_sklearn.sets._unreadable import check_readable, type_name
+from otk_sklearn.sets._unreadable import check_not_packed, check_readable, type_name
 
 
 def pack(sets, name):
@@ -57,7 +58,12 @@ def pack(sets, name):
 
 def is_empty(x):
     """Whether a set is an empty list or 1-D array, without a number of features."""
-    return x.shape == (0,) if hasattr(x, "shape") else isinstance(x, list | tuple) and not x
+    if isinstance(x, list | tuple):
+        return not x
+    try:
+        return getattr(x, "shape", None) == (0,)
+    except RuntimeError:  # of nested tensors of torch
+        return False
 
 
 def first_not_empty(sets):
@@ -84,25 +90,46 @@ def _check_set(elements, name):
         columns = columns_of_no_numbers(elements)
         if not columns:
             raise
+        hint = ""
+        if not has_dates_or_complex(elements):
+            hint = (
+                ", such as those of ElementTransformer(make_column_transformer(("
+                f"OneHotEncoder(), {columns}), remainder='passthrough'))"
+            )
         raise ValueError(
-            f"{name} has columns that don't hold numbers, {columns}; expected numbers, "
-            "such as those of ElementTransformer(make_column_transformer((OneHotEncoder(), "
-            f"{columns}), remainder='passthrough'))."
+            f"{name} has columns that don't hold numbers, {columns}; expected "
+            f"{'real ' * (not hint)}numbers{hint}."
         ) from error
 
 
 def as_list(sets, name):
     """The sets as a list, or an error where iterating would give something else."""
     check_not_text(sets, name)
+    check_not_packed(sets, name)
     if not isinstance(sets, (Sequence, Iterator, ValuesView)):
         check_readable(sets, name)
         if column_names(sets):
             raise TypeError(
                 f"{name} is {type_name(sets)}; expected a list of 2-D arrays (of one set: "
-                f"[{name}]; a long table: SetCollection.from_groups)."
+                f"[{name}]; a long table: SetCollection.from_groups({name}, column), with "
+                "the name of the column of sets)."
             )
+        if not isinstance(sets, Iterable):
+            raise TypeError(f"{name} is {type_name(sets)}; expected a list of arrays.")
     cells = cells_of(sets) if isinstance(sets, np.ndarray) else None
     return list(sets) if cells is None else cells
+
+
+def check_not_one_array(sets, name):
+    """Raise an error for numbers of one set in place of a sequence of sets."""
+    ndim = sets.ndim if isinstance(sets, np.ndarray) else None
+    if ndim not in (1, 2) or sets.dtype.kind in "OUS" or not sets.size:
+        return
+    of_one_set = f"[{name}]" if ndim == 2 else f"[{name}.reshape(-1, 1)]"
+    raise ValueError(
+        f"{name} has shape {sets.shape}; expected a list of 2-D arrays (of one set: "
+        f"{of_one_set})."
+    )
 
 
 def _transposed(arrays, name):
@@ -119,7 +146,13 @@ def join(parts, offsets, name):
     parts = as_list(parts, name)
     lengths = np.diff(offsets)
     if len(parts) != len(lengths):
-        raise ValueError(f"{name} is given for {len(parts)} of {len(lengths)} sets.")
+        hint = ""
+        if len(parts) == offsets[-1]:  # one for each element
+            hint = f": np.split({name}, np.cumsum([len(x) for x in sets])[:-1])"
+        raise ValueError(
+            f"{name} is given for {len(parts)} of {len(lengths)} sets; expected an array "
+            f"for each{hint}."
+        )
     rows = [as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)]
     for i, row in enumerate(rows):
         if row.shape[1:] != rows[0].shape[1:]:

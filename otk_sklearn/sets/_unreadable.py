@@ -1,4 +1,4 @@
-"""Objects that are no arrays and no sequences: errors that say what to pass instead."""
+"""Objects that are read as something else, or not at all: errors that say what to pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,9 +7,6 @@ from scipy.sparse import issparse
 
 # What to pass in place of sets or their elements; {0} is the name of the object.
 _INSTEAD = {
-    "pandas.DataFrameGroupBy": "SetCollection.from_groups(table[features], table[key])",
-    "pandas.SeriesGroupBy": "SetCollection.from_groups(table[features], table[key])",
-    "polars.GroupBy": "SetCollection.from_groups(table[features], table[key])",
     "anndata.AnnData": (
         'SetCollection.from_groups({0}.obsm["X_pca"], {0}.obs["patient"]), or other keys '
         "of `{0}.obsm[...]` and `{0}.obs[...]`"
@@ -17,10 +14,10 @@ _INSTEAD = {
 }
 # In place of one set of a list.
 _INSTEAD_OF_A_SET = {
-    "polars.LazyFrame": "{0}.collect()",
     "anndata.AnnData": '{0}.obsm["X_pca"]',
-    "dict": "pd.DataFrame({0})",
+    "polars.LazyFrame": "{0}.collect()",
 }
+_GROUPED = {"pandas.DataFrameGroupBy", "pandas.SeriesGroupBy", "polars.GroupBy"}
 _ARRAY_INTERFACES = ("__array__", "__array_interface__", "__array_struct__")
 _MAX_DIMENSIONS = 5
 
@@ -32,6 +29,31 @@ def type_name(x):
     return name if package == "builtins" else f"{package}.{name}"
 
 
+def instead_of(name, expression):
+    """An expression of {0} for an object, or in a list of all sets if it is one of them."""
+    sets = sets_with(name)
+    return (
+        f"[{expression.format('x')} for x in {sets}]" if sets else expression.format(name)
+    )
+
+
+def sets_with(name):
+    """The name of the sets, if this is the name of one of them, or nothing."""
+    one_of, _, sets = name.partition(" of ")
+    return sets if one_of.startswith("set ") else ""
+
+
+def grouping_column(groups):
+    """The column that a table was grouped by, as code: of pandas, if it is a single one."""
+    keys = getattr(groups, "keys", None)
+    return repr(keys) if isinstance(keys, str) else '"id"'
+
+
+def is_grouped(x):
+    """Whether this is a table that was grouped, not a column of its groups."""
+    return type_name(x) in _GROUPED
+
+
 def check_readable(x, name):
     """Raise an error if an object, or an item of nested lists, is no array or sequence.
 
@@ -40,17 +62,33 @@ def check_readable(x, name):
     """
     if isinstance(x, np.ndarray):
         return
+    check_not_packed(x, name)
     if issparse(x):
-        of_a_set = _of_each_set(name, "{0}.toarray()")
         raise TypeError(
             f"{name} is a sparse matrix; expected a dense array: "
-            f"{of_a_set or f'{name}.toarray()'}."
+            f"{instead_of(name, '{0}.toarray()')}."
         )
     if isinstance(x, Iterable) or _is_indexed(x):
         if not _is_array_like(x):
             raise TypeError(f"{name} is {type_name(x)}; expected {_instead_of(x, name)}.")
         if isinstance(x, (list, tuple)):
+            _check_not_pair(x, name)
             _check_items(x, name, _MAX_DIMENSIONS)
+
+
+def check_not_packed(x, name):
+    """Raise an error for one object that holds several sets, and is no sequence of them."""
+    sets, expected = sets_with(name), None
+    if type_name(x) == "torch.PackedSequence":
+        expected = f"torch.nn.utils.rnn.unpack_sequence({name})"
+    elif getattr(x, "is_nested", False) is True:  # of torch
+        expected = f"{name}.unbind()"
+        if sets:
+            expected = f"[x for nested in {sets} for x in nested.unbind()]"
+    elif type_name(x) == "otk_sklearn.SetCollection" and sets:
+        expected = f"SetCollection.concatenate({sets})"
+    if expected is not None:
+        raise TypeError(f"{name} is {type_name(x)}; expected {expected}.")
 
 
 def _is_array_like(x):
@@ -69,6 +107,27 @@ def _is_indexed(x):
     return hasattr(type(x), "__getitem__") and not isinstance(x, dict)
 
 
+def _check_not_pair(x, name):
+    """Raise an error for a set with its label, as from `groupby`, `dict.items` or `zip`."""
+    sets = sets_with(name)
+    are_sets = [len(getattr(part, "shape", ())) == 2 for part in x]
+    if not sets or len(x) != 2 or sum(are_sets) != 1:
+        return
+    expected = f"[x for x, _ in {sets}]"
+    if are_sets[1]:
+        listed = f"[x for _, x in {sets}]"
+        expected = (
+            f"{listed}, or with names "
+            f"SetCollection.from_sets({listed}, names=[name for name, _ in {sets}])"
+        )
+    if hasattr(x[are_sets.index(True)], "columns"):
+        expected += '; of a table that was grouped: SetCollection.from_groups(table, "id")'
+    raise TypeError(
+        f"{name} is a pair of {type_name(x[0])} and {type_name(x[1])}; expected a 2-D "
+        f"array in place of each: {expected}."
+    )
+
+
 def _check_items(items, name, depth):
     one_of_each_type = {type(item): item for item in items}
     for item_type, item in one_of_each_type.items():
@@ -76,25 +135,46 @@ def _check_items(items, name, depth):
             for nested in items if depth else ():
                 if type(nested) is item_type:
                     _check_items(nested, name, depth - 1)
+        elif issubclass(item_type, dict) and len(one_of_each_type) == 1:
+            raise TypeError(
+                f"{name} holds dict; expected numbers: "
+                f"{instead_of(name, 'pd.DataFrame({0})')}."
+            )
         elif _is_indexed(item) and not _is_array_like(item):
             raise TypeError(f"{name} holds {type_name(item)}; expected numbers.")
 
 
 def _instead_of(x, name):
     """The expression to pass instead."""
-    instead = _INSTEAD_OF_A_SET.get(type_name(x), "np.array(list({0}))")
-    if _of_each_set(name, instead):
-        return f"a 2-D array in place of each: {_of_each_set(name, instead)}"
+    if sets_with(name):
+        return f"a 2-D array in place of each: {instead_of(name, _instead_of_a_set(x))}"
+    if is_grouped(x) and name in ("X", "sets", "values"):
+        return f"SetCollection.from_groups(table, {grouping_column(x)})"
+    if is_grouped(x):
+        return f"SetCollection.from_groups(values, {grouping_column(x)})"
     if type_name(x) in _INSTEAD and name in ("X", "sets", "values"):
         return _INSTEAD[type_name(x)].format(name)
     if type_name(x) == "polars.LazyFrame":
         return f"{name}.collect()"
+    if _has_numpy(x):
+        return f"{name}.numpy()"
     if not name.isidentifier() or not isinstance(x, Iterable):
         return "an array or a list"
-    return f"list({name}.values())" if isinstance(x, Mapping) else f"list({name})"
+    if isinstance(x, Mapping):
+        named = f", or SetCollection.from_sets({name}.values(), names=list({name}))"
+        return f"list({name}.values()){named * (name in ('X', 'sets'))}"
+    return f"list({name})"
 
 
-def _of_each_set(name, instead):
-    """The expression for all sets, if the name is that of one of them."""
-    one_of, _, sets = name.partition(" of ")
-    return one_of.startswith("set ") and f"[{instead.format('x')} for x in {sets}]"
+def _instead_of_a_set(x):
+    if isinstance(x, dict):
+        of_one_element = not any(isinstance(part, Iterable) for part in x.values())
+        return "pd.DataFrame([{0}])" if of_one_element else "pd.DataFrame({0})"
+    if _has_numpy(x):
+        return "{0}.numpy()"
+    return _INSTEAD_OF_A_SET.get(type_name(x), "np.array(list({0}))")
+
+
+def _has_numpy(x):
+    """Whether this is a tensor with a method `numpy`, but without NumPy's interfaces."""
+    return callable(getattr(x, "numpy", None))

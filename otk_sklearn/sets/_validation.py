@@ -13,7 +13,8 @@ from otk_sklearn.sets._arrays import (
     as_floats,
     as_unmasked,
     cells_of,
-    check_not_text,
+    check_no_dates,
+    columns_of_no_numbers,
     explain_columns,
     is_array_or_list,
     nullable_as_floats,
@@ -26,10 +27,11 @@ from otk_sklearn.sets._names import (
     feature_names_of,
     index_of,
 )
+from otk_sklearn.sets._not_numbers import check_not_text, one_hot
 from otk_sklearn.sets._offsets import locate_element, offsets_of
 from otk_sklearn.sets._padded_arrays import warn_about_zero_padding
 from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
-from otk_sklearn.sets._unreadable import check_readable
+from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
 def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
@@ -103,9 +105,13 @@ def _listed(X):
     check_readable(X, "X")
     if hasattr(X, "columns"):
         return X
-    X = as_unmasked(X, "X")
-    cells = cells_of(X)
-    return X if cells is None else cells
+    array = as_unmasked(X, "X")
+    if array.ndim == 0:
+        raise TypeError(f"X is {type_name(X)}; expected a list of 2-D arrays.")
+    if array.ndim == 1 and array.dtype.kind in "US":
+        return array.tolist()
+    cells = cells_of(array)
+    return array if cells is None else cells
 
 
 def _warn_about_padding_of_equal_lengths(sets):
@@ -121,14 +127,23 @@ def check_finite(sets):
     row, column = np.argwhere(~np.isfinite(sets.values))[0]
     i, element = locate_element(row, sets.offsets)
     what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+    feature = column
+    if sets.feature_names is not None:
+        feature = repr(sets.feature_names[column])
     hint = ""
-    are_equal = (sets.lengths == sets.lengths[0]).all() and sets.lengths[0] > 1
-    if are_equal and np.isnan(sets.values[row : sets.offsets[i + 1]]).all():
+    if _may_be_padded(sets) and np.isnan(sets.values[row : sets.offsets[i + 1]]).all():
         hint = " (padding: SetCollection.from_padded(X))"
     raise ValueError(
-        f"X contains {what} in set {i} (element {element}, feature {column}); "
+        f"X contains {what} in set {i} (element {element}, feature {feature}); "
         f"expected finite values{hint}."
     )
+
+
+def _may_be_padded(sets):
+    """Whether several sets, of nothing but elements, are all of one length above 1."""
+    lengths, others = sets.lengths, (sets.weights, sets.rows, sets.names)
+    are_equal = len(sets) > 1 and (lengths == lengths[0]).all() and lengths[0] > 1
+    return are_equal and all(part is None for part in others)
 
 
 def check_finite_output(out, name, offsets=None, sets="X"):
@@ -255,9 +270,11 @@ def _n_dimensions(x):
         return 2
     try:
         n = x.ndim if hasattr(x, "ndim") else np.ndim(x)
+        if getattr(getattr(x, "dtype", None), "names", None):  # records
+            return 2
         are_elements = n == 1 and _holds_objects(x) and len(x)
         return 2 if are_elements and is_array_or_list(x[0]) else n
-    except ValueError:
+    except (TypeError, ValueError, RuntimeError):
         return 2
 
 
@@ -280,26 +297,57 @@ def _from_equal_lengths(X):
 
 def _from_rows(X):
     """Sets of one element each, from the rows of 2-D input as in scikit-learn."""
+    _check_2d(X)
     try:
+        check_no_dates(X, "it")
         table = nullable_as_floats(np.asarray(X) if isinstance(X, list) else X)
         dtype = np.asarray(table.head(0) if hasattr(table, "head") else table).dtype
         if dtype == np.float16:
             table = np.asarray(table, np.float32)
         if dtype.kind in "USmM":  # dates would be converted
-            raise ValueError(f"it is {dtype}; expected real numbers.")
+            raise ValueError(f"it is {dtype}; expected real numbers")
         values = check_array(
             table, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
     except (TypeError, ValueError, OverflowError) as error:
         error_type = TypeError if isinstance(error, TypeError) else ValueError
-        hint = ""
-        if hasattr(X, "columns"):
-            hint = " (a long table: SetCollection.from_groups)"
-        explanation = explain_columns(X, "X")
-        if explanation:
-            hint += f"; X has {explanation}"
         raise error_type(
-            f"X is no list of 2-D arrays, and no table: {error}{hint}"
+            f"X is no list of 2-D arrays, and no table: {error}{_hint_for_rows(X)}"
         ) from error
     offsets = np.arange(len(values) + 1)
     return SetCollection(values, offsets, feature_names=feature_names_of(X))
+
+
+def _check_2d(X):
+    """Raise an error for an array of one dimension, or of many."""
+    shape = getattr(X, "shape", (0, 0))
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise TypeError(
+            f"X is an array of records, {X.dtype.names}; expected a list of 2-D arrays, or "
+            "a table: pd.DataFrame(X)."
+        )
+    if len(shape) != 2:
+        hint = ""
+        if len(shape) == 1:  # "Reshape your data" is what scikit-learn's checks ask for
+            hint = (
+                ". Reshape your data: [X.reshape(-1, 1)] is one set of scalar elements, "
+                "[X.reshape(1, -1)] one set of one element"
+            )
+        raise ValueError(f"X has shape {shape}; expected a list of 2-D arrays{hint}.")
+
+
+def _hint_for_rows(X):
+    """What to pass instead of rows that don't hold numbers."""
+    if isinstance(X, list) and all(_is_text(x) and np.char.isalpha(x).all() for x in X):
+        return f" ({one_hot('X')})"
+    if not hasattr(X, "columns"):
+        return ""
+    wrong = columns_of_no_numbers(X)
+    column = repr(wrong[0]) if len(wrong) == 1 else "column"
+    hint = f" (a long table: SetCollection.from_groups(X, {column}))"
+    explanation = explain_columns(X, "X")
+    return hint + f"; X has {explanation}" * bool(explanation)
+
+
+def _is_text(x):
+    return isinstance(x, np.ndarray) and x.dtype.kind == "U"

@@ -182,7 +182,7 @@ def test_missing_numbers_are_refused_by_name_and_can_be_imputed(form):
     expected[2, 1] = np.nan
     sets = SetCollection.from_groups(table, [0, 1, 1, 1, 2, 2])
     assert_array_equal(sets.values, expected)
-    message = r"X contains NaN in set {} \(element {}, feature 1\)"
+    message = r"X contains NaN in set {} \(element {}, feature 'y'\)"
     with pytest.raises(ValueError, match=message.format(1, 1)):
         OTKEmbedding().fit(sets)
     with pytest.raises(ValueError, match=message.format(0, 2)):

@@ -241,7 +241,7 @@ def test_concatenation_with_default_weights_and_positions():
     ("others", "error", "message"),
     [
         ([], ValueError, "collections is empty"),
-        ([named(), np.eye(2)], TypeError, "collections has ndarray at 1; expected SetColl"),
+        ([named(), np.eye(2)], TypeError, "collections has ndarray at 1; expected .SetCol"),
         ([named(), named()], ValueError, "names has 'p3' twice, in collections 0 and 1"),
         ([named()[[1, 1]]], ValueError, "names has 'p1' twice, in collections 0 and 0"),
         ([named(), named(names=None)], ValueError, "names of collection 1 are missing"),

@@ -333,7 +333,7 @@ WRONG = {
     ),
     "weights text": (([0, 3],), {"weights": ["a", "b", "c"]}, "weights is <U1"),
     "weights complex": (([0, 3],), {"weights": [1j, 1, 1]}, "Complex data"),
-    "weights ragged": (([0, 3],), {"weights": [[1], [1, 2], 1]}, "weights is no array"),
+    "weights ragged": (([0, 3],), {"weights": [[1], [1, 2], 1]}, "weights is a list of ar"),
     "offsets ragged": (([[0], [1, 2]],), {}, "offsets is no array"),
     "positions short": (([0, 3],), {"positions": [1, 2]}, "positions has shape"),
     "positions 3-D": (([0, 3],), {"positions": np.ones((3, 3))}, "positions has shape"),
@@ -397,7 +397,7 @@ def test_wrong_parts(case):
             lambda: SetCollection.from_padded(np.ma.masked_equal(np.eye(2)[None], 0)),
             "^X has masked values",
         ),
-        (lambda: SetCollection.from_padded([[[1]], [[1, 2]]]), "^X is no array"),
+        (lambda: SetCollection.from_padded([[[1]], [[1, 2]]]), "^X is a list of 2-D"),
         (
             lambda: SetCollection.from_sets(
                 [[[1], [2]]], weights=[np.ma.masked_equal([1, 0], 0)]

@@ -1,5 +1,7 @@
 """Tensors of PyTorch as sets: packed, nested and padded ones, and half precision."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
@@ -57,13 +59,47 @@ def test_packed_and_nested_tensors():
         nested = torch.nested.nested_tensor(sets, layout=layout)
         with pytest.raises(TypeError, match=r"expected X.unbind\(\)"):
             OTKEmbedding().fit(nested)
+        with pytest.raises(TypeError, match=r"expected sets.unbind\(\)"):
+            SetCollection.from_sets(nested)
+        message = r"set 0 of X .*expected \[x for nested in X for x in nested.unbind\(\)\]"
+        for call in [as_sets, OTKEmbedding(2, n_components=2).fit(sets).transform]:
+            with pytest.raises(TypeError, match=message):
+                call([nested, nested])
         assert_same_sets(as_sets(nested.unbind()), sets)
 
 
 def test_tensors_that_need_a_gradient_are_named():
     X = [*make_tensors()[:2], make_tensors()[2].requires_grad_()]
-    with pytest.raises(ValueError, match=r"set 2 of X is no array .* tensor.detach\(\)"):
+    message = r"set 2 of X is no array .*; expected \[x.detach\(\) for x in X\]\.$"
+    with pytest.raises(ValueError, match=message):
         as_sets(X)
+    assert_same_sets(as_sets([x.detach() for x in X]), [x.detach() for x in X])
+    with pytest.raises(ValueError, match=r"X is no array .*; expected X.detach\(\)\.$"):
+        as_sets(torch.ones(2, 3, 4, requires_grad=True))
+    with pytest.raises(ValueError, match="set 0 of X is no array of numbers: .*detach"):
+        as_sets([[torch.ones(3, requires_grad=True)] * 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda x: x.to_sparse(), "[x.to_dense() for x in X]"),
+        (lambda x: x.to(torch.float8_e4m3fn), "[x.float() for x in X]"),
+        (lambda x: x.to_sparse().requires_grad_(), "[x.detach().to_dense() for x in X]"),
+    ],
+)
+def test_the_calls_that_make_arrays_of_tensors(make, line):
+    X = [make(torch.eye(3)), make(torch.ones(2, 3))]
+    message = f"set 0 of X is no array of numbers: .*; expected {re.escape(line)}"
+    with pytest.raises((TypeError, ValueError), match=message):
+        as_sets(X)
+    sets = eval(line, {"X": X})  # noqa: S307
+    assert_same_sets(as_sets(sets), [torch.eye(3), torch.ones(2, 3)])
+
+
+def test_tensors_without_data():
+    with pytest.raises(TypeError, match="set 1 of X is a tensor on the meta device; exp"):
+        as_sets([torch.ones(2, 3), torch.ones(2, 3, device="meta")])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
