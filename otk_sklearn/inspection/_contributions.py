@@ -72,8 +72,8 @@ def element_contributions(estimator, X):
     a `mean_`), contributions are those of `psi(x_i) - m_j`, where the centre is made of the
     m_j: the contribution relative to the average element of the same support. (Not with
     `position` or `support_relaxation`, as masses of supports differ from set to set.) Of a
-    kernel mean, they are the `a_i <coef, psi(x_i)>` of elements with the masses a_i: of a plain
-    mean with `kernel="linear"`.
+    kernel mean, they are the `a_i <coef, psi(x_i)>` of elements with the masses a_i: of a
+    plain mean with `kernel="linear"`.
 
     With `filter_size`, or a `ConvolutionalKernelLayer` in front, the contribution of each
     window is distributed evenly over its rows (with subsampling, by the weights of its

@@ -68,8 +68,8 @@ def _kept_names(collections):
             if key_of(name) in collection_of:
                 first = collection_of[key_of(name)]
                 raise ValueError(
-                    f"names has {shown(name)} twice, in collections {first} and {i}; expected "
-                    "unique names. If that set was cut in two, between files or "
+                    f"names has {shown(name)} twice, in collections {first} and {i}; "
+                    "expected unique names. If that set was cut in two, between files or "
                     "partitions, join their tables first: "
                     'SetCollection.from_groups(pd.concat(tables), "id"), say. If these are '
                     "different sets: SetCollection.concatenate(collections, names=None), "

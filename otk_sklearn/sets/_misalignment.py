@@ -53,8 +53,8 @@ def warn_if_misaligned(X, **given):
                 align = f"X.align({argument})"
             warn_caller(
                 f"{argument} has the names of sets as its index, in another order: its "
-                f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It is taken by "
-                f"position; {align} has the order of the sets, to be used before any "
+                f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It is "
+                f"taken by position; {align} has the order of the sets, to be used before any "
                 f"split. If the order is right already, pass {argument}.to_numpy().",
                 UserWarning,
             )
