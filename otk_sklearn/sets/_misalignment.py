@@ -53,9 +53,10 @@ def warn_if_misaligned(X, **given):
                 align = f"X.align({argument})"
             warn_caller(
                 f"{argument} has the names of sets as its index, in another order: its "
-                f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It is "
-                f"taken by position; {align} has the order of the sets, to be used before any "
-                f"split. If the order is right already, pass {argument}.to_numpy().",
+                f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It "
+                f"is taken by position; {align} has the order of the sets, to be used "
+                f"before any split. If the order is right already, pass "
+                f"{argument}.to_numpy().",
                 UserWarning,
             )
 

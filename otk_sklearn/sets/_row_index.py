@@ -65,8 +65,8 @@ def _check_same_index(name, index, first_name, first):
         either = f"{by_index}, or {by_position}" if first.is_unique else by_position
         raise ValueError(
             f"{name} has the index of {first_name} in another order: row {row} is "
-            f"{shown(label)}, that of {first_name} {shown(expected)}; expected the same order, "
-            f"or none: {either} if rows belong together by position."
+            f"{shown(label)}, that of {first_name} {shown(expected)}; expected the same "
+            f"order, or none: {either} if rows belong together by position."
         )
     if not counts_rows:
         warn_caller(
