@@ -423,7 +423,7 @@ def test_names_are_shown_as_text():
     with pytest.raises(ValueError, match=r"names of sets: 'n1'; .*first name is 'n0'\)"):
         collection(names=names).align({np.str_("n0"): 1})
     y = pd.Series([0, 1], index=pd.Index(names[::-1], dtype=object))
-    with pytest.warns(UserWarning, match="its first is 'n1', that of the sets 'n0'"):
+    with pytest.warns(UserWarning, match="entry 0 is that of 'n1', set 0 of X is 'n0'"):
         SetPooling().fit(collection(names=names), y)
     names[:] = [("a", np.int64(1)), ("a", np.int64(1))]
     with pytest.raises(ValueError, match=r"names has \('a', 1\) for sets 0 and 1"):
