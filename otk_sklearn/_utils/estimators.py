@@ -28,7 +28,7 @@ FEATURE_CONSTRAINTS = {
     "filter_size": [Interval(Integral, 1, None, closed="left")],
     "padding": [StrOptions({"valid", "same"})],
     "anchors": [StrOptions({"kmeans", "random"}), "array-like"],
-    "max_elements": [Interval(Integral, 1, None, closed="left")],
+    "max_elements": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "memory": [None, str, HasMethods(["cache"])],
     "n_jobs": [
         None,

@@ -1,7 +1,6 @@
 """All imports of private names of scikit-learn, and a fallback for versions before 1.9."""
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.cluster._kmeans import _kmeans_single_lloyd as lloyd_iterations
 from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -59,7 +58,6 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "get_namespace",
-    "lloyd_iterations",
     "output_container",
     "print_elapsed_time",
     "raise_for_params",

@@ -65,9 +65,10 @@ class ConvolutionalKernelLayer(
         How anchors are learned: as K-means centres of sampled L2-normalized windows, or by
         drawing windows at random. An array is used as the anchors, each a window flattened
         row by row. They are L2-normalized.
-    max_elements : int, default=300_000
+    max_elements : int or "auto", default="auto"
         Maximum number of windows that anchors are learned from. If there are more, they are
-        sampled without replacement.
+        sampled without replacement. "auto" is 256 for each of `n_components`, and at least
+        20,000.
     memory : str or object with the joblib.Memory interface, default=None
         Used to cache the anchors; a string is the path of the cache directory. None means
         no caching. joblib stores pickles there: do not use a directory that untrusted users
@@ -150,7 +151,7 @@ class ConvolutionalKernelLayer(
         damping=1e-2,
         padding="valid",
         anchors="kmeans",
-        max_elements=300_000,
+        max_elements="auto",
         memory=None,
         n_jobs=None,
         random_state=None,

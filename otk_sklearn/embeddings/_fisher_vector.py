@@ -21,7 +21,7 @@ from otk_sklearn.embeddings._gaussian_mixture import fit_mixture, responsibiliti
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._offsets import offsets_in
-from otk_sklearn.sets._sampling import group_equal_rows
+from otk_sklearn.sets._sampling import group_equal_rows, sample_size
 
 
 class FisherVectorEmbedding(SetEmbedding):
@@ -50,9 +50,10 @@ class FisherVectorEmbedding(SetEmbedding):
     tol : float, default=1e-3
         Convergence threshold: expectation-maximization stops once the mean log-likelihood
         changes by less.
-    max_elements : int, default=300_000
+    max_elements : int or "auto", default="auto"
         Maximum number of elements that the mixture is fitted to. If there are more, they
-        are sampled without replacement.
+        are sampled without replacement. "auto" is 256 for each Gaussian, and at least
+        20,000.
     empty_sets : {"error", "zero"}, default="error"
         What to do with a set without elements: raise an error, or embed it as zeros, and
         ignore it in `fit`.
@@ -146,7 +147,7 @@ class FisherVectorEmbedding(SetEmbedding):
         reg_covar=0.05,
         max_iter=100,
         tol=1e-3,
-        max_elements=300_000,
+        max_elements="auto",
         empty_sets="error",
         n_jobs=None,
         random_state=None,
@@ -191,9 +192,10 @@ class FisherVectorEmbedding(SetEmbedding):
     def _sample_elements(self, sets, seed):
         """Return at most `max_elements` elements of positive weight, in float64."""
         rows = np.flatnonzero(sets.masses)
-        if len(rows) > self.max_elements:
+        max_elements = sample_size(self.max_elements, self.n_components)
+        if len(rows) > max_elements:
             random = np.random.RandomState(seed)
-            rows = np.sort(random.choice(rows, self.max_elements, replace=False))
+            rows = np.sort(random.choice(rows, max_elements, replace=False))
         if len(rows) < 2:
             raise ValueError(
                 "X has n_samples=1 element of positive weight to fit a mixture to, with "

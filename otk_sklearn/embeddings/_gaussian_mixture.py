@@ -8,10 +8,7 @@ filters of the whole process.
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from otk_sklearn.features._clustering import lloyd
-
-_MAX_KMEANS_ITER = 300  # as in `KMeans`
-
+from otk_sklearn.features._clustering import kmeans_centers
 
 class _UnwarnedMixture(GaussianMixture):
     """A mixture whose `fit` does not warn, but sets `has_converged`."""
@@ -26,9 +23,7 @@ class _UnwarnedMixture(GaussianMixture):
         self.has_converged = has_converged
 
     def _initialize_parameters(self, X, random_state, **namespace):
-        _, label = lloyd(
-            X, np.ones(len(X)), self.n_components, random_state, _MAX_KMEANS_ITER
-        )
+        _, label = kmeans_centers(X, np.ones(len(X)), self.n_components, random_state)
         self._initialize(X, np.eye(self.n_components)[label], **namespace)
 
 

@@ -3,9 +3,14 @@
 from sklearn.utils.validation import check_memory
 
 from otk_sklearn._utils.estimators import draw_seeds
-from otk_sklearn.features._anchors import FeatureParameters, learn_features
+from otk_sklearn.features._anchors import (
+    FeatureParameters,
+    distinct_elements,
+    learn_feature_map,
+)
 from otk_sklearn.features._feature_map import feature_attributes
 from otk_sklearn.sets._positions import positions_of
+from otk_sklearn.sets._sampling import sample_size
 from otk_sklearn.sets._windows import window_attributes, windows_of
 
 
@@ -23,14 +28,21 @@ def learn_feature_attributes(model, kernel, sets, sample_weight):
     sample_weight : ndarray of shape (n_sets,) or None
     """
     windows = windows_of(sets, model.filter_size, model.padding)
-    feature_map, _ = learn_features(
-        FeatureParameters.of(model, kernel),
+    sample_seed, *seeds = draw_seeds(model.random_state)[:3]
+    elements = distinct_elements(
+        kernel,
         windows,
         positions_of(windows, None),
+        sample_size(model.max_elements, model.n_components),
+        sample_seed,
         sample_weight,
-        max_elements=model.max_elements,
-        memory=check_memory(model.memory),
-        seeds=draw_seeds(model.random_state)[:3],
+    )
+    feature_map = learn_feature_map(
+        FeatureParameters.of(model, kernel),
+        elements,
+        check_memory(model.memory),
+        seeds,
+        model.n_jobs,
     )
     return {
         **feature_attributes(feature_map),

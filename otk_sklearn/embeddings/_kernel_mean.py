@@ -59,9 +59,10 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         How anchors are learned: as K-means centres of sampled elements, or by drawing
         elements at random. An array is used as the anchors. They are L2-normalized for the
         homogeneous kernel.
-    max_elements : int, default=300_000
+    max_elements : int or "auto", default="auto"
         Maximum number of elements that anchors are learned from. If there are more, they
-        are sampled without replacement.
+        are sampled without replacement. "auto" is 256 for each of `n_components`, and at
+        least 20,000.
     empty_sets : {"error", "zero"}, default="error"
         What to do with a set without elements: raise an error, or embed it as zeros, and
         ignore it in `fit`.
@@ -143,7 +144,7 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         filter_size=1,
         padding="valid",
         anchors="kmeans",
-        max_elements=300_000,
+        max_elements="auto",
         empty_sets="error",
         memory=None,
         n_jobs=None,

@@ -11,7 +11,11 @@ from otk_sklearn.embeddings._state import (
     position_filter_of,
     transport_of,
 )
-from otk_sklearn.features._anchors import FeatureParameters, learn_features
+from otk_sklearn.features._anchors import (
+    FeatureParameters,
+    distinct_elements,
+    learn_feature_map,
+)
 from otk_sklearn.matching._references import (
     MAX_ITER,
     LearningStopped,
@@ -20,7 +24,12 @@ from otk_sklearn.matching._references import (
 )
 from otk_sklearn.sets._arrays import check_parameter_array
 from otk_sklearn.sets._positions import n_axes_of, positions_of
-from otk_sklearn.sets._sampling import merge_equal_sets, present_sets, sample_sets
+from otk_sklearn.sets._sampling import (
+    merge_equal_sets,
+    present_sets,
+    sample_sets,
+    sample_size,
+)
 from otk_sklearn.sets._validation import check_finite, check_not_empty, input_attributes
 from otk_sklearn.sets._windows import windows_of
 
@@ -87,8 +96,16 @@ class _EmbeddingLearner:
             self._position_filter.check_axes(sets)
         self._model = model
         self._sets, self._sample_weight = present_sets(sets, sample_weight)
-        *self._feature_seeds, self._references_seed, self._sets_seed = draw_seeds(
-            model.random_state
+        (
+            self._elements_seed,
+            *self._feature_seeds,
+            self._references_seed,
+            self._sets_seed,
+        ) = draw_seeds(model.random_state)
+        # Anchors don't depend on the number of supports.
+        self._n_for_anchors = sample_size(model.max_elements, model.n_components)
+        self._n_for_references = sample_size(
+            model.max_elements, model.n_references * model.n_supports
         )
         self._memory = check_memory(model.memory)
 
@@ -102,13 +119,25 @@ class _EmbeddingLearner:
     def learn_features(self):
         """Return the `FeatureMap`, and the `Elements` that it was learned from."""
         model = self._model
-        return learn_features(
+        elements = self._sample_elements(self._n_for_anchors)
+        feature_map = learn_feature_map(
             FeatureParameters.of(model, model.kernel),
-            *self._windows_and_positions(self._sets),
+            elements,
+            self._memory,
+            self._feature_seeds,
+            model.n_jobs,
+        )
+        return feature_map, elements
+
+    def _sample_elements(self, max_elements):
+        windows, positions = self._windows_and_positions(self._sets)
+        return distinct_elements(
+            self._model.kernel,
+            windows,
+            positions,
+            max_elements,
+            self._elements_seed,
             self._sample_weight,
-            max_elements=model.max_elements,
-            memory=self._memory,
-            seeds=self._feature_seeds,
         )
 
     def learn_references(self, elements, feature_map, progress):
@@ -132,6 +161,8 @@ class _EmbeddingLearner:
 
     def _learn_references_from_elements(self, elements, feature_map):
         model = self._model
+        if self._n_for_references != self._n_for_anchors:
+            elements = self._sample_elements(self._n_for_references)
         learn = cached(learn_from_elements, self._memory, ignore=["n_jobs"])
         return learn(
             feature_map,
@@ -159,7 +190,7 @@ class _EmbeddingLearner:
         )
         sets, sample_weight = sample_sets(
             *self._windows_and_positions(sets),
-            model.max_elements,
+            self._n_for_references,
             model.n_references,
             self._sets_seed,
             sample_weight,

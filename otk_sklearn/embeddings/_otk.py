@@ -141,11 +141,12 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         the masses and those for which the plan would be optimal; with `support_relaxation`,
         the masses are those of supports. 0 runs exactly `max_iter` plain iterations for
         every set. With a positive `tol` below 1e-6, sets in float32 are solved in float64.
-    max_elements : int, default=300_000
+    max_elements : int or "auto", default="auto"
         Maximum number of elements that anchors and references are learned from. If there
         are more, they are sampled without replacement. Barycentres and several references
         by K-means are learned from a random sample of sets with about this many elements in
-        total, where long sets are subsampled, too.
+        total, where long sets are subsampled, too. "auto" is 256 for each anchor, and 256
+        for each support of all references, but at least 20,000 for either.
     empty_sets : {"error", "zero"}, default="error"
         What to do with a set without elements: raise an error, or embed it as zeros, and
         ignore it in `fit`.
@@ -290,7 +291,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         support_relaxation=None,
         max_iter=100,
         tol=1e-2,
-        max_elements=300_000,
+        max_elements="auto",
         empty_sets="error",
         memory=None,
         n_jobs=None,

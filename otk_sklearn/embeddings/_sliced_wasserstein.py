@@ -18,7 +18,7 @@ from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbeddin
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._positions import positions_of
-from otk_sklearn.sets._sampling import sample_elements
+from otk_sklearn.sets._sampling import sample_elements, sample_size
 
 
 class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
@@ -37,9 +37,9 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
         Number of bins of equal mass. For these directions, distances never exceed the
         sliced distance, and equal it between sets of elements of equal mass whose numbers
         divide `n_quantiles`.
-    max_elements : int, default=300_000
+    max_elements : int or "auto", default="auto"
         Maximum number of elements of the reference. If there are more, they are sampled
-        without replacement.
+        without replacement. "auto" is 256 for each quantile, and at least 20,000.
     empty_sets : {"error", "zero"}, default="error"
         What to do with a set without elements: raise an error, or embed it as zeros, and
         ignore it in `fit`.
@@ -116,7 +116,7 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
         n_projections=64,
         *,
         n_quantiles=16,
-        max_elements=300_000,
+        max_elements="auto",
         empty_sets="error",
         n_jobs=None,
         random_state=None,
@@ -133,8 +133,12 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
     def _learn(self, sets, sample_weight):
         sample_seed, projections_seed, *_ = draw_seeds(self.random_state)
         elements = sample_elements(
-            sets, positions_of(sets, None), self.max_elements, sample_seed, sample_weight
-        )
+            sets,
+            positions_of(sets, None),
+            sample_size(self.max_elements, self.n_quantiles),
+            sample_seed,
+            sample_weight,
+        ).merge_equal()
         union = SetCollection(
             elements.rows, [0, len(elements.rows)], weights=elements.masses
         )

@@ -38,44 +38,39 @@ class FeatureParameters(NamedTuple):
         return cls(kernel, model.gamma, model.n_components, model.anchors, model.damping)
 
 
-def learn_features(
-    parameters, sets, positions, sample_weight, *, max_elements, memory, seeds
-):
-    """Learn the feature map from a sample of the elements of sets.
+def distinct_elements(kernel, sets, positions, max_elements, random_state, sample_weight):
+    """Sample elements of sets to learn from, with a kernel.
 
     Parameters
     ----------
-    parameters : FeatureParameters
-    sets : SetCollection or WindowedSets
-    positions : ndarray of shape (n_elements, n_axes)
-    sample_weight : ndarray of shape (n_sets,) or None
-    max_elements : int
-    memory : joblib.Memory
-    seeds : list of three int
-        Of the sample, gamma and the anchors.
+    kernel : str
+        One of `KERNELS`.
+    sets, positions, max_elements, random_state, sample_weight
+        As in `sample_elements`.
 
     Returns
     -------
-    feature_map : FeatureMap
-    elements : Elements
-        The sample: distinct, and L2-normalized if the kernel normalizes them.
+    Elements
+        Distinct, and L2-normalized if the kernel normalizes them.
     """
-    elements = sample_elements(sets, positions, max_elements, seeds[0], sample_weight)
-    if KERNELS[parameters.kernel].normalizes:
-        elements = unit_elements(elements)
-    return learn_feature_map(parameters, elements, memory, seeds[1:]), elements
+    elements = sample_elements(sets, positions, max_elements, random_state, sample_weight)
+    if KERNELS[kernel].normalizes:
+        return unit_elements(elements)
+    return elements.merge_equal()
 
 
-def learn_feature_map(parameters, elements, memory, seeds):
+def learn_feature_map(parameters, elements, memory, seeds, n_jobs=None):
     """Learn gamma and anchors unless they are fixed, and return the `FeatureMap`.
 
     Parameters
     ----------
     parameters : FeatureParameters
     elements : Elements
-        As returned by `learn_features`.
+        As returned by `distinct_elements`.
     memory : joblib.Memory
     seeds : list of two int
+        Of gamma and the anchors.
+    n_jobs : int or None, default=None
     """
     kernel, gamma, n_components, anchors, damping = parameters
     if not KERNELS[kernel].has_anchors:
@@ -84,8 +79,14 @@ def learn_feature_map(parameters, elements, memory, seeds):
     if isinstance(gamma, str):
         gamma = median_gamma(elements.rows, elements.masses, gamma_seed)
     if isinstance(anchors, str):
-        anchors = cached(learn_anchors, memory)(
-            elements.rows, elements.masses, n_components, anchors, anchors_seed
+        learn = cached(learn_anchors, memory, ignore=["n_jobs"])
+        anchors = learn(
+            elements.rows,
+            elements.masses,
+            n_components,
+            anchors,
+            anchors_seed,
+            n_jobs=n_jobs,
         )
         if len(anchors) < n_components:
             warn_caller(
@@ -117,7 +118,9 @@ def _check_anchors(anchors, kernel, n_features):
     return anchors
 
 
-def learn_anchors(elements, masses, n_components, method, random_state, *, version=None):
+def learn_anchors(
+    elements, masses, n_components, method, random_state, *, n_jobs=None, version=None
+):
     """Choose anchors for the elements.
 
     Parameters
@@ -128,6 +131,7 @@ def learn_anchors(elements, masses, n_components, method, random_state, *, versi
     n_components : int
     method : {"kmeans", "random"}
     random_state : int
+    n_jobs : int or None, default=None
     version : str or None, default=None
         As in `cached`.
 
@@ -142,7 +146,7 @@ def learn_anchors(elements, masses, n_components, method, random_state, *, versi
     if abs(exponent) < _MAX_EXPONENT:
         exponent = 0
     scaled = np.ldexp(elements, -exponent) if exponent else elements
-    centers, _ = kmeans_centers(scaled, masses, n_components, random_state)
+    centers, _ = kmeans_centers(scaled, masses, n_components, random_state, n_jobs)
     return np.ldexp(centers, exponent)
 
 

@@ -1,16 +1,28 @@
 """K-means and random sampling of weighted rows."""
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
+from scipy.sparse import csc_array
+from sklearn.utils import check_random_state, gen_batches, gen_even_slices
+from sklearn.utils.extmath import row_norms
 
-from otk_sklearn._utils.sklearn_compat import lloyd_iterations
+from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks
+from otk_sklearn._utils.thread_limits import single_threaded
 
-# Multiplications of an iteration of Lloyd's algorithm. Above, it takes minutes where
-# mini-batches take seconds, for slightly worse centres.
-_MAX_PRODUCTS = 2_000_000_000
+# k-means++ draws the first centres from a sample of this many rows for each cluster, within
+# these bounds: the distances between them take 64 MiB in float32 at most.
+_START_ROWS_PER_CLUSTER = 8
+_MIN_START_ROWS, _MAX_START_ROWS = 1024, 4096
 
-# Lloyd's algorithm stops once centres move less, relative to the variance of the rows.
-_RELATIVE_TOLERANCE = 1e-4
+# Lloyd's algorithm stops once an iteration lowers the inertia by a smaller part than this.
+_MIN_GAIN = 1e-3
+
+# Sums of rows are added up in so many parts, in parallel, and each needs memory for all
+# centres. They don't depend on the number of threads, so that results don't either.
+_N_PARTS = 16
+_MIN_PART_ROWS = 2048
+
+# Smallest mass of a row, relative to the largest.
+_MIN_MASS = 1e-20
 
 
 def draw_rows(n_rows, masses, n_drawn, random_state):
@@ -18,19 +30,25 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
     if n_rows <= n_drawn:
         return np.arange(n_rows)
     p = np.maximum(masses / masses.sum(), np.finfo(np.float64).tiny)
-    return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
+    return check_random_state(random_state).choice(n_rows, n_drawn, replace=False, p=p)
 
 
-def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
+def kmeans_centers(rows, masses, n_clusters, random_state, n_jobs=None, max_iter=100):
     """Weighted K-means centres, or the rows if there are at most `n_clusters`.
+
+    K-means of scikit-learn takes several times as long: k-means++ compares each new centre
+    with all rows, and Lloyd's algorithm gives the same bits with one thread only.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
-        Distinct, and of a size whose square is in the range of floats.
+        Of a size whose square is in the range of floats.
     masses : ndarray of shape (n_rows,)
+        Positive.
     n_clusters : int
-    random_state : int
+    random_state : int or RandomState instance
+    n_jobs : int or None, default=None
+        The result does not depend on it.
     max_iter : int, default=100
         Maximum number of iterations of Lloyd's algorithm.
 
@@ -38,51 +56,171 @@ def kmeans_centers(rows, masses, n_clusters, random_state, max_iter=100):
     -------
     centers : ndarray of shape (min(n_clusters, n_rows), n_features)
     label : ndarray of int of shape (n_rows,)
-        The centre of each row.
+        The cluster of each row: its centre is the mean of its rows, if it has any.
     """
     if len(rows) <= n_clusters:
         return rows, np.arange(len(rows))
-    if rows.size * n_clusters > _MAX_PRODUCTS:
-        kmeans = MiniBatchKMeans(
-            n_clusters, n_init=1, batch_size=4096, random_state=random_state
-        )
-        kmeans.fit(rows, sample_weight=masses)
-        return kmeans.cluster_centers_, kmeans.labels_
-    return lloyd(rows, masses, n_clusters, random_state, max_iter)
+    mean = rows.mean(axis=0)
+    centers = _first_centers(rows, mean, masses, n_clusters, random_state)
+    masses = np.maximum(masses / masses.max(), _MIN_MASS).astype(rows.dtype)
+    centers, label = lloyd(rows, mean, masses, centers, max_iter, n_jobs)
+    return centers + mean, label
 
 
-def lloyd(rows, masses, n_clusters, random_state, max_iter):
-    """Lloyd's algorithm from k-means++, bit for bit as in `KMeans(n_init=1)`.
+def _first_centers(rows, mean, masses, n_clusters, random_state):
+    """Draw the centres that Lloyd's algorithm starts from; they are relative to `mean`."""
+    random = check_random_state(random_state)
+    n_drawn = np.clip(_START_ROWS_PER_CLUSTER * n_clusters, _MIN_START_ROWS, _MAX_START_ROWS)
+    drawn = draw_rows(len(rows), masses, max(n_drawn, n_clusters), random)
+    # Those drawn have been drawn by mass.
+    masses = masses if len(drawn) == len(rows) else np.ones(len(drawn))
+    sample = rows[drawn] - mean
+    if len(sample) > n_clusters:
+        sample = sample[_kmeans_plusplus(sample, masses, n_clusters, random)]
+    return sample
 
-    `KMeans` also warns where some centres coincide, which is harmless: rows may differ by
-    rounding only. That can't be silenced in one thread alone.
+
+def _kmeans_plusplus(rows, masses, n_clusters, random):
+    """Greedy k-means++, as in scikit-learn, from all distances between few rows at once.
+
+    Returns
+    -------
+    list of int
+        The chosen rows.
+    """
+    with single_threaded():
+        distances = rows @ rows.T
+    squares = row_norms(rows, squared=True)
+    distances *= -2
+    distances += squares
+    distances += squares[:, np.newaxis]
+    np.maximum(distances, 0, out=distances)
+    np.fill_diagonal(distances, 0)
+    n_trials = 2 + int(np.log(n_clusters))
+    chosen, costs = [], masses / masses.max()  # the first one is drawn by mass
+    weights, nearest = costs, np.inf
+    while len(chosen) < n_clusters:
+        covered = np.cumsum(costs if costs.any() else weights, dtype=np.float64)
+        drawn = random.uniform(high=covered[-1], size=n_trials if chosen else 1)
+        drawn = np.searchsorted(covered, drawn, side="right")
+        drawn = np.minimum(drawn, len(rows) - 1)
+        candidates = np.minimum(distances[drawn], nearest)
+        best = (candidates @ weights).argmin()
+        chosen.append(drawn[best])
+        nearest = candidates[best]
+        costs = nearest * weights
+    return chosen
+
+
+def lloyd(rows, mean, masses, centers, max_iter, n_jobs=None):
+    """Lloyd's algorithm.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
-        More than `n_clusters`.
+    mean : ndarray of shape (n_features,)
+        Subtracted from rows: distances are more accurate.
     masses : ndarray of shape (n_rows,)
-    n_clusters : int
-    random_state : int or RandomState instance
+        Positive, in the dtype of the rows.
+    centers : ndarray of shape (n_clusters, n_features)
+        To start from, relative to `mean`.
     max_iter : int
+        At least 1.
+    n_jobs : int or None, default=None
 
     Returns
     -------
     centers : ndarray of shape (n_clusters, n_features)
+        Relative to `mean`.
     label : ndarray of int of shape (n_rows,)
-        The centre of each row.
     """
-    mean = rows.mean(axis=0)
-    centered = np.subtract(rows, mean, order="C")  # distances are more accurate
-    masses = masses.astype(rows.dtype)
-    centers, _ = kmeans_plusplus(
-        centered, n_clusters, sample_weight=masses, random_state=random_state
-    )
-    label, _, centers, _ = lloyd_iterations(
-        centered,
-        masses,
-        centers,
-        max_iter=max_iter,
-        tol=_RELATIVE_TOLERANCE * np.var(rows, axis=0).mean(),
-    )
-    return centers + mean, label
+    clusters, before = _Clusters(rows, mean, masses, n_jobs), np.inf
+    for _ in range(max_iter):
+        centers = clusters.move(centers)
+        inertia = np.average(clusters.costs, weights=masses)
+        if not inertia < (1 - _MIN_GAIN) * before:
+            break
+        before = inertia
+    return centers, clusters.label
+
+
+class _Clusters:
+    """Assignment of rows to the nearest centres, which then move to the means of theirs.
+
+    Parameters
+    ----------
+    rows, mean, masses, n_jobs
+        As in `lloyd`.
+
+    Attributes
+    ----------
+    label : ndarray of int of shape (n_rows,)
+    costs : ndarray of shape (n_rows,)
+        Squared distances of the rows to the centres before these moved.
+    """
+
+    def __init__(self, rows, mean, masses, n_jobs):
+        self._rows, self._mean, self._masses, self._n_jobs = rows, mean, masses, n_jobs
+        n_parts = min(_N_PARTS, -(-len(rows) // _MIN_PART_ROWS))
+        self._parts = list(gen_even_slices(len(rows), n_parts))
+        self._buffers = Buffers()
+        self.label = np.empty(len(rows), np.int32)
+        self.costs = np.empty(len(rows), rows.dtype)
+
+    def move(self, centers):
+        """Assign all rows, and return the means of those assigned to each centre."""
+        sums_of_parts = map_chunks(
+            lambda part: self._sums(self._parts[part.start], centers),
+            np.ones(len(self._parts), np.int64),
+            rows_per_set=0,
+            max_rows=1,  # one part at a time
+            n_jobs=self._n_jobs,
+        )
+        sums = np.sum([s for s, _ in sums_of_parts], axis=0, dtype=np.float64)
+        masses = np.sum([m for _, m in sums_of_parts], axis=0)
+        is_empty = masses == 0
+        moved = sums / np.where(is_empty, 1, masses)[:, np.newaxis]
+        moved = moved.astype(centers.dtype)
+        if is_empty.any():
+            moved[is_empty] = centers[is_empty]
+            self._relocate(moved, np.flatnonzero(is_empty))
+        return moved
+
+    def _relocate(self, centers, empty):
+        """Move centres without rows to the rows that contribute most to the inertia."""
+        shares = self.costs * self._masses.astype(np.float64)
+        farthest = np.argsort(-shares, kind="stable")[: len(empty)]
+        farthest = farthest[shares[farthest] > 0]
+        centers[empty[: len(farthest)]] = self._rows[farthest] - self._mean
+
+    def _sums(self, part, centers):
+        """Assign a part of the rows; return their sums by mass and masses, by cluster."""
+        sums, masses = np.zeros_like(centers), np.zeros(len(centers))
+        halves = row_norms(centers, squared=True) / 2
+        for batch in gen_batches(part.stop - part.start, chunk_rows(sum(centers.shape))):
+            batch = slice(part.start + batch.start, part.start + batch.stop)
+            rows = self._assign(batch, centers, halves)
+            label, of_rows = self.label[batch], self._masses[batch]
+            members = csc_array(
+                (of_rows, label, np.arange(len(label) + 1, dtype=np.int32)),
+                shape=(len(centers), len(label)),
+            )
+            sums += members @ rows
+            masses += np.bincount(label, of_rows, len(centers))
+        return sums, masses
+
+    def _assign(self, batch, centers, halves):
+        """Assign rows to the nearest centres; return the rows, relative to the mean."""
+        rows = self._rows[batch]
+        rows = np.subtract(
+            rows, self._mean, out=self._buffers.empty("rows", rows.shape, rows.dtype)
+        )
+        shape = len(rows), len(centers)
+        scores = self._buffers.empty("scores", shape, rows.dtype)
+        np.matmul(rows, centers.T, out=scores)
+        scores -= halves
+        label = self.label[batch] = scores.argmax(axis=1)
+        highest = np.take_along_axis(scores, label[:, np.newaxis], axis=1)[:, 0]
+        costs = row_norms(rows, squared=True) - 2 * highest
+        np.maximum(costs, 0, out=self.costs[batch])
+        return rows

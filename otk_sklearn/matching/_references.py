@@ -45,7 +45,7 @@ _MAX_ITER_FACTOR = 10
 _TOL_FACTOR = 0.1
 
 
-def learn_reference(elements, n_supports, method, random_state, max_iter=100):
+def learn_reference(elements, n_supports, method, random_state, n_jobs=None, max_iter=100):
     """Learn one reference from elements, whichever sets they belong to.
 
     Parameters
@@ -55,6 +55,7 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
     n_supports : int
     method : {"kmeans", "random"}
     random_state : int
+    n_jobs : int or None, default=None
     max_iter : int, default=100
         Iterations of K-means.
 
@@ -72,7 +73,9 @@ def learn_reference(elements, n_supports, method, random_state, max_iter=100):
         drawn = elements[draw_rows(len(rows), masses, n_supports, random_state)]
         supports, positions = drawn.rows, drawn.positions
     else:
-        centers, label = kmeans_centers(rows, masses, n_supports, random_state, max_iter)
+        centers, label = kmeans_centers(
+            rows, masses, n_supports, random_state, n_jobs, max_iter
+        )
         supports, _ = unit_rows(centers)
         masses, positions = sum_groups(label, len(supports), masses, elements.positions)
         positions[masses == 0] = 0.5  # centres without elements
@@ -112,7 +115,7 @@ def learn_from_elements(
     unit, _ = unit_rows(feature_map.features(elements.rows, n_jobs))
     features = Elements(unit, elements.masses, elements.positions)
     references = [
-        learn_reference(features, n_supports, method, random_state + r)
+        learn_reference(features, n_supports, method, random_state + r, n_jobs)
         for r in range(n_references)
     ]
     return np.stack(references)
@@ -268,7 +271,7 @@ class _FeatureSets:
         unit, _ = unit_rows(self.sets.values[self._first[distinct]])
         elements = Elements(unit, *merged)
         return learn_reference(
-            elements, n_supports, "kmeans", random_state, _MAX_KMEANS_ITER
+            elements, n_supports, "kmeans", random_state, self._n_jobs, _MAX_KMEANS_ITER
         )
 
     def match(self, references, method="kmeans"):

@@ -18,6 +18,11 @@ from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._positions import element_positions
 from otk_sklearn.sets._positive_mass import rows_with_effect
 
+# Elements sampled with `max_elements="auto"`: for each centre to learn, and at least. More
+# are not worth their time (see docs/defaults.md).
+_ELEMENTS_PER_CENTER = 256
+_MIN_ELEMENTS = 20_000
+
 # Rows compared at a time.
 _MAX_COMPARED = 2**12
 
@@ -42,7 +47,7 @@ class Elements:
         return Elements(self.rows[index], self.masses[index], self.positions[index])
 
     def merge_equal(self):
-        """Return the distinct elements, sorted by their bytes, at mean positions."""
+        """Return the distinct elements, sorted by contents, at mean positions."""
         first, label = group_equal_rows(self.rows)
         merged = sum_groups(label, len(first), self.masses, self.positions)
         return Elements(self.rows[first], *merged)
@@ -79,19 +84,62 @@ def present_indices(sets, sample_weight=None):
 
 
 def group_equal_rows(rows):
-    """Return the index of one row of each group of equal rows, and the rows' labels."""
-    # Usually, the first bytes distinguish all rows, and give the same order as all bytes.
+    """Return the index of one row of each group of equal rows, and the rows' labels.
+
+    The order of the groups depends on nothing but their rows.
+    """
+    # Usually, the first bytes distinguish all rows, and otherwise hashes their groups.
+    for keys_of in (_first_bytes, _hash_rows):
+        keys = keys_of(rows)
+        order = np.argsort(keys, kind="stable")
+        differs = np.append(True, np.diff(keys[order]) > 0)
+        if _are_equal(rows, order[:-1][~differs[1:]], order[1:][~differs[1:]]):
+            break
+    else:
+        order, differs = _sort_rows(rows)
+    label = np.empty_like(order)
+    label[order] = np.cumsum(differs) - 1
+    return order[differs], label
+
+
+def _first_bytes(rows):
+    """Return the first 8 bytes of each row, as an integer of the same order."""
     n_columns = min(rows.shape[1], -(-8 // rows.itemsize))
     head = np.zeros((len(rows), 8), np.uint8)
     start = np.ascontiguousarray(rows[:, :n_columns] + 0.0).view(np.uint8)
     head[:, : start.shape[1]] = start[:, :8]
-    keys = head.view(">u8").ravel().astype(np.uint64)
-    order = np.argsort(keys, kind="stable")
-    if (np.diff(keys[order]) > 0).all():
-        label = np.empty_like(order)
-        label[order] = np.arange(len(order))
-        return order, label
-    rows = rows + 0.0  # -0.0 becomes 0.0: from here on, equal rows have equal bytes
+    return head.view(">u8").ravel().astype(np.uint64)
+
+
+def _hash_rows(rows):
+    """Return integers of 64 bits, equal for equal rows, and very likely for no others.
+
+    The sum of 32-bit words times random numbers of 64 bits has in its upper half each value
+    with a probability of 2^-32, whatever the words; there are two such sums.
+    """
+    n_words = rows.shape[1] * (rows.itemsize // 4)
+    factors = np.random.RandomState(0).bytes(16 * n_words)
+    factors = np.frombuffer(factors, "<u8").astype(np.uint64).reshape(2, n_words)
+    keys = np.empty(len(rows), np.uint64)
+    for batch in gen_batches(len(rows), _MAX_COMPARED):
+        # -0.0 becomes 0.0: from here on, equal rows have equal bytes.
+        words = np.ascontiguousarray(rows[batch] + 0.0).view(np.uint32)
+        high, low = (np.einsum("ij,j->i", words, f) >> np.uint64(32) for f in factors)
+        keys[batch] = high << np.uint64(32) | low
+    return keys
+
+
+def _are_equal(rows, first, second):
+    """Whether rows with these indices are equal to those with the other ones."""
+    return all(
+        np.array_equal(rows[first[batch]], rows[second[batch]])
+        for batch in gen_batches(len(first), _MAX_COMPARED)
+    )
+
+
+def _sort_rows(rows):
+    """Sort rows by all bytes; return their order, and which differ from the one before."""
+    rows = rows + 0.0
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     # As np.unique does it, without its sorted copy of the rows.
     order = np.argsort(as_bytes, kind="stable")
@@ -99,9 +147,7 @@ def group_equal_rows(rows):
     for batch in batches_of(len(rows) - 1, _MAX_COMPARED):
         before, after = order[:-1][batch], order[1:][batch]
         differs[1:][batch] = as_bytes[before] != as_bytes[after]
-    label = np.empty_like(order)
-    label[order] = np.cumsum(differs) - 1
-    return order[differs], label
+    return order, differs
 
 
 def group_equal_sets(sets, filter_size, padding, position):
@@ -172,8 +218,23 @@ def sum_groups(label, n_groups, masses, positions):
     return masses, np.reshape(sums, (-1, n_groups)).T / masses[:, np.newaxis]
 
 
+def sample_size(max_elements, n_centers):
+    """Return the number of elements to learn so many centres from, at most.
+
+    Parameters
+    ----------
+    max_elements : int or "auto"
+    n_centers : int
+    """
+    if max_elements == "auto":
+        return max(_MIN_ELEMENTS, _ELEMENTS_PER_CENTER * n_centers)
+    return max_elements
+
+
 def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
-    """Sample elements of the sets, and merge equal ones.
+    """Sample elements of the sets.
+
+    With the same `random_state`, a smaller sample is a part of a larger one.
 
     Parameters
     ----------
@@ -188,7 +249,7 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     Returns
     -------
     Elements
-        Distinct, and all of positive mass.
+        All of positive mass.
     """
     masses = sets.masses
     if sample_weight is not None:
@@ -199,7 +260,7 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
         rows = np.sort(random.choice(rows, max_elements, replace=False))
     elif len(rows) == len(masses):
         rows = slice(None)  # no copy
-    return Elements(sets.values[rows], masses[rows], positions[rows]).merge_equal()
+    return Elements(sets.values[rows], masses[rows], positions[rows])
 
 
 def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):
