@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from otk_sklearn.features._clustering import kmeans_centers
 
+
 class _UnwarnedMixture(GaussianMixture):
     """A mixture whose `fit` does not warn, but sets `has_converged`."""
 

@@ -138,7 +138,7 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
             sample_size(self.max_elements, self.n_quantiles),
             sample_seed,
             sample_weight,
-        ).merge_equal()
+        )
         union = SetCollection(
             elements.rows, [0, len(elements.rows)], weights=elements.masses
         )

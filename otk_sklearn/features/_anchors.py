@@ -56,7 +56,7 @@ def distinct_elements(kernel, sets, positions, max_elements, random_state, sampl
     elements = sample_elements(sets, positions, max_elements, random_state, sample_weight)
     if KERNELS[kernel].normalizes:
         return unit_elements(elements)
-    return elements.merge_equal()
+    return elements
 
 
 def learn_feature_map(parameters, elements, memory, seeds, n_jobs=None):

@@ -2,10 +2,10 @@
 
 import numpy as np
 from scipy.sparse import csc_array
-from sklearn.utils import check_random_state, gen_batches, gen_even_slices
+from sklearn.utils import check_random_state, gen_even_slices
 from sklearn.utils.extmath import row_norms
 
-from otk_sklearn._utils.chunks import Buffers, chunk_rows, map_chunks
+from otk_sklearn._utils.chunks import map_chunks
 from otk_sklearn._utils.thread_limits import single_threaded
 
 # k-means++ draws the first centres from a sample of this many rows for each cluster, within
@@ -21,6 +21,11 @@ _MIN_GAIN = 1e-3
 _N_PARTS = 16
 _MIN_PART_ROWS = 2048
 
+# Rows are compared with the centres in batches of this many values, so that these stay in
+# the cache of a core, within bounds for the number of rows.
+_BATCH_SIZE = 2**20
+_MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 512, 8192
+
 # Smallest mass of a row, relative to the largest.
 _MIN_MASS = 1e-20
 
@@ -30,7 +35,40 @@ def draw_rows(n_rows, masses, n_drawn, random_state):
     if n_rows <= n_drawn:
         return np.arange(n_rows)
     p = np.maximum(masses / masses.sum(), np.finfo(np.float64).tiny)
-    return check_random_state(random_state).choice(n_rows, n_drawn, replace=False, p=p)
+    return np.random.RandomState(random_state).choice(n_rows, n_drawn, replace=False, p=p)
+
+
+def sample_by_mass(masses, n_drawn, random):
+    """Sample rows systematically: each with a probability proportional to its mass.
+
+    Those whose probability would exceed 1 are certain to be drawn.
+
+    Parameters
+    ----------
+    masses : ndarray of shape (n_rows,)
+        Positive.
+    n_drawn : int
+        Less than `n_rows`.
+    random : RandomState instance
+
+    Returns
+    -------
+    drawn : ndarray of int of shape (n_drawn,)
+    masses : ndarray of shape (n_drawn,)
+        With which those drawn stand for all: masses over probabilities.
+    """
+    is_certain, above = np.zeros(len(masses), bool), True
+    while np.any(above):
+        rest = np.where(is_certain, 0, masses)
+        n_rest = n_drawn - np.count_nonzero(is_certain)
+        above = rest * n_rest >= rest.sum()
+        is_certain |= above
+    covered = np.cumsum(rest)
+    grid = (np.arange(n_rest) + random.uniform()) / max(n_rest, 1) * covered[-1]
+    of_rest = np.minimum(np.searchsorted(covered, grid, side="right"), len(masses) - 1)
+    certain = np.flatnonzero(is_certain)
+    shares = np.full(n_rest, covered[-1] / max(n_rest, 1))
+    return np.concatenate([certain, of_rest]), np.concatenate([masses[certain], shares])
 
 
 def kmeans_centers(rows, masses, n_clusters, random_state, n_jobs=None, max_iter=100):
@@ -61,8 +99,9 @@ def kmeans_centers(rows, masses, n_clusters, random_state, n_jobs=None, max_iter
     if len(rows) <= n_clusters:
         return rows, np.arange(len(rows))
     mean = rows.mean(axis=0)
+    masses = np.maximum(masses / masses.max(), _MIN_MASS)
     centers = _first_centers(rows, mean, masses, n_clusters, random_state)
-    masses = np.maximum(masses / masses.max(), _MIN_MASS).astype(rows.dtype)
+    masses = masses.astype(rows.dtype)
     centers, label = lloyd(rows, mean, masses, centers, max_iter, n_jobs)
     return centers + mean, label
 
@@ -70,14 +109,15 @@ def kmeans_centers(rows, masses, n_clusters, random_state, n_jobs=None, max_iter
 def _first_centers(rows, mean, masses, n_clusters, random_state):
     """Draw the centres that Lloyd's algorithm starts from; they are relative to `mean`."""
     random = check_random_state(random_state)
-    n_drawn = np.clip(_START_ROWS_PER_CLUSTER * n_clusters, _MIN_START_ROWS, _MAX_START_ROWS)
-    drawn = draw_rows(len(rows), masses, max(n_drawn, n_clusters), random)
-    # Those drawn have been drawn by mass.
-    masses = masses if len(drawn) == len(rows) else np.ones(len(drawn))
-    sample = rows[drawn] - mean
-    if len(sample) > n_clusters:
-        sample = sample[_kmeans_plusplus(sample, masses, n_clusters, random)]
-    return sample
+    n_drawn = max(_START_ROWS_PER_CLUSTER * n_clusters, _MIN_START_ROWS)
+    n_drawn = max(min(n_drawn, _MAX_START_ROWS), n_clusters)
+    if n_drawn < len(rows):
+        drawn, masses = sample_by_mass(masses, n_drawn, random)
+        rows = rows[drawn]
+    rows = rows - mean
+    if len(rows) > n_clusters:
+        rows = rows[_kmeans_plusplus(rows, masses, n_clusters, random)]
+    return rows
 
 
 def _kmeans_plusplus(rows, masses, n_clusters, random):
@@ -134,7 +174,7 @@ def lloyd(rows, mean, masses, centers, max_iter, n_jobs=None):
         Relative to `mean`.
     label : ndarray of int of shape (n_rows,)
     """
-    clusters, before = _Clusters(rows, mean, masses, n_jobs), np.inf
+    clusters, before = _Clusters(rows, mean, masses, len(centers), n_jobs), np.inf
     for _ in range(max_iter):
         centers = clusters.move(centers)
         inertia = np.average(clusters.costs, weights=masses)
@@ -151,6 +191,7 @@ class _Clusters:
     ----------
     rows, mean, masses, n_jobs
         As in `lloyd`.
+    n_clusters : int
 
     Attributes
     ----------
@@ -159,28 +200,34 @@ class _Clusters:
         Squared distances of the rows to the centres before these moved.
     """
 
-    def __init__(self, rows, mean, masses, n_jobs):
+    def __init__(self, rows, mean, masses, n_clusters, n_jobs):
         self._rows, self._mean, self._masses, self._n_jobs = rows, mean, masses, n_jobs
-        n_parts = min(_N_PARTS, -(-len(rows) // _MIN_PART_ROWS))
-        self._parts = list(gen_even_slices(len(rows), n_parts))
-        self._buffers = Buffers()
-        self.label = np.empty(len(rows), np.int32)
-        self.costs = np.empty(len(rows), rows.dtype)
+        n_rows, n_features = rows.shape
+        self.label = np.empty(n_rows, np.int32)
+        self.costs = np.empty(n_rows, rows.dtype)
+        n_parts = min(_N_PARTS, -(-n_rows // _MIN_PART_ROWS))
+        self._parts = list(gen_even_slices(n_rows, n_parts))
+        self._sums = np.empty((n_parts, n_clusters, n_features), rows.dtype)
+        self._sum_of_masses = np.empty((n_parts, n_clusters))
+        most_rows = _BATCH_SIZE // max(n_clusters, n_features)
+        self._batch_rows = min(max(most_rows, _MIN_BATCH_ROWS), _MAX_BATCH_ROWS)
+        self._free_buffers = []  # not one for each thread: threads end with each iteration
 
     def move(self, centers):
         """Assign all rows, and return the means of those assigned to each centre."""
-        sums_of_parts = map_chunks(
-            lambda part: self._sums(self._parts[part.start], centers),
+        halves = row_norms(centers, squared=True) / 2
+        map_chunks(
+            lambda part: self._add_up(part.start, centers, halves),
             np.ones(len(self._parts), np.int64),
             rows_per_set=0,
             max_rows=1,  # one part at a time
             n_jobs=self._n_jobs,
         )
-        sums = np.sum([s for s, _ in sums_of_parts], axis=0, dtype=np.float64)
-        masses = np.sum([m for _, m in sums_of_parts], axis=0)
+        masses = self._sum_of_masses.sum(axis=0)
         is_empty = masses == 0
-        moved = sums / np.where(is_empty, 1, masses)[:, np.newaxis]
-        moved = moved.astype(centers.dtype)
+        moved = self._sums.sum(axis=0, dtype=np.float64)
+        moved /= np.where(is_empty, 1, masses)[:, np.newaxis]
+        moved = moved.astype(centers.dtype, copy=False)
         if is_empty.any():
             moved[is_empty] = centers[is_empty]
             self._relocate(moved, np.flatnonzero(is_empty))
@@ -193,31 +240,38 @@ class _Clusters:
         farthest = farthest[shares[farthest] > 0]
         centers[empty[: len(farthest)]] = self._rows[farthest] - self._mean
 
-    def _sums(self, part, centers):
-        """Assign a part of the rows; return their sums by mass and masses, by cluster."""
-        sums, masses = np.zeros_like(centers), np.zeros(len(centers))
-        halves = row_norms(centers, squared=True) / 2
-        for batch in gen_batches(part.stop - part.start, chunk_rows(sum(centers.shape))):
-            batch = slice(part.start + batch.start, part.start + batch.stop)
-            rows = self._assign(batch, centers, halves)
+    def _add_up(self, part, centers, halves):
+        """Assign a part of the rows, and add up their masses and themselves by cluster."""
+        rows, sums, masses = self._parts[part], self._sums[part], self._sum_of_masses[part]
+        sums[:], masses[:] = 0, 0
+        try:
+            buffers = self._free_buffers.pop()
+        except IndexError:
+            buffers = [
+                np.empty((self._batch_rows, width), self._rows.dtype)
+                for width in centers.shape[::-1]
+            ]
+        for start in range(rows.start, rows.stop, self._batch_rows):
+            batch = slice(start, min(start + self._batch_rows, rows.stop))
+            centered = self._assign(batch, centers, halves, *buffers)
             label, of_rows = self.label[batch], self._masses[batch]
+            of_clusters = np.bincount(label, of_rows, len(centers))
+            masses += of_clusters
+            present = np.flatnonzero(of_clusters)
+            number = np.empty(len(centers), np.int32)
+            number[present] = np.arange(len(present))
             members = csc_array(
-                (of_rows, label, np.arange(len(label) + 1, dtype=np.int32)),
-                shape=(len(centers), len(label)),
+                (of_rows, number[label], np.arange(len(label) + 1, dtype=np.int32)),
+                shape=(len(present), len(label)),
             )
-            sums += members @ rows
-            masses += np.bincount(label, of_rows, len(centers))
-        return sums, masses
+            sums[present] += members @ centered
+        self._free_buffers.append(buffers)
 
-    def _assign(self, batch, centers, halves):
+    def _assign(self, batch, centers, halves, rows, scores):
         """Assign rows to the nearest centres; return the rows, relative to the mean."""
-        rows = self._rows[batch]
-        rows = np.subtract(
-            rows, self._mean, out=self._buffers.empty("rows", rows.shape, rows.dtype)
-        )
-        shape = len(rows), len(centers)
-        scores = self._buffers.empty("scores", shape, rows.dtype)
-        np.matmul(rows, centers.T, out=scores)
+        n_rows = batch.stop - batch.start
+        rows = np.subtract(self._rows[batch], self._mean, out=rows[:n_rows])
+        scores = np.matmul(rows, centers.T, out=scores[:n_rows])
         scores -= halves
         label = self.label[batch] = scores.argmax(axis=1)
         highest = np.take_along_axis(scores, label[:, np.newaxis], axis=1)[:, 0]

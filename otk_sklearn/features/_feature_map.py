@@ -156,4 +156,5 @@ def inverse_root(gram, damping):
         in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
         return U @ (differences * in_basis) @ U.T
 
-    return (U * scale) @ U.T, pull_back
+    half = U * np.sqrt(scale)
+    return half @ half.T, pull_back  # half of the work for a symmetric product

@@ -6,14 +6,17 @@ import numpy as np
 from sklearn.utils.extmath import row_norms
 
 
-def unit_rows(rows):
-    """Return the L2-normalized rows (rows of zeros are unchanged), and their norms."""
+def unit_rows(rows, out=None):
+    """Return the L2-normalized rows (rows of zeros are unchanged), and their norms.
+
+    They are written to `out`, if that is given, which may be the rows themselves.
+    """
     norms, extreme = _norms(rows)
     divisors = norms.copy()
     divisors[extreme] = 1
-    unit = rows / divisors[:, np.newaxis]
+    scaled = rows[extreme]
+    unit = np.divide(rows, divisors[:, np.newaxis], out=out)
     if len(extreme):  # divide by the largest absolute value first
-        scaled = rows[extreme]
         largest = np.abs(scaled).max(axis=1)
         scaled /= np.where(largest > 0, largest, 1)[:, np.newaxis]
         scaled_norms = row_norms(scaled)
@@ -31,8 +34,11 @@ def _norms(rows):
 
 
 def unit_elements(elements):
-    """L2-normalize elements, drop those that are 0, and merge those that become equal."""
-    unit, norms = unit_rows(elements.rows)
+    """L2-normalize elements, drop those that are 0, and merge those that become equal.
+
+    The rows of `elements` are overwritten.
+    """
+    unit, norms = unit_rows(elements.rows, out=elements.rows)
     if not norms.any():  # all elements are 0: use an arbitrary direction
         unit[:], norms[:] = unit_rows(np.ones_like(unit[:1]))[0], 1
     elements = replace(elements, rows=unit)

@@ -112,8 +112,11 @@ def learn_from_elements(
     -------
     references : ndarray of shape (n_references, n_supports, n_components)
     """
-    unit, _ = unit_rows(feature_map.features(elements.rows, n_jobs))
-    features = Elements(unit, elements.masses, elements.positions)
+    features = elements  # already L2-normalized, if they are their own features
+    if feature_map.anchors is not None:
+        unit = feature_map.features(elements.rows, n_jobs)
+        unit_rows(unit, out=unit)
+        features = replace(elements, rows=unit)
     references = [
         learn_reference(features, n_supports, method, random_state + r, n_jobs)
         for r in range(n_references)

@@ -24,7 +24,7 @@ _ELEMENTS_PER_CENTER = 256
 _MIN_ELEMENTS = 20_000
 
 # Rows compared at a time.
-_MAX_COMPARED = 2**12
+_MAX_COMPARED = 2**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,10 @@ class Elements:
         return Elements(self.rows[index], self.masses[index], self.positions[index])
 
     def merge_equal(self):
-        """Return the distinct elements, sorted by contents, at mean positions."""
+        """Return the distinct elements at mean positions; self if all are distinct."""
         first, label = group_equal_rows(self.rows)
+        if len(first) == len(self.rows):
+            return self
         merged = sum_groups(label, len(first), self.masses, self.positions)
         return Elements(self.rows[first], *merged)
 
@@ -83,62 +85,66 @@ def present_indices(sets, sample_weight=None):
     return present
 
 
-def group_equal_rows(rows):
-    """Return the index of one row of each group of equal rows, and the rows' labels.
+def group_equal_rows(values, rows=None):
+    """Group equal rows, in an order of groups that depends on nothing but their contents.
 
-    The order of the groups depends on nothing but their rows.
+    Parameters
+    ----------
+    values : ndarray of shape (n_values, n_features), or windows
+    rows : ndarray of int of shape (n_rows,), default=None
+        Which rows to group: all by default.
+
+    Returns
+    -------
+    first : ndarray of int of shape (n_groups,)
+        The number of one row of each group, among those to group.
+    label : ndarray of int of shape (n_rows,)
+        The group of each row.
     """
-    # Usually, the first bytes distinguish all rows, and otherwise hashes their groups.
-    for keys_of in (_first_bytes, _hash_rows):
-        keys = keys_of(rows)
-        order = np.argsort(keys, kind="stable")
-        differs = np.append(True, np.diff(keys[order]) > 0)
-        if _are_equal(rows, order[:-1][~differs[1:]], order[1:][~differs[1:]]):
-            break
-    else:
-        order, differs = _sort_rows(rows)
+    if rows is None:
+        rows = np.arange(len(values))
+    keys = _hash_rows(values, rows)
+    order = np.argsort(keys, kind="stable")
+    differs = np.append(True, np.diff(keys[order]) > 0)
+    same = np.flatnonzero(~differs)
+    if not _are_equal(values, rows[order[same - 1]], rows[order[same]]):
+        order, differs = _sort_rows(values[rows])
     label = np.empty_like(order)
     label[order] = np.cumsum(differs) - 1
     return order[differs], label
 
 
-def _first_bytes(rows):
-    """Return the first 8 bytes of each row, as an integer of the same order."""
-    n_columns = min(rows.shape[1], -(-8 // rows.itemsize))
-    head = np.zeros((len(rows), 8), np.uint8)
-    start = np.ascontiguousarray(rows[:, :n_columns] + 0.0).view(np.uint8)
-    head[:, : start.shape[1]] = start[:, :8]
-    return head.view(">u8").ravel().astype(np.uint64)
-
-
-def _hash_rows(rows):
+def _hash_rows(values, rows):
     """Return integers of 64 bits, equal for equal rows, and very likely for no others.
 
-    The sum of 32-bit words times random numbers of 64 bits has in its upper half each value
-    with a probability of 2^-32, whatever the words; there are two such sums.
+    The sum of 32-bit words times random numbers of 64 bits has each value of its upper half
+    with a probability of 2^-32, whatever the words. There are two such sums.
     """
-    n_words = rows.shape[1] * (rows.itemsize // 4)
-    factors = np.random.RandomState(0).bytes(16 * n_words)
-    factors = np.frombuffer(factors, "<u8").astype(np.uint64).reshape(2, n_words)
-    keys = np.empty(len(rows), np.uint64)
+    n_words = values.shape[1] * (values[:0].itemsize // 4)
+    factors = np.frombuffer(np.random.RandomState(0).bytes(16 * n_words), "<u8")
+    factors = factors.astype(np.uint64).reshape(2, n_words)
+    keys, half = np.empty(len(rows), np.uint64), np.uint64(32)
     for batch in gen_batches(len(rows), _MAX_COMPARED):
         # -0.0 becomes 0.0: from here on, equal rows have equal bytes.
-        words = np.ascontiguousarray(rows[batch] + 0.0).view(np.uint32)
-        high, low = (np.einsum("ij,j->i", words, f) >> np.uint64(32) for f in factors)
-        keys[batch] = high << np.uint64(32) | low
+        words = (values[rows[batch]] + 0.0).view(np.uint32)
+        high, low = (np.einsum("ij,j->i", words, f) >> half for f in factors)
+        keys[batch] = high << half | low
     return keys
 
 
-def _are_equal(rows, first, second):
+def _are_equal(values, first, second):
     """Whether rows with these indices are equal to those with the other ones."""
     return all(
-        np.array_equal(rows[first[batch]], rows[second[batch]])
-        for batch in gen_batches(len(first), _MAX_COMPARED)
+        np.array_equal(
+            values[first[start : start + _MAX_COMPARED]],
+            values[second[start : start + _MAX_COMPARED]],
+        )
+        for start in range(0, len(first), _MAX_COMPARED)
     )
 
 
 def _sort_rows(rows):
-    """Sort rows by all bytes; return their order, and which differ from the one before."""
+    """Sort rows by their bytes; return the order, and which differ from the one before."""
     rows = rows + 0.0
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     # As np.unique does it, without its sorted copy of the rows.
@@ -232,7 +238,7 @@ def sample_size(max_elements, n_centers):
 
 
 def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
-    """Sample elements of the sets.
+    """Sample elements of the sets, and merge equal ones.
 
     With the same `random_state`, a smaller sample is a part of a larger one.
 
@@ -249,7 +255,7 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     Returns
     -------
     Elements
-        All of positive mass.
+        Distinct, of positive mass, in an order that depends on nothing but their contents.
     """
     masses = sets.masses
     if sample_weight is not None:
@@ -258,9 +264,9 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     if len(rows) > max_elements:
         random = np.random.RandomState(random_state)
         rows = np.sort(random.choice(rows, max_elements, replace=False))
-    elif len(rows) == len(masses):
-        rows = slice(None)  # no copy
-    return Elements(sets.values[rows], masses[rows], positions[rows])
+    first, label = group_equal_rows(sets.values, rows)
+    merged = sum_groups(label, len(first), masses[rows], positions[rows])
+    return Elements(sets.values[rows[first]], *merged)
 
 
 def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):

@@ -384,6 +384,23 @@ def test_fit_on_a_sample_of_elements():
     assert all((elements == w).all(axis=1).any() for w in as_anchors.anchors_)
 
 
+def test_automatic_size_of_the_sample():
+    """For anchors and for references, by what there is to learn of each."""
+    X = [np.random.default_rng(0).normal(size=(40_000, 2))]
+    few, more = (make_model(n_supports=p, n_components=100) for p in [3, 100])
+    few.fit(X), more.fit(X)
+    assert_array_equal(few.anchors_, more.anchors_)
+    as_many = make_model(n_supports=3, n_components=100, max_elements=256 * 100).fit(X)
+    assert_array_equal(as_many.anchors_, few.anchors_)
+    assert np.abs(as_many.references_ - few.references_).max() > 0
+    as_many.set_params(n_supports=100).fit(X)
+    assert_array_equal(as_many.references_, more.references_)
+    least = make_model(n_supports=3, n_components=10).fit(X)
+    as_many = make_model(n_supports=3, n_components=10, max_elements=20_000).fit(X)
+    assert_array_equal(as_many.anchors_, least.anchors_)
+    assert_array_equal(as_many.references_, least.references_)
+
+
 def test_every_set_counts_the_same():
     """A crowd of elements in one set doesn't draw all the supports."""
     rng = np.random.default_rng(0)

@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 from helpers import plain_features, plain_kappa, plain_kernel
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, pdist
 from sklearn.base import clone
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 
 from otk_sklearn import OTKEmbedding, SetCollection
-from otk_sklearn._utils.thread_limits import single_threaded
-from otk_sklearn.features import _clustering
 from otk_sklearn.features._anchors import learn_anchors, median_gamma
 from otk_sklearn.features._feature_map import FeatureMap, make_feature_map
 from otk_sklearn.features._unit_norm import unit_elements, unit_rows
@@ -280,10 +276,7 @@ def test_anchors_depend_on_the_seed_alone(method):
     assert drawn.all() == (method == "random")
 
 
-@pytest.mark.parametrize("most_products", [0, 10**9])
-def test_anchors_are_weighted_means_of_clusters(most_products, monkeypatch):
-    """By mini-batches, too, which are for more elements than would do for a test."""
-    monkeypatch.setattr(_clustering, "_MAX_PRODUCTS", most_products)
+def test_anchors_are_weighted_means_of_clusters():
     rng = np.random.default_rng(0)
     label = rng.integers(3, size=600)
     elements = 100 * np.eye(4)[label] + rng.normal(size=(600, 4))
@@ -296,33 +289,7 @@ def test_anchors_are_weighted_means_of_clusters(most_products, monkeypatch):
     ]
     nearest = cdist(means, model.anchors_).argmin(axis=1)
     assert sorted(nearest) == [0, 1, 2]
-    atol = 1e-9 if most_products else 0.2
-    assert_allclose(model.anchors_[nearest], means, rtol=0, atol=atol)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n_clusters", "max_iter"), [(3, 1), (3, 100), (60, 10)])
-def test_centers_are_those_of_scikit_learn(n_clusters, max_iter, dtype):
-    """To the last bit; its own warns where centres coincide."""
-    rng = np.random.default_rng(0)
-    rows = 5 + rng.normal(size=(700, 3)).astype(dtype)
-    masses = rng.uniform(0.1, 2, len(rows))
-    kmeans = KMeans(n_clusters, n_init=1, max_iter=max_iter, random_state=4)
-    with single_threaded():
-        centers, label = _clustering.kmeans_centers(rows, masses, n_clusters, 4, max_iter)
-        kmeans.fit(rows, sample_weight=masses)
-    assert_array_equal(centers, kmeans.cluster_centers_)
-    assert_array_equal(label, kmeans.labels_)
-
-
-def test_rows_that_differ_by_rounding_are_not_warned_of():
-    rows = np.repeat(ELEMENTS[:4], 10, axis=0)
-    rows += 1e-13 * np.random.default_rng(0).normal(size=rows.shape)
-    kmeans = KMeans(9, n_init=1, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="Number of distinct clusters"):
-        kmeans.fit(rows)
-    centers, _ = _clustering.kmeans_centers(rows, np.ones(len(rows)), 9, 0)
-    assert_allclose(cdist(centers, ELEMENTS[:4]).min(axis=1), 0, atol=1e-12)
+    assert_allclose(model.anchors_[nearest], means, rtol=0, atol=1e-9)
 
 
 def test_few_elements_are_all_random_anchors():
