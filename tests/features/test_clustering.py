@@ -48,7 +48,7 @@ def test_centers_are_as_good_as_those_of_scikit_learn(n_clusters, n_features, dt
     kmeans = KMeans(n_clusters, n_init=1, max_iter=30, random_state=0)
     kmeans.fit(rows, sample_weight=masses)
     expected = inertia(rows, masses, kmeans.cluster_centers_)
-    assert inertia(rows, masses, centers) < 1.03 * expected
+    assert inertia(rows, masses, centers) < 1.06 * expected
 
 
 def test_clusters_are_found_in_a_sample():
