@@ -124,7 +124,7 @@ def _hash_rows(values, rows):
     factors = np.frombuffer(np.random.RandomState(0).bytes(16 * n_words), "<u8")
     factors = factors.astype(np.uint64).reshape(2, n_words)
     keys, half = np.empty(len(rows), np.uint64), np.uint64(32)
-    for batch in gen_batches(len(rows), _MAX_COMPARED):
+    for batch in batches_of(len(rows), _MAX_COMPARED):
         # -0.0 becomes 0.0: from here on, equal rows have equal bytes.
         words = (values[rows[batch]] + 0.0).view(np.uint32)
         high, low = (np.einsum("ij,j->i", words, f) >> half for f in factors)
