@@ -1,5 +1,8 @@
 """Columns of sets beside ordinary columns, and the names of what comes out."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -10,8 +13,8 @@ from numpy.testing import assert_allclose
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from otk_sklearn import (
     ConvolutionalKernelLayer,
@@ -149,19 +152,113 @@ def test_a_column_of_sets_in_cross_validation():
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_names_of_sets_are_the_index(name):
+def test_the_index_is_that_of_pandas(name):
+    """As for all transformers of scikit-learn: names of sets are no index of pandas."""
     model, first, _ = EMBEDDINGS[name]
     model = sklearn.clone(model).set_output(transform="pandas")
-    X = SetCollection.from_sets(SETS, names=NAMES)
+    X = pd.Series(SETS, index=pd.Index(NAMES, name="patient"))
     for found in (model.fit(X, Y).transform(X), sklearn.clone(model).fit_transform(X, Y)):
-        assert found.index.tolist() == NAMES
+        assert found.index.equals(X.index)
+        assert found.index.name == "patient"
         assert found.columns[0] == first
-    assert model.transform(X[[3, 3, 1]]).index.tolist() == ["p3", "p3", "p1"]
-    assert model.transform(pd.Series(SETS, index=NAMES)).index.tolist() == NAMES
-    assert model.transform(SETS).index.tolist() == list(range(24))
-    pairs = [(i // 5, i % 5) for i in range(24)]
-    found = model.transform(SetCollection.from_sets(SETS, names=pairs))
-    assert found.loc[(1, 2)].tolist() == found.iloc[7].tolist()
+    repeated = X.iloc[[3, 3, 1]]
+    assert model.transform(repeated).index.tolist() == ["p3", "p3", "p1"]
+    for others in [SETS, SetCollection.from_sets(SETS, names=NAMES)]:
+        assert model.transform(others).index.equals(pd.RangeIndex(24))
     in_polars = model.set_output(transform="polars").transform(X)
     assert isinstance(in_polars, pl.DataFrame)
     assert in_polars.columns[0] == first
+
+
+def sizes_of(sets):
+    return np.array([[len(elements)] for elements in sets], dtype=float)
+
+
+SIZES = FunctionTransformer(sizes_of, feature_names_out=lambda _, names: ["size"])
+MEANS = SetPooling(["mean"])
+
+
+def means_and_sizes():
+    return np.hstack([np.array([x.mean(axis=0) for x in SETS]), sizes_of(SETS)])
+
+
+# In another order than 0, 1, 2, ..., as groups are of a long table that is not sorted.
+PERMUTED = np.random.default_rng(0).permutation(24)
+
+
+@pytest.mark.parametrize("names", [None, NAMES, PERMUTED], ids=["none", "text", "integers"])
+@pytest.mark.parametrize("container", ["default", "pandas", "polars"])
+@pytest.mark.parametrize(
+    "union",
+    [
+        make_union(MEANS, SIZES),
+        make_pipeline(ElementTransformer("passthrough"), make_union(MEANS, SIZES)),
+        make_union(make_pipeline(ElementTransformer("passthrough"), MEANS), SIZES),
+    ],
+    ids=["alone", "after a layer", "layer inside"],
+)
+def test_a_union_puts_what_is_of_one_set_into_one_row(names, container, union):
+    """With names for an index, integers among them put rows of other sets side by side."""
+    X = SetCollection.from_sets(SETS, names=names)
+    union = sklearn.clone(union).set_output(transform=container)
+    assert_allclose(union.fit_transform(X), means_and_sizes(), atol=1e-12)
+
+
+def test_a_function_returns_the_index_of_its_sets():
+    """For a table of its own, beside embeddings, whatever X is."""
+
+    def sizes(sets):
+        return pd.DataFrame({"size": map(len, sets)}, index=sets.index)
+
+    union = make_union(MEANS, FunctionTransformer(sizes)).set_output(transform="pandas")
+    after = make_pipeline(ElementTransformer("passthrough"), union)
+    series = pd.Series(SETS, index=PERMUTED)
+    for X in [SetCollection.from_sets(SETS, names=NAMES), series]:
+        for model in (union, after):
+            found = model.fit_transform(X)
+            assert_allclose(found, means_and_sizes(), atol=1e-12)
+            expected = range(24) if isinstance(X, SetCollection) else PERMUTED
+            assert found.index.tolist() == list(expected)
+
+
+PERMUTED_TWICE = np.r_[PERMUTED[:12], PERMUTED[:12]]
+
+
+@pytest.mark.parametrize("index", [NAMES, PERMUTED, PERMUTED_TWICE])
+@pytest.mark.parametrize("columns", ["cells", ["cells"], ["a", "b"]])
+def test_columns_behind_layers_keep_the_rows_of_a_table(index, columns):
+    """Of a table that was sampled with replacement, too."""
+    random = np.random.default_rng(0)
+    table = frame().set_axis(index, axis=0)
+    table[["a", "b"]] = random.normal(size=(24, 2))
+    pooled = make_pipeline(ElementTransformer("passthrough"), MEANS)
+    transformer = ColumnTransformer(
+        [("set", pooled, columns), ("number", "passthrough", ["age"])]
+    ).set_output(transform="pandas")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X is 2-D", UserWarning)
+        found = transformer.fit_transform(table)
+    assert found.index.tolist() == list(index)
+    means = table[columns] if columns == ["a", "b"] else [x.mean(axis=0) for x in SETS]
+    assert_allclose(found.iloc[:, :-1], means, atol=1e-12)
+    assert found.iloc[:, -1].tolist() == list(range(24))
+
+
+def test_the_index_follows_its_sets():
+    index = pd.MultiIndex.from_product([list("abcd"), range(6)], names=["site", "day"])
+    X = ElementTransformer("passthrough").fit_transform(pd.Series(SETS, index=index))
+    assert X.index is index
+    for chosen in ([5, 2, 2], slice(3, 9), slice(None, None, -2), np.arange(24) % 2 == 0):
+        expected = index[chosen]
+        assert X[chosen].index.equals(expected)
+        again = pickle.loads(pickle.dumps(X[chosen]))
+        assert again.index.equals(expected)
+        assert again.index.names == ["site", "day"]
+    assert X.astype(np.float32).index is index
+    layer = ConvolutionalKernelLayer(2, filter_size=2, subsampling=2, random_state=0)
+    assert layer.fit_transform(X).index is index
+    assert SetCollection.from_sets(pd.Series(SETS, index=index)).index is None
+    assert SetCollection.concatenate([X[:2], X[2:]]).index is None
+    state = X.__reduce__()[2]
+    with pytest.raises(ValueError, match="index is Index; expected a pandas.Index of 24"):
+        X.__setstate__({**state, "index": pd.Index(NAMES[:3])})

@@ -13,7 +13,7 @@ set aside. The peptides of AMPvsUniProt are also embedded in windows, as in `par
 import time
 
 import numpy as np
-from _problems import PROBLEMS, load_problem
+from _problems import PROBLEMS, load_problem, windows_of
 from _scaffold import print_tables, run, with_common
 from parts import PEPTIDES
 from sklearn.base import clone
@@ -47,8 +47,9 @@ def evaluate(problem, method, seed):
     X, y = data.X[data.aside], data.y[data.aside]
     embedding = clone(PEPTIDES) if windowed else OTKEmbedding(max_iter=1000)
     embedding = with_common(embedding, random_state=seed)
+    weights = RULES[method](windows_of(X, embedding.filter_size))
     start = time.process_time()
-    Z = embedding.fit(X, sample_weight=RULES[method](X)).transform(X)
+    Z = embedding.fit(X, sample_weight=weights).transform(X)
     model = make_pipeline(
         StandardScaler(with_std=windowed), LogisticRegression(C=0.01 if windowed else 1.0)
     )

@@ -191,15 +191,17 @@ class VectorsOutMixin(ComponentNamesMixin, TransformerMixin):
     """Mixin for transformers of sets into vectors of the same dtype."""
 
     def _as_output(self, embeddings, sets):
-        """Return embeddings with the names of the sets as index, if pandas is the output.
+        """Return embeddings with the index of the sets, if pandas is the output.
 
-        scikit-learn then names the columns.
+        scikit-learn then names the columns. Its own transformers keep an index of pandas
+        only: if names were an index, a `FeatureUnion`, which concatenates by the index,
+        would put rows of different sets side by side.
         """
-        if sets.names is None or output_container(self) != "pandas":
+        if sets.index is None or output_container(self) != "pandas":
             return embeddings
         import pandas as pd
 
-        return pd.DataFrame(embeddings, index=pd.Index(sets.names.tolist()))
+        return pd.DataFrame(embeddings, index=sets.index)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

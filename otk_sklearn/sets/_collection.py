@@ -14,6 +14,7 @@ from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._conversions import Conversions
 from otk_sklearn.sets._names import (
     check_feature_names,
+    check_index,
     check_names,
     feature_names_of,
     index_of,
@@ -64,8 +65,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
     positions : array-like of shape (n_elements,) or (n_elements, n_axes), default=None
         Coordinates of each element on 1 or 2 axes.
     names : array-like of shape (n_sets,), default=None
-        Who each set is: a unique label, of any type. Names are the index of embeddings
-        that are DataFrames, and `align` brings targets into their order.
+        Who each set is: a unique label, of any type. `align` brings targets into the
+        order of names.
     feature_names : array-like of str of shape (n_features,), default=None
         What each feature is. Fitted estimators check them, as those of a DataFrame. None
         means the names of the columns of `values`, if it is a DataFrame.
@@ -78,6 +79,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
     positions : ndarray of float64 of shape (n_elements, n_axes) or None
     names : ndarray of shape (n_sets,) or None
     feature_names : ndarray of str objects of shape (n_features,) or None
+    index : pandas.Index of shape (n_sets,) or None
+        That of the Series or DataFrame that a transformer of sets was given.
     rows : ndarray of int64 of shape (n_elements,) or None
         Which row of the table each element was, if `from_groups` made the sets of one.
 
@@ -125,7 +128,7 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         self._values.flags.writeable = False  # the caller's own array stays writeable
         self._offsets = check_offsets(offsets, len(self._values))
         self._weights = self._positions = self._names = self._feature_names = None
-        self._rows, self._n_rows = None, None
+        self._rows, self._n_rows, self._index = None, None, None
         if weights is not None:
             self._weights = check_weights(weights, self._offsets)
         if positions is not None:
@@ -352,7 +355,7 @@ weights)
                 raise ValueError(
                     f"offsets has {len(changed)} sets; expected {len(self)}, as before."
                 )
-            return changed._replace(_names=self._names)
+            return with_index(changed._replace(_names=self._names), self._index)
         if weights is not None or positions is not None:
             raise ValueError(
                 "weights or positions are given without offsets; expected both, or neither."
@@ -415,7 +418,8 @@ weights)
             for name, index in {**indices, "_names": chosen}.items()
             if (part := getattr(self, name)) is not None
         }
-        return self._replace(_offsets=offsets, **parts)
+        index = None if self._index is None else self._index[chosen]
+        return with_index(self._replace(_offsets=offsets, **parts), index)
 
     def __repr__(self):
         facts = [
@@ -437,13 +441,31 @@ weights)
             name: getattr(self, f"_{name}")
             for name in ("weights", "positions", "names", "feature_names")
         }
-        table = {"rows": self._rows, "n_rows": self._n_rows}
+        table = {"rows": self._rows, "n_rows": self._n_rows, "index": self._index}
         return SetCollection, (self._values, self._offsets), columns | table
 
     def __setstate__(self, columns):
         names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
+        index = columns.pop("index", None)
         self.__init__(self._values, self._offsets, **columns)
         if names is not None:  # of sets chosen repeatedly: not unique
             self._names = check_names(names, len(self), unique=False)
         if rows is not None:
             self._rows, self._n_rows = check_rows(rows, n_rows, len(self._values)), n_rows
+        if index is not None:
+            self._index = check_index(index, len(self))
+
+
+def with_index(sets, index):
+    """Return a collection with the index of the pandas object that its sets were.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    index : pandas.Index of shape (n_sets,) or None
+    """
+    if index is sets.index:
+        return sets
+    sets = sets._replace()
+    sets._index = index
+    return sets

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 
 from otk_sklearn.sets._arrays import as_floats, column_names
-from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._names import feature_names_of, index_of
+from otk_sklearn.sets._collection import SetCollection, with_index
+from otk_sklearn.sets._names import feature_names_of, index_of, pandas_index
 from otk_sklearn.sets._offsets import locate_element, offsets_of
 from otk_sklearn.sets._sequences import check_columns, first_not_empty, is_empty
 
@@ -23,14 +23,16 @@ class FrameCollection:
     offsets : ndarray of int of shape (n_sets + 1,)
         Where each set starts, and the last one ends.
     names : ndarray of shape (n_sets,) or None
+    index : pandas.Index of shape (n_sets,) or None
     """
 
     weights = None
 
-    def __init__(self, values, offsets, names):
+    def __init__(self, values, offsets, names, index):
         self.values = values
         self.offsets = offsets
         self.names = names
+        self.index = index
 
     @property
     def n_features(self):
@@ -49,9 +51,10 @@ class FrameCollection:
 
     def with_values(self, values, *, feature_names=None):
         """Return a SetCollection of the same sets, with numbers for elements."""
-        return SetCollection(
+        sets = SetCollection(
             values, self.offsets, names=self.names, feature_names=feature_names
         )
+        return with_index(sets, self.index)
 
 
 def is_sequence_of_frames(X):
@@ -85,7 +88,8 @@ def stack_frames(X, name):
     if first.shape[1] == 0:
         raise ValueError(f"set 0 of {name} has 0 features; expected at least 1.")
     offsets = offsets_of([len(frame) for frame in frames])
-    return FrameCollection(_concatenate(frames, name), offsets, index_of(X))
+    values = _concatenate(frames, name)
+    return FrameCollection(values, offsets, index_of(X), pandas_index(X))
 
 
 def as_frame(values, feature_names):

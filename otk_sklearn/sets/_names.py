@@ -1,5 +1,6 @@
 """Names of sets and of features, and targets in the order of the sets."""
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -104,6 +105,23 @@ def index_of(sets):
     """The index of a Series of sets, if it is unique, or None."""
     index = getattr(sets, "index", None)
     return index.to_numpy() if getattr(index, "is_unique", False) else None
+
+
+def pandas_index(X):
+    """The index of a DataFrame or Series of pandas, unique or not; None of others."""
+    pandas = sys.modules.get("pandas")
+    is_pandas = pandas is not None and isinstance(X, (pandas.DataFrame, pandas.Series))
+    return X.index if is_pandas else None
+
+
+def check_index(index, n_sets):
+    """Return an index as it is loaded from a file, if it has an entry for each set."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(index, pandas.Index) or len(index) != n_sets:
+        raise ValueError(
+            f"index is {type(index).__name__}; expected a pandas.Index of {n_sets} entries."
+        )
+    return index
 
 
 def feature_names_of(table):

@@ -19,13 +19,14 @@ from otk_sklearn.sets._arrays import (
     is_array_or_list,
     nullable_as_floats,
 )
-from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._collection import SetCollection, with_index
 from otk_sklearn.sets._containers import check_container, is_container, read_container
 from otk_sklearn.sets._frames import is_sequence_of_frames, stack_frames
 from otk_sklearn.sets._names import (
     check_feature_names_match,
     feature_names_of,
     index_of,
+    pandas_index,
 )
 from otk_sklearn.sets._not_numbers import check_not_text, one_hot
 from otk_sklearn.sets._offsets import locate_element, offsets_of
@@ -71,6 +72,13 @@ def _convert(X, n_features=None, keep_frames=False):
     """Return X as sets, and whether these are rows of a table."""
     if isinstance(X, SetCollection):
         return X, False
+    sets, are_rows = _convert_others(X, n_features, keep_frames)
+    if isinstance(sets, SetCollection):
+        sets = with_index(sets, pandas_index(X))
+    return sets, are_rows
+
+
+def _convert_others(X, n_features, keep_frames):
     if isinstance(X, list | tuple) and not X:
         raise ValueError("X is an empty collection; expected at least one set.")
     check_container(X)

@@ -270,20 +270,5 @@ def test_a_function_of_arrays_does_not_get_a_collection():
         FunctionTransformer(np.log1p).fit_transform(SetCollection.from_sets(X))
 
 
-def test_tables_of_a_union_are_joined_by_the_names_of_sets():
-    pandas = pytest.importorskip("pandas")
-    names = [f"sample {i}" for i in range(36)]
-    X = SetCollection.from_sets(make_sets(), names=names)
-
-    def sizes(sets):
-        return pandas.DataFrame({"size": sets.lengths}, index=sets.names)
-
-    union = make_union(SetPooling(), FunctionTransformer(sizes))
-    table = union.set_output(transform="pandas").fit_transform(X)
-    assert list(table.index) == names
-    assert_array_equal(table.iloc[:, -1], X.lengths)
-    assert table.notna().all(axis=None)
-
-
 def test_a_dummy_takes_anything():
     assert DummyClassifier().fit(make_sets(), CLASS).score(make_sets(), CLASS) == 1 / 3
