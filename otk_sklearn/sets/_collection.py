@@ -29,6 +29,7 @@ from otk_sklearn.sets._offsets import (
     offsets_of,
     read_only,
 )
+from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
 from otk_sklearn.sets._positions import check_positions
 from otk_sklearn.sets._row_index import check_same_rows
 from otk_sklearn.sets._sequences import (
@@ -180,6 +181,12 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
             If there is no set, or one is not 2-D, not numeric, or differs from the first
             in its number of features. The message names its index.
 
+        Warns
+        -----
+        UserWarning
+            If all sets have the same length, and rows of zeros at their ends, or at their
+            starts, look like padding.
+
         Examples
         --------
         >>> from otk_sklearn import SetCollection
@@ -202,7 +209,7 @@ weights)
         values, offsets = pack(sets, "sets")
         if feature_names is None:
             feature_names = feature_names_of(first_not_empty(sets))
-        return cls(
+        collection = cls(
             values,
             offsets,
             weights=None if weights is None else join(weights, offsets, "weights"),
@@ -210,6 +217,9 @@ weights)
             names=names,
             feature_names=feature_names,
         )
+        if weights is None:  # which may be 0 for padding
+            warn_about_padding_of_equal_lengths(collection, "sets")
+        return collection
 
     @classmethod
     def concatenate(cls, collections, *, names="keep"):

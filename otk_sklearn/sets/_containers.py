@@ -6,6 +6,7 @@ import numpy as np
 
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._list_columns import read_lists
+from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
 from otk_sklearn.sets._unreadable import check_not_packed, check_readable
 
 
@@ -59,9 +60,16 @@ def read_container(X, n_features=None):
     """
     if _class_name(X) == "awkward.Array":
         from otk_sklearn.sets._awkward import read_awkward as read
+
+        constructor = "from_awkward"
     else:
         from otk_sklearn.sets._arrow import read_arrow as read
-    return SetCollection(**read_lists(read, X, name="X", n_features=n_features))
+
+        constructor = "from_arrow"
+    sets = SetCollection(**read_lists(read, X, name="X", n_features=n_features))
+    code = f"SetCollection.{constructor}(X).to_padded()"
+    warn_about_padding_of_equal_lengths(sets, "X", code)
+    return sets
 
 
 def _has_arrow_interface(X):

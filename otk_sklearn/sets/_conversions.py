@@ -4,7 +4,10 @@ import numpy as np
 
 from otk_sklearn.sets._list_columns import read_lists
 from otk_sklearn.sets._offsets import offsets_of
-from otk_sklearn.sets._padded_arrays import check_padded
+from otk_sklearn.sets._padded_arrays import (
+    check_padded,
+    warn_about_padding_of_equal_lengths,
+)
 
 
 class Conversions:
@@ -38,6 +41,12 @@ class Conversions:
         ValueError
             If both `lengths` and `mask` are given, shapes don't fit, or neither is given
             and a row of NaN comes before others.
+
+        Warns
+        -----
+        UserWarning
+            If neither is given, and rows of zeros at the ends of sets, or at their starts,
+            look like padding.
 
         See Also
         --------
@@ -105,6 +114,11 @@ class Conversions:
             If these are no lists of numbers, lengths don't fit, an element is missing, or
             no set has an element that tells the number of features, nor does the type.
 
+        Warns
+        -----
+        UserWarning
+            As from `from_sets`, about rows of zeros that look like padding.
+
         See Also
         --------
         to_arrow : The inverse.
@@ -120,11 +134,15 @@ class Conversions:
         """
         from otk_sklearn.sets._arrow import read_arrow
 
-        return cls(
+        sets = cls(
             **read_lists(
                 read_arrow, array, weights=weights, positions=positions, names=names
             )
         )
+        if weights is None:
+            code = "SetCollection.from_arrow(array).to_padded()"
+            warn_about_padding_of_equal_lengths(sets, "array", code)
+        return sets
 
     @classmethod
     def from_awkward(cls, array, *, weights=None, positions=None, names=None):
@@ -161,6 +179,11 @@ class Conversions:
             If these are no lists of numbers, lengths don't fit, an element is missing, or
             no set has an element that tells the number of features, nor does the type.
 
+        Warns
+        -----
+        UserWarning
+            As from `from_sets`, about rows of zeros that look like padding.
+
         See Also
         --------
         to_awkward : The inverse.
@@ -176,11 +199,15 @@ class Conversions:
         """
         from otk_sklearn.sets._awkward import read_awkward
 
-        return cls(
+        sets = cls(
             **read_lists(
                 read_awkward, array, weights=weights, positions=positions, names=names
             )
         )
+        if weights is None:
+            code = "SetCollection.from_awkward(array).to_padded()"
+            warn_about_padding_of_equal_lengths(sets, "array", code)
+        return sets
 
     def to_arrow(self):
         """Return the elements as an Arrow array of lists, without a copy.

@@ -30,25 +30,69 @@ def check_padded(X, lengths, mask):
     return X, mask
 
 
-def warn_about_zero_padding(X):
+def warn_about_zero_padding(X, name="X", code=None):
     """Warn about rows of zeros that look like padding, and are taken as elements.
 
     They do where several sets end with rows of zeros, not all with the same number of them,
-    and no row before those is zero. Black borders of images, say, are on both sides.
+    and no row before those is zero; or start with them, and no row after them is. Black
+    borders of images, say, are on both sides.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_sets, length, n_features)
+    name : str, default="X"
+        What messages call the sets.
+    code : str, default=None
+        An expression that gives this array. None means `np.stack` of the sets.
     """
-    n_sets, length, _ = X.shape
-    if length < 2 or np.count_nonzero(~X[:, -1].any(axis=1)) < 2:  # mostly ends here
-        return
+    code = code or f"np.stack({name})"
+    for verb, by_distance, arguments in (
+        ("end", X[:, ::-1], "lengths= or mask="),
+        ("start", X, "mask="),
+    ):
+        n_padded = _looks_padded(by_distance)
+        if n_padded:
+            warn_caller(
+                f"{n_padded} of {len(X)} sets of {name} {verb} with rows of zeros, in "
+                "differing numbers: they are taken as elements. If they are padding, pass "
+                f"{arguments} to SetCollection.from_padded, such as "
+                f"SetCollection.from_padded({code}, mask=({code} != 0).any(axis=2)).",
+                UserWarning,
+            )
+            return
+
+
+def warn_about_padding_of_equal_lengths(sets, name, code=None):
+    """Likewise, about sets that were no array, if all have the same length."""
+    if len(sets) > 1 and (sets.lengths == sets.lengths[0]).all():
+        shape = len(sets), sets.lengths[0], sets.n_features
+        warn_about_zero_padding(sets.values.reshape(shape), name, code)
+
+
+def _looks_padded(X):
+    """Number of sets whose first rows look like padding, or 0."""
+    if X.shape[1] < 2 or np.count_nonzero(~X[:, 0].any(axis=1)) < 2:  # mostly ends here
+        return 0
     is_zero = ~X.any(axis=2)
-    n_last = _trailing(is_zero).sum(axis=1)
-    if len(np.unique(n_last)) > 1 and (is_zero.sum(axis=1) == n_last).all():
-        warn_caller(
-            f"{np.count_nonzero(n_last)} of {n_sets} sets of X end with rows of zeros, in "
-            "differing numbers: they are taken as elements. If they are padding, pass "
-            "lengths= or mask= to SetCollection.from_padded, such as "
-            "mask=(X != 0).any(axis=2).",
-            UserWarning,
-        )
+    n_first = np.logical_and.accumulate(is_zero, axis=1).sum(axis=1)
+    if len(np.unique(n_first)) == 1 or (is_zero.sum(axis=1) != n_first).any():
+        return 0
+    return np.count_nonzero(n_first)
+
+
+def padding_hint(sets, i, element):
+    """What to do about an element of NaN that may be padding: code, or nothing."""
+    rows, others = sets[i], (sets.weights, sets.rows, sets.names)
+    are_equal = len(sets) > 1 and len(rows) > 1 and (sets.lengths == len(rows)).all()
+    if not are_equal or any(part is not None for part in others):
+        return ""
+    is_nan = np.isnan(rows).all(axis=1)
+    if is_nan[element:].all():
+        return " (padding: SetCollection.from_padded(np.stack(X)))"
+    if element == 0 and is_nan[0]:
+        mask = "~np.isnan(np.stack(X)).all(axis=2)"
+        return f" (padding: SetCollection.from_padded(np.stack(X), mask={mask}))"
+    return ""
 
 
 def _trailing(is_padding):

@@ -30,7 +30,11 @@ from otk_sklearn.sets._names import (
 )
 from otk_sklearn.sets._not_numbers import check_not_text, one_hot
 from otk_sklearn.sets._offsets import locate_element, offsets_of
-from otk_sklearn.sets._padded_arrays import warn_about_zero_padding
+from otk_sklearn.sets._padded_arrays import (
+    padding_hint,
+    warn_about_padding_of_equal_lengths,
+    warn_about_zero_padding,
+)
 from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
 from otk_sklearn.sets._unreadable import check_readable, type_name
 
@@ -91,7 +95,7 @@ def _convert_others(X, n_features, keep_frames):
     if _is_sequence_of_sets(X):
         packed, feature_names = pack(X, "X"), feature_names_of(first_not_empty(X))
         sets = SetCollection(*packed, names=names, feature_names=feature_names)
-        _warn_about_padding_of_equal_lengths(sets)
+        warn_about_padding_of_equal_lengths(sets, "X")
         return sets, False
     if getattr(X, "ndim", 2) in (3, 4):
         return _from_equal_lengths(X), False
@@ -122,12 +126,6 @@ def _listed(X):
     return array if cells is None else cells
 
 
-def _warn_about_padding_of_equal_lengths(sets):
-    if len(sets) > 1 and (sets.lengths == sets.lengths[0]).all():
-        shape = len(sets), sets.lengths[0], sets.n_features
-        warn_about_zero_padding(sets.values.reshape(shape))
-
-
 def check_finite(sets):
     """Raise an error that names the first set with NaN or infinity."""
     if _all_finite(sets.values):
@@ -138,20 +136,10 @@ def check_finite(sets):
     feature = column
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
-    hint = ""
-    if _may_be_padded(sets) and np.isnan(sets.values[row : sets.offsets[i + 1]]).all():
-        hint = " (padding: SetCollection.from_padded(X))"
     raise ValueError(
         f"X contains {what} in set {i} (element {element}, feature {feature}); "
-        f"expected finite values{hint}."
+        f"expected finite values{padding_hint(sets, i, element)}."
     )
-
-
-def _may_be_padded(sets):
-    """Whether several sets, of nothing but elements, are all of one length above 1."""
-    lengths, others = sets.lengths, (sets.weights, sets.rows, sets.names)
-    are_equal = len(sets) > 1 and (lengths == lengths[0]).all() and lengths[0] > 1
-    return are_equal and all(part is None for part in others)
 
 
 def check_finite_output(out, name, offsets=None, sets="X"):

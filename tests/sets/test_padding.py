@@ -1,10 +1,17 @@
 """Padded arrays: which of their rows are elements, and what looks like padding."""
 
+import re
+import warnings
+
+import awkward as ak
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
-from otk_sklearn import SetCollection, SetPooling
+from otk_sklearn import ElementTransformer, SetCollection, SetPooling
 from otk_sklearn.sets._padded_arrays import check_padded
 from otk_sklearn.sets._validation import as_sets
 
@@ -59,18 +66,26 @@ def test_a_set_of_nothing_but_padding_is_empty():
         assert mask.tolist() == [[True, True], [False, False]]
 
 
-def test_estimators_name_the_constructor_for_padding():
-    padded = np.ones((3, 4, 2))
-    padded[1, 2:] = NAN
+@pytest.mark.parametrize("side", ["end", "start"])
+def test_estimators_name_the_constructor_for_padding(side):
+    X = np.ones((3, 4, 2))
+    rows = slice(2, None) if side == "end" else slice(2)
+    X[1, rows] = NAN
+    mask = r", mask=~np.isnan\(np.stack\(X\)\).all\(axis=2\)" * (side == "start")
+    element = {"end": 2, "start": 0}[side]
     message = (
-        r"NaN in set 1 \(element 2, feature 0\); .* \(padding: SetCollection.from_padde"
+        rf"NaN in set 1 \(element {element}, feature 0\); .* \(padding: "
+        rf"SetCollection.from_padded\(np.stack\(X\){mask}\)\)\.$"
     )
-    for X in [padded, list(padded), padded.tolist()]:
-        with pytest.raises(ValueError, match=message):
-            SetPooling().fit(X)
-    padded[1, 2:, 1] = 0  # single numbers, not the rows
+    for form in [X, list(X), X.tolist()]:
+        with pytest.raises(ValueError, match=message) as caught:
+            SetPooling().fit(form)
+        code = str(caught.value).partition("padding: ")[2].removesuffix(").")
+        sets = eval(code, {"SetCollection": SetCollection, "np": np, "X": form})
+        assert sets.lengths.tolist() == [4, 2, 4]
+    X[1, rows, 1] = 0  # single numbers, not the rows
     with pytest.raises(ValueError, match=r"expected finite values\.$"):
-        SetPooling().fit(padded)
+        SetPooling().fit(X)
 
 
 # --- masks
@@ -96,30 +111,80 @@ def test_masks_of_0_and_1(dtype):
 # --- zeros
 
 
-LOOKS_PADDED = r"{} of {} sets of X end with rows of zeros, in differing numbers: .*"
-MASK = (
-    r"lengths= or mask= to SetCollection.from_padded, such as mask=\(X != 0\).any\(axis=2\)"
-)
+MASK = r"mask= to SetCollection.from_padded, such as (SetCollection.from_padded\(.*\))\.$"
 
 
-def test_rows_of_zeros_that_look_like_padding():
+def padded(sets, side):
+    X = np.zeros((len(sets), max(map(len, sets)), sets[0].shape[1]))
+    for i, x in enumerate(sets):
+        X[i, slice(len(x)) if side == "end" else slice(X.shape[1] - len(x), None)] = x
+    return X
+
+
+def with_code(warned, call, X):
+    """Call with X, and evaluate the code of the warning."""
+    match = r"\d+ of \d+ sets of (X|sets|array) .*" + MASK
+    with pytest.warns(UserWarning, match=match) as caught:
+        call(X)
+    message = str(caught[0].message)
+    assert message.startswith(warned), message
+    names = {"SetCollection": SetCollection, "np": np, "X": X, "sets": X, "array": X}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the same, of the array that is not yet padded
+        return eval(re.search(MASK, message)[1], names)
+
+
+@pytest.mark.parametrize("side", ["end", "start"])  # tokens of decoders are at the end
+def test_rows_of_zeros_that_look_like_padding(side):
     random = np.random.default_rng(0)
     lengths = [2, 5, 1, 4]
     sets = [random.normal(size=(n, 3)) for n in lengths]
-    X = np.zeros((4, 5, 3))
-    for i, x in enumerate(sets):
-        X[i, : len(x)] = x
+    X = padded(sets, side)
     model = SetPooling().fit(sets)
-    for call in [as_sets, SetCollection.from_padded, SetPooling().fit, model.transform]:
-        for form in [X, list(X), X.tolist(), X.astype(np.float32)]:
-            with pytest.warns(UserWarning, match=LOOKS_PADDED.format(3, 4) + MASK):
-                call(form)
+    looks = "{} of {} sets of {} " + side + " with rows of zeros, in differing numbers"
+    for call in [
+        as_sets,
+        SetCollection.from_padded,
+        SetCollection.from_sets,
+        SetPooling().fit,
+        model.transform,
+        ElementTransformer("passthrough").fit,
+    ]:
+        name = "sets" if call == SetCollection.from_sets else "X"
+        for form in [X, list(X), X.tolist(), pd.Series(list(X))]:
+            if isinstance(form, pd.Series) and call == SetCollection.from_padded:
+                continue
+            assert_same_sets(with_code(looks.format(3, 4, name), call, form), sets)
+        with pytest.warns(UserWarning, match=looks.format(3, 4, name)):
+            call(X.astype(np.float32))
     with_empty = np.concatenate([X, np.zeros((1, 5, 3))])
-    with pytest.warns(UserWarning, match=LOOKS_PADDED.format(4, 5) + MASK):
+    with pytest.warns(UserWarning, match=looks.format(4, 5, "X")):
         as_sets(with_empty)
     as_said = SetCollection.from_padded(X, mask=(X != 0).any(axis=2))
     assert_same_sets(as_said, sets)
-    assert_same_sets(SetCollection.from_padded(X, lengths=lengths), sets)
+    if side == "end":
+        assert_same_sets(SetCollection.from_padded(X, lengths=lengths), sets)
+    weights = (X != 0).any(axis=2)
+    assert SetCollection.from_sets(X, weights=weights).lengths.tolist() == [5] * 4
+
+
+@pytest.mark.parametrize("side", ["end", "start"])
+@pytest.mark.parametrize(
+    ("container", "constructor"),
+    [
+        (pa.array, SetCollection.from_arrow),
+        (pl.Series, SetCollection.from_arrow),
+        (ak.Array, SetCollection.from_awkward),
+    ],
+)
+def test_lists_of_other_libraries_look_padded_too(container, constructor, side):
+    sets = [np.arange(1.0, 1 + 2 * n).reshape(n, 2) for n in (2, 3, 1)]
+    X = container(padded(sets, side).tolist())
+    looks = "2 of 3 sets of {} " + side
+    for call, name in [(constructor, "array"), (SetPooling().fit, "X")]:
+        assert_same_sets(with_code(looks.format(name), call, X), sets)
+    weights = container(np.ones((3, 3)).tolist())
+    assert constructor(X, weights=weights).lengths.tolist() == [3] * 3
 
 
 def test_zeros_that_are_elements_give_no_warning():
@@ -132,8 +197,10 @@ def test_zeros_that_are_elements_give_no_warning():
     images[:, 0], images[:3, 4], images[3:, 3:] = 0, 0, 0  # a black border on both sides
     counts = random.poisson(0.2, size=(20, 8, 3)).astype(float)
     for X in [dense, one, equal, inside, images, counts, np.zeros((4, 3, 2)), dense[:1]]:
-        as_sets(X)
-        as_sets(list(X))
+        for seen in (X, X[:, ::-1]):
+            as_sets(seen)
+            as_sets(list(seen))
+            SetCollection.from_sets(seen)
     grids = np.where(np.arange(4)[:, np.newaxis, np.newaxis] < 2, np.ones((6, 4, 4, 1)), 0)
     grids[0, 1:] = 0
     as_sets(grids)  # images
