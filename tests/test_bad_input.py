@@ -96,10 +96,10 @@ BAD_SETS = {
         changed(1, array=[[1, 2, 3, 4], [1]]),
         "element 1 of set 1 of X has 1 features, the first has 4; expected the same numb",
     ),
-    "no set at all": ([GOOD[0], None], "set 1 of X is NoneType; expected a 2-D array"),
+    "no set at all": ([GOOD[0], 1.0], "set 1 of X is float; expected a 2-D array"),
     "no set in an array": (
-        np.array([GOOD[0], None], object),
-        "set 1 of X is NoneType; expected a 2-D array",
+        np.array([GOOD[0], 1.0], object),
+        "set 1 of X is float; expected a 2-D array",
     ),
     "numbers": ([1.0, 2.0], r"set 0 of X is float; expected a 2-D array"),
     "5-D": (np.ones((1, 2, 3, 4, 5)), r"X has shape \(1, 2, 3, 4, 5\); expected a list"),

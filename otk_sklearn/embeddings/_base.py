@@ -45,7 +45,7 @@ def snapshot(estimator, X):
     model = copy.copy(estimator)
     sets = as_fitted_sets(model, X)
     validate_parameters(model, model._transform_parameters)
-    check_not_empty(sets, model._empty_sets)
+    check_not_empty(sets, model._empty_sets, X)
     check_finite(sets)
     return model, sets
 
@@ -82,7 +82,7 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight=None):
         sets = as_sets(X)
-        check_not_empty(sets, self._empty_sets)
+        check_not_empty(sets, self._empty_sets, X)
         check_finite(sets)
         warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         weights = check_sample_weight(sample_weight, sets)

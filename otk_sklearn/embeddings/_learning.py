@@ -30,7 +30,7 @@ from otk_sklearn.sets._sampling import (
     sample_sets,
     sample_size,
 )
-from otk_sklearn.sets._validation import check_finite, check_not_empty, input_attributes
+from otk_sklearn.sets._validation import check_finite, input_attributes
 from otk_sklearn.sets._windows import windows_of
 
 
@@ -89,7 +89,6 @@ class _EmbeddingLearner:
         if not isinstance(model.references, str):
             self._fixed_references = _check_references(model.references)
             n_supports = self._fixed_references.shape[1]
-        check_not_empty(sets, model.empty_sets)
         check_finite(sets)
         self._position_filter = position_filter_of(model, n_supports, n_axes_of(sets))
         if self._position_filter is not None:

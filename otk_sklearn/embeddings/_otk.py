@@ -29,7 +29,11 @@ from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.matching._embedding_state import warn_unconverged
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._misalignment import warn_if_misaligned
-from otk_sklearn.sets._validation import as_sets, check_finite_output
+from otk_sklearn.sets._validation import (
+    as_sets,
+    check_finite_output,
+    check_not_empty,
+)
 
 
 class OTKEmbedding(VectorsOutMixin, SetTransformer):
@@ -357,6 +361,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             If Sinkhorn did not reach `tol` for some sets that references were learned from.
         """
         sets, model = as_sets(X), copy.copy(self)
+        check_not_empty(sets, model.empty_sets, X)
         warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(2, X, y, sample_weight)
@@ -387,6 +392,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             As returned by `transform`.
         """
         sets, model = as_sets(X), copy.copy(self)
+        check_not_empty(sets, model.empty_sets, X)
         warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         weights = check_sample_weight(sample_weight, sets)
         progress = Progress(self).begin_fit(3, X, y, sample_weight)

@@ -170,16 +170,32 @@ def cells_of(array):
     """
     if array.dtype != object or array.ndim > 2:
         return None
-    are_cells = array.ndim == 1 or (
-        1 in array.shape and all(map(is_array_or_list, array.flat))
-    )
+    are_cells = array.ndim == 1 or (1 in array.shape and _are_arrays_or_lists(array.flat))
     return list(array.flat) if are_cells else None
+
+
+def _are_arrays_or_lists(cells):
+    """Whether all cells are, that are not missing, and some are not."""
+    present = [x for x in cells if not is_missing_cell(x)]
+    return bool(present) and all(map(is_array_or_list, present))
 
 
 def is_array_or_list(x):
     """Whether a cell of an array of objects is an array or a list itself."""
     is_array = hasattr(x, "__array__") and getattr(x, "ndim", 1)
     return isinstance(x, (list, tuple)) or bool(is_array)
+
+
+def is_missing_cell(x):
+    """Whether a cell that holds a set is None, NaN, or pandas' NA or NaT."""
+    if x is None or type(x).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(x, float | np.floating) and bool(np.isnan(x))
+
+
+def first_present(cells):
+    """The first cell that is not missing, or None."""
+    return next((x for x in cells if not is_missing_cell(x)), None)
 
 
 def as_elements(values, name="values"):
@@ -196,7 +212,7 @@ def as_elements(values, name="values"):
 def explain_columns(table, name):
     """What is wrong with the columns of a table that is no table of numbers, or nothing."""
     wrong = columns_of_no_numbers(table)
-    if wrong and all(is_array_or_list(next(iter(table[column]))) for column in wrong):
+    if wrong and all(is_array_or_list(first_present(table[column])) for column in wrong):
         return (
             f"arrays in the cells of its columns {wrong}; expected a set for each row: "
             f"[np.column_stack(row) for row in {name}[{wrong}].to_numpy()]"

@@ -158,7 +158,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         Parameters
         ----------
         sets : sequence of array-like of shape (n_elements_i, n_features)
-            Copied once, into one array. A SetCollection is returned as it is. Arrays of
+            Copied once, into one array. A SetCollection is returned as it is. A missing
+            set (None, NaN, or NA of pandas) is an empty one. Arrays of
             shape (n_features, n_elements_i), as aeon has them, are to be transposed:
             `[x.T for x in X]`.
         weights : sequence of array-like of shape (n_elements_i,), default=None

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from otk_sklearn.sets._arrays import first_present
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._list_columns import read_lists
 from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
+from otk_sklearn.sets._sequences import first_not_empty
 from otk_sklearn.sets._unreadable import check_not_packed, check_readable
 
 
@@ -17,7 +19,7 @@ def check_container(X):
         raise TypeError("X is polars.LazyFrame; expected X.collect().")
     if not isinstance(X, Sequence) and not _has_arrow_interface(X):
         check_readable(X, "X")
-    first = X[0] if isinstance(X, list) and X else None
+    first = first_present(X) if isinstance(X, list) else None
     if _class_name(first).startswith("pyarrow.") and hasattr(first, "as_py"):
         raise TypeError(
             f"X is a list of {_class_name(first)}, as scikit-learn before 1.7 splits Arrow "
@@ -110,9 +112,14 @@ def _has_columns_of_lists(X):
         return False
     are_objects = [isinstance(dtype, np.dtype) and dtype.kind == "O" for dtype in X.dtypes]
     columns = [X.iloc[:, j] for j in np.flatnonzero(are_objects)]
-    present = [column[column.notna()] for column in columns]
-    cells = [column.iloc[0] for column in present if len(column)]
+    cells = [_first_filled(column) for column in columns]
     lists = [cell for cell in cells if isinstance(cell, list | tuple | np.ndarray)]
     if len(lists) == X.shape[1] == 1:
         return len(lists[0]) > 0 and np.ndim(lists[0][0]) == 0
     return bool(lists)
+
+
+def _first_filled(column):
+    """The first cell that is neither missing nor an empty list; otherwise an empty one."""
+    filled = first_not_empty(column)
+    return first_present(column) if filled is None else filled

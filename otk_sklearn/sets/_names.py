@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from otk_sklearn._utils.caller_warnings import warn_caller
-from otk_sklearn.sets._arrays import column_names, is_array_or_list
+from otk_sklearn.sets._arrays import column_names, first_present, is_array_or_list
 from otk_sklearn.sets._offsets import read_only
 from otk_sklearn.sets._unreadable import check_readable
 
@@ -130,7 +130,7 @@ def feature_names_of(table):
     are_strings = [isinstance(name, str) for name in names]
     if not any(are_strings):
         return None
-    if len(names) == 1 and is_array_or_list(next(iter(table[names[0]]), None)):
+    if len(names) == 1 and is_array_or_list(first_present(table[names[0]])):
         return None  # a column of elements
     if not all(are_strings):
         raise TypeError(

@@ -12,6 +12,7 @@ from otk_sklearn.sets._arrays import (
     columns_of_no_numbers,
     float_dtype,
     has_dates_or_complex,
+    is_missing_cell,
     plain_as_floats,
 )
 from otk_sklearn.sets._not_numbers import check_not_text
@@ -19,14 +20,17 @@ from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._unreadable import check_not_packed, check_readable, type_name
 
 
-def pack(sets, name):
+def pack(sets, name, n_features=None):
     """Copy a list of sets into one array; return it and the offsets.
 
     Parameters
     ----------
     sets : list of array-like of shape (n_elements_i, n_features)
+        A missing one (None, NaN, or NA of pandas) is an empty set.
     name : str
         Name of the sequence in error messages.
+    n_features : int, default=None
+        Number of features if all sets are empty. None means that this is an error.
     """
     if not sets:
         raise ValueError(f"{name} is an empty collection; expected at least one set.")
@@ -38,7 +42,13 @@ def pack(sets, name):
     filled = next((array for array in arrays if array is not None), None)
     columns = column_names(first_not_empty(sets))
     if filled is None:
-        raise ValueError(f"set 0 of {name} is empty, as all are; expected an element.")
+        if n_features is None:
+            what = describe_empty(sets, 0)
+            raise ValueError(
+                f"set 0 of {name} is {what}, and no other has an element; expected an "
+                "element."
+            )
+        filled = np.empty((0, n_features))
     arrays = [filled[:0] if array is None else array for array in arrays]
     for i, array in enumerate(arrays):
         if array.shape[1] != arrays[0].shape[1]:
@@ -57,11 +67,14 @@ def pack(sets, name):
 
 
 def is_empty(x):
-    """Whether a set is an empty list or 1-D array, without a number of features."""
+    """Whether a set is an empty list or 1-D array, without a number of features.
+
+    A missing set is one, too.
+    """
     if isinstance(x, list | tuple):
         return not x
     try:
-        return getattr(x, "shape", None) == (0,)
+        return getattr(x, "shape", None) == (0,) or is_missing_cell(x)
     except RuntimeError:  # of nested tensors of torch
         return False
 
@@ -69,6 +82,34 @@ def is_empty(x):
 def first_not_empty(sets):
     """Return the first set that is not an empty list or 1-D array, or None."""
     return next((x for x in sets if not is_empty(x)), None)
+
+
+def describe_empty(X, i):
+    """What error messages say of an empty set: "empty", or that it is missing.
+
+    Parameters
+    ----------
+    X : sets
+        As the user gave them.
+    i : int
+    """
+    x = _cell(X, i)
+    if getattr(x, "is_valid", True) is False:  # a scalar of Arrow
+        x = None
+    return f"missing ({x})" if is_missing_cell(x) else "empty"
+
+
+def _cell(X, i):
+    """What holds set i, in the first column of a table; an empty list if nothing does."""
+    if hasattr(X, "columns"):
+        if hasattr(X, "iloc"):
+            return X.iloc[i, 0]
+        X = X.to_series() if hasattr(X, "to_series") else X.column(0)  # polars, or Arrow
+    elif isinstance(X, np.ndarray):
+        X = cells_of(X) or X
+    if not hasattr(X, "__getitem__"):
+        return []
+    return X.iloc[i] if hasattr(X, "iloc") else X[i]
 
 
 def check_columns(table, expected, name):
@@ -153,11 +194,16 @@ def join(parts, offsets, name):
             f"{name} is given for {len(parts)} of {len(lengths)} sets; expected an array "
             f"for each{hint}."
         )
-    rows = [as_rows(part, lengths[i], f"{name} of set {i}") for i, part in enumerate(parts)]
-    for i, row in enumerate(rows):
-        if row.shape[1:] != rows[0].shape[1:]:
+    rows = {
+        i: as_rows(part, lengths[i], f"{name} of set {i}")
+        for i, part in enumerate(parts)
+        if lengths[i] or not is_empty(part)
+    }
+    first = next(iter(rows), None)
+    for i, row in rows.items():
+        if row.shape[1:] != rows[first].shape[1:]:
             raise ValueError(
-                f"{name} of set {i} has shape {row.shape}, that of set 0 {rows[0].shape}; "
-                "expected the same number of axes."
+                f"{name} of set {i} has shape {row.shape}, that of set {first} "
+                f"{rows[first].shape}; expected the same number of axes."
             )
-    return np.concatenate(rows)
+    return np.concatenate([*rows.values()]) if rows else np.empty(0)

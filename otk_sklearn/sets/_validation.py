@@ -16,7 +16,9 @@ from otk_sklearn.sets._arrays import (
     check_no_dates,
     columns_of_no_numbers,
     explain_columns,
+    first_present,
     is_array_or_list,
+    is_missing_cell,
     nullable_as_floats,
 )
 from otk_sklearn.sets._collection import SetCollection, with_index
@@ -35,7 +37,7 @@ from otk_sklearn.sets._padded_arrays import (
     warn_about_padding_of_equal_lengths,
     warn_about_zero_padding,
 )
-from otk_sklearn.sets._sequences import first_not_empty, is_empty, pack
+from otk_sklearn.sets._sequences import describe_empty, first_not_empty, pack
 from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
@@ -93,7 +95,8 @@ def _convert_others(X, n_features, keep_frames):
         return stack_frames(X, "X"), False
     names, X = index_of(X), _listed(X)
     if _is_sequence_of_sets(X):
-        packed, feature_names = pack(X, "X"), feature_names_of(first_not_empty(X))
+        packed = pack(X, "X", n_features)
+        feature_names = feature_names_of(first_not_empty(X))
         sets = SetCollection(*packed, names=names, feature_names=feature_names)
         warn_about_padding_of_equal_lengths(sets, "X")
         return sets, False
@@ -172,19 +175,21 @@ def _all_finite(array):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
-def check_not_empty(sets, empty_sets):
+def check_not_empty(sets, empty_sets, X):
     """Raise an error that names the first empty set, unless they are accepted.
 
     Parameters
     ----------
     sets : SetCollection
     empty_sets : {"error", "zero"}
+    X : sets
+        The same, as the user gave them: some may be missing.
     """
     empty = np.flatnonzero(sets.lengths == 0)
     if len(empty) and empty_sets == "error":
         raise ValueError(
-            f"set {empty[0]} of X is empty; expected at least one element, or an embedding "
-            'with empty_sets="zero".'
+            f"set {empty[0]} of X is {describe_empty(X, int(empty[0]))}; expected at least "
+            'one element, or an embedding with empty_sets="zero".'
         )
 
 
@@ -201,7 +206,7 @@ def input_attributes(sets):
 def as_fitted_sets(estimator, X, *, keep_frames=False):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
-    if isinstance(X, list | tuple) and all(map(is_empty, X)) or _has_no_rows(X):
+    if isinstance(X, list | tuple) and not X or _has_no_rows(X):
         no_elements = np.empty((0, estimator.n_features_in_))
         return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     sets, are_rows = _convert(X, estimator.n_features_in_, keep_frames)
@@ -211,7 +216,7 @@ def as_fitted_sets(estimator, X, *, keep_frames=False):
             "elements; expected a list of 2-D arrays: [X] for one set, or "
             "np.asarray(X)[:, np.newaxis] for a set from each row."
         )
-    if len(sets):
+    if len(sets.values):
         check_feature_names_match(estimator, sets.feature_names)
     if sets.n_features != estimator.n_features_in_:
         raise ValueError(
@@ -229,13 +234,21 @@ def _has_no_rows(X):
 
 
 def single_column(X):
-    """Return the only column of a table if its cells are sets, or else X."""
+    """Return the only column of a table if its cells are sets, or else X.
+
+    Of polars, as a list, as NumPy would make numbers of missing cells.
+    """
+    if type(X).__module__.startswith("polars."):
+        column = X.to_series() if X.shape[1:] == (1,) else X
+        are_objects = str(getattr(column, "dtype", "")) in ("Object", "Null")
+        return column.to_list() if are_objects else X
     if not hasattr(X, "iloc") or X.ndim != 2 or X.shape[1] != 1:
         return X
     column = X.iloc[:, 0]
     if not hasattr(column, "iloc"):  # of Dask
         return X
-    are_sets = len(column) and np.ndim(column.iloc[0]) > 0
+    first = first_present(column)
+    are_sets = len(column) and (first is None or is_array_or_list(first))
     return column if column.dtype == object and are_sets else X
 
 
@@ -262,7 +275,7 @@ def _holds_objects(x):
 def _n_dimensions(x):
     """Dimensions of an array or nested list; 2 if `pack` is to raise an error."""
     is_array = hasattr(x, "__array__") or isinstance(x, (list, tuple))
-    if issparse(x) or not is_array:
+    if issparse(x) or not is_array or is_missing_cell(x):
         return 2
     try:
         n = x.ndim if hasattr(x, "ndim") else np.ndim(x)

@@ -173,6 +173,7 @@ class SupervisedEmbedding(
         warn_if_misaligned(X, y=y, sample_weight=sample_weight, groups=groups)
         with single_threaded(), np.errstate(all="ignore"):
             embedding = model._embedding_to_train(resuming)
+            check_not_empty(sets, embedding.empty_sets, X)
             targets = model._problem(
                 embedding, sets, y, sample_weight, groups, None, resuming
             )
@@ -193,6 +194,7 @@ class SupervisedEmbedding(
         warn_if_misaligned(X, y=y, sample_weight=sample_weight, groups=groups)
         with single_threaded(), np.errstate(all="ignore"):
             embedding = model._embedding_to_train(resuming)
+            check_not_empty(sets, embedding.empty_sets, X)
             targets = model._problem(
                 embedding, sets, y, sample_weight, groups, classes, resuming
             )
@@ -356,7 +358,6 @@ class SupervisedEmbedding(
 
     def _problem(self, embedding, sets, y, sample_weight, groups, classes, resuming):
         """Return the fitted attributes of the targets, and the `Problem`."""
-        check_not_empty(sets, embedding.empty_sets)
         check_finite(sets)
         if y is None:
             raise ValueError(
@@ -506,6 +507,7 @@ class SupervisedEmbedding(
     def _embeddings(self, X):
         """Return the embeddings as an array, whatever `set_output`, and X as sets."""
         sets = as_fitted_sets(self, X)
+        check_not_empty(sets, self.embedding_.empty_sets, X)
         state, sets = state_and_sets(self.embedding_, sets)
         embeddings, residual = state.embed(sets, Percentage.of(self.embedding_, sets))
         warn_unconverged(state.transport, residual)
