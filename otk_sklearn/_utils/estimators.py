@@ -193,11 +193,9 @@ class VectorsOutMixin(ComponentNamesMixin, TransformerMixin):
     def _as_output(self, embeddings, sets):
         """Return embeddings with the index of the sets, if pandas is the output.
 
-        scikit-learn then names the columns. Its own transformers keep an index of pandas
-        only: if names were an index, a `FeatureUnion`, which concatenates by the index,
-        would put rows of different sets side by side.
+        scikit-learn then names the columns.
         """
-        if sets.index is None or output_container(self) != "pandas":
+        if output_container(self) != "pandas" or sets.index is None:
             return embeddings
         import pandas as pd
 

@@ -43,7 +43,10 @@ def pulled_back_linear_model(steps, X):
     decide = _decision_method(name, model)
     if model is steps.owner:
         return _own_linear_model(model)
-    inputs = [steps.owner.transform(X)]  # of each step, in the containers they come in
+    embeddings = steps.owner.transform(X)
+    if not len(embeddings):  # scikit-learn's steps want at least one
+        embeddings = _as_container_of(embeddings, np.ones((1, embeddings.shape[1])))
+    inputs = [embeddings]  # of each step, in the containers they come in
     for _, step in steps.after[1:-1]:
         inputs.append(step.transform(inputs[-1]))
     decisions = _rows(decide(inputs[-1]))

@@ -1,9 +1,9 @@
 """Contributions of single elements to the decision of a linear model."""
 
 import numpy as np
-from sklearn.utils import Bunch, gen_batches
+from sklearn.utils import Bunch
 
-from otk_sklearn._utils.chunks import chunk_rows
+from otk_sklearn._utils.chunks import batches_of, chunk_rows
 from otk_sklearn.embeddings._base import snapshot
 from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._state import state_and_sets
@@ -135,7 +135,7 @@ def _contributions(embedding, sets, coef, of_center):
         part, kept = with_positive_mass(windows[chunk])
         weights, start = weights_of(part), windows.offsets[chunk.start]
         elements = np.arange(start, windows.offsets[chunk.stop])[kept]
-        for rows in gen_batches(len(part.values), chunk_rows(len(coef_of_kappa))):
+        for rows in batches_of(len(part.values), chunk_rows(len(coef_of_kappa))):
             kappa, _ = kappa_of(part.values[rows].astype(np.float64))
             scores = (kappa @ coef_of_kappa.T).reshape(-1, *of_vectors.shape) - of_vectors
             contributions[elements[rows]] = np.einsum(

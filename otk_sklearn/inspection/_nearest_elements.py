@@ -3,9 +3,9 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, gen_batches
+from sklearn.utils import Bunch
 
-from otk_sklearn._utils.chunks import chunk_rows
+from otk_sklearn._utils.chunks import batches_of, chunk_rows
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.sets._positive_mass import with_positive_mass
@@ -94,8 +94,9 @@ def _nearest(embedding, sets, n_elements):
     kappa_of = feature_map.kappa_in(np.float64)
     n_components = embedding.references_.shape[2]
     supports = feature_map.whiten(embedding.references_.reshape(-1, n_components))
-    candidates, similarities = [], []
-    for batch in gen_batches(len(windows.values), chunk_rows(n_components)):
+    none = np.empty((len(supports), 0))  # there may be no element
+    candidates, similarities = [none.astype(int)], [none]
+    for batch in batches_of(len(windows.values), chunk_rows(n_components)):
         values = windows.values[batch].astype(np.float64)
         distinct, _ = group_equal_rows(values)
         kappa, _ = kappa_of(values[distinct])

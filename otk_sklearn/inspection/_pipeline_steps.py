@@ -104,7 +104,10 @@ class ElementMapping:
 
     def __init__(self, steps, X):
         encodes = isinstance(steps.first, ElementTransformer)
-        self.rows = self.sets = as_sets(X, explain_rows=False, keep_frames=encodes)
+        n_features = getattr(steps.first, "n_features_in_", None)
+        self.rows = self.sets = as_sets(
+            X, explain_rows=False, n_features=n_features, keep_frames=encodes
+        )
         self._windows = []  # of each step, with the weights of the rows of a window
         for name, step in steps.before:
             X = step.transform(X)
@@ -127,7 +130,8 @@ class ElementMapping:
         """
         for windows, taps in reversed(self._windows):
             columns = windows.distribute_to_rows(columns, taps)
-        return np.split(columns, self.rows.offsets[1:-1])
+        bounds = itertools.pairwise(self.rows.offsets)
+        return [columns[start:stop] for start, stop in bounds]
 
     def span(self, elements):
         """First row, and one past the last, that elements of the embedding are made of."""

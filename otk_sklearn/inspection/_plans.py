@@ -46,5 +46,5 @@ def element_plans(estimator, X):
     plans = steps.embedding.transport_plan(mapping.X)
     width = np.prod(shape)  # not -1: sets may be empty
     by_element = [plan.transpose(1, 0, 2).reshape(-1, width) for plan in plans]
-    by_row = mapping.distribute(np.concatenate(by_element))
+    by_row = mapping.distribute(np.concatenate([np.empty((0, width)), *by_element]))
     return [plan.reshape(-1, *shape).transpose(1, 0, 2) for plan in by_row]

@@ -13,6 +13,7 @@ from otk_sklearn.sets._arrays import as_elements
 from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._conversions import Conversions
 from otk_sklearn.sets._names import (
+    ColumnLabels,
     check_feature_names,
     check_index,
     check_names,
@@ -66,8 +67,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
     positions : array-like of shape (n_elements,) or (n_elements, n_axes), default=None
         Coordinates of each element on 1 or 2 axes.
     names : array-like of shape (n_sets,), default=None
-        Who each set is: a unique label, of any type. `align` brings targets into the
-        order of names.
+        Who each set is: a unique label, of any type. Names are the index of embeddings
+        that are DataFrames, and `align` brings targets into their order.
     feature_names : array-like of str of shape (n_features,), default=None
         What each feature is. Fitted estimators check them, as those of a DataFrame. None
         means the names of the columns of `values`, if it is a DataFrame.
@@ -80,8 +81,11 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
     positions : ndarray of float64 of shape (n_elements, n_axes) or None
     names : ndarray of shape (n_sets,) or None
     feature_names : ndarray of str objects of shape (n_features,) or None
+    column_labels : ndarray of objects of shape (n_features,) or None
+        The feature names, or those labels of a DataFrame's columns that are not strings.
     index : pandas.Index of shape (n_sets,) or None
-        That of the Series or DataFrame that a transformer of sets was given.
+        Of embeddings that are DataFrames: that of the Series or DataFrame that a
+        transformer of sets was given, or else the names.
     rows : ndarray of int64 of shape (n_elements,) or None
         Which row of the table each element was, if `from_groups` made the sets of one.
 
@@ -449,15 +453,19 @@ weights)
     def __reduce__(self):
         # Through the constructor, which validates what is loaded from a file.
         columns = {
-            name: getattr(self, f"_{name}")
-            for name in ("weights", "positions", "names", "feature_names")
+            name: getattr(self, f"_{name}") for name in ("weights", "positions", "names")
         }
+        labels = self._feature_names
+        columns["feature_names"] = self.feature_names
+        columns["column_labels"] = None if labels is None else labels.tolist()
         table = {"rows": self._rows, "n_rows": self._n_rows, "index": self._index}
         return SetCollection, (self._values, self._offsets), columns | table
 
     def __setstate__(self, columns):
         names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
-        index = columns.pop("index", None)
+        index, labels = columns.pop("index", None), columns.pop("column_labels", None)
+        if labels is not None:
+            columns["feature_names"] = ColumnLabels(labels)
         self.__init__(self._values, self._offsets, **columns)
         if names is not None:  # of sets chosen repeatedly: not unique
             self._names = check_names(names, len(self), unique=False)
@@ -475,7 +483,7 @@ def with_index(sets, index):
     sets : SetCollection
     index : pandas.Index of shape (n_sets,) or None
     """
-    if index is sets.index:
+    if index is sets._index:
         return sets
     sets = sets._replace()
     sets._index = index

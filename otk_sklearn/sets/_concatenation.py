@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from otk_sklearn.sets._names import key_of, shown
+from otk_sklearn.sets._names import ColumnLabels, key_of, shown
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._positions import element_positions
 
@@ -26,17 +26,21 @@ def concatenated(collections, names="keep"):
                 f"collection {i} has {sets.n_features} features, collection 0 has "
                 f"{collections[0].n_features}; expected the same number in each."
             )
-    named = [sets.feature_names for sets in collections if sets.feature_names is not None]
-    for others in named[1:]:
-        if others.tolist() != named[0].tolist():
+    labelled = [
+        ColumnLabels(sets.column_labels)
+        for sets in collections
+        if sets.column_labels is not None
+    ]
+    for others in labelled[1:]:
+        if others != labelled[0]:
             raise ValueError(
-                f"collections have the feature names {named[0].tolist()} and "
-                f"{others.tolist()}; expected the same in each."
+                f"collections have the feature names {labelled[0]} and {others}; expected "
+                "the same in each."
             )
     joined = {
         "values": np.concatenate([sets.values for sets in collections]),
         "offsets": offsets_of(np.concatenate([sets.lengths for sets in collections])),
-        "feature_names": named[0] if named else None,
+        "feature_names": labelled[0] if labelled else None,
         "names": _kept_names(collections) if isinstance(names, str) else names,
     }
     if any(sets.weights is not None for sets in collections):

@@ -6,7 +6,13 @@ import numpy as np
 
 from otk_sklearn.sets._arrays import as_floats, column_names
 from otk_sklearn.sets._collection import SetCollection, with_index
-from otk_sklearn.sets._names import feature_names_of, index_of, pandas_index
+from otk_sklearn.sets._names import (
+    are_names,
+    check_feature_names,
+    feature_names_of,
+    index_of,
+    pandas_index,
+)
 from otk_sklearn.sets._offsets import locate_element, offsets_of
 from otk_sklearn.sets._sequences import check_columns, first_not_empty, is_empty
 
@@ -40,7 +46,12 @@ class FrameCollection:
 
     @property
     def feature_names(self):
-        return feature_names_of(self.values)
+        return self.column_labels if are_names(self.column_labels) else None
+
+    @property
+    def column_labels(self):
+        labels = feature_names_of(self.values)
+        return None if labels is None else check_feature_names(labels, self.n_features)
 
     @property
     def lengths(self):

@@ -25,13 +25,14 @@ def split_groups(values, groups):
     Parameters
     ----------
     values : array-like or DataFrame
-    groups : array-like or str
+    groups : array-like or str, or other label of a column
         The name of a column, which is then no feature, or of a level of the index, or the
         labels.
     """
     check_readable(values, "values")
-    if isinstance(groups, str):
-        return _take_out(values, str(groups))
+    is_label = isinstance(groups, tuple | int) and groups in column_names(values)
+    if isinstance(groups, str) or is_label:
+        return _take_out(values, str(groups) if isinstance(groups, str) else groups)
     _check_labels(values, groups)
     name = getattr(groups, "name", None)
     name = str(name) if isinstance(name, str) else name

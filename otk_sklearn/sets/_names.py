@@ -1,6 +1,7 @@
 """Names of sets and of features, and targets in the order of the sets."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -88,17 +89,31 @@ def is_missing(label):
     return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
+class ColumnLabels(list):
+    """Labels of the columns of a table, of any type, where a user would give strings.
+
+    As to scikit-learn, only strings are names of features. Of other labels, such as
+    integers, only the order is checked against that of `fit`.
+    """
+
+
 def check_feature_names(names, n_features):
-    """Return names of features as a read-only array of str objects."""
-    names = np.array(list(names), dtype=object)
-    if names.shape != (n_features,):
+    """Return names of features, or labels of columns, as a read-only array of objects."""
+    if not isinstance(names, ColumnLabels):
+        names = list(names)
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"feature_names has {name!r}; expected strings.")
+    if len(names) != n_features:
         raise ValueError(
             f"feature_names has {len(names)} entries; expected one a feature, {n_features}."
         )
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"feature_names has {name!r}; expected strings.")
-    return read_only(names)
+    return read_only(np.fromiter(names, object, len(names)))  # tuples are labels, not rows
+
+
+def are_names(labels):
+    """Whether labels of columns are strings; not so where there are none."""
+    return labels is not None and all(isinstance(label, str) for label in labels)
 
 
 def index_of(sets):
@@ -125,19 +140,18 @@ def check_index(index, n_sets):
 
 
 def feature_names_of(table):
-    """Names of the columns of a table; None if it has none, or none that are strings."""
+    """Labels of the columns of a table, or None if it has none."""
     names = column_names(table)
-    are_strings = [isinstance(name, str) for name in names]
-    if not any(are_strings):
+    if not names:
         return None
     if len(names) == 1 and is_array_or_list(first_present(table[names[0]])):
         return None  # a column of elements
-    if not all(are_strings):
+    if any(isinstance(name, str) for name in names) and not are_names(names):
         raise TypeError(
             "Feature names are only supported if all input features have string names, but "
             f"your input has {names}; expected strings: X.columns.astype(str), say."
         )
-    return names
+    return ColumnLabels(names)
 
 
 def align(y, names):
@@ -189,9 +203,15 @@ def _check_all_known(names, known):
         )
 
 
-def check_feature_names_match(estimator, names):
-    """Check the feature names of X against those of `fit`, as scikit-learn does."""
+def check_feature_names_match(estimator, labels):
+    """Check the labels of the columns of X against those of `fit`.
+
+    Names as scikit-learn does. Of other labels, it is an error if they are those of `fit`
+    in another order.
+    """
+    names = labels if are_names(labels) else None
     fitted = getattr(estimator, "feature_names_in_", None)
+    _check_order(labels, getattr(estimator, "_column_labels", None))
     class_name = type(estimator).__name__
     if names is None and fitted is not None:
         warn_caller(
@@ -217,6 +237,18 @@ def check_feature_names_match(estimator, names):
         if not unseen and not missing:
             message += "Feature names must be in the same order as they were in fit.\n"
         raise ValueError(message)
+
+
+def _check_order(labels, fitted):
+    if labels is None or fitted is None:
+        return
+    labels = list(labels)
+    if labels != fitted and Counter(labels) == Counter(fitted):
+        first = next(i for i, label in enumerate(labels) if label != fitted[i])
+        raise ValueError(
+            f"column {first} of X is {labels[first]!r}, and was {fitted[first]!r} in fit; "
+            "expected the columns in the same order as in fit."
+        )
 
 
 def _listed(names):

@@ -4,7 +4,7 @@ import numpy as np
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._long_tables import check_no_columns, sort_by_group, split_groups
-from otk_sklearn.sets._names import align, feature_names_of
+from otk_sklearn.sets._names import align, are_names, feature_names_of
 from otk_sklearn.sets._offsets import offsets_of, scatter_rows
 from otk_sklearn.sets._row_index import check_same_rows
 
@@ -26,11 +26,12 @@ class NamesAndRows:
             A DataFrame of pandas or polars must have features only, besides the column
             that `groups` names. Missing numbers become NaN. Names of its columns are those
             of the features.
-        groups : array-like or Series of shape (n_elements,), or str
+        groups : array-like or Series of shape (n_elements,), or str, tuple or int
             The set that each row belongs to: strings, numbers, dates, tuples, a
             categorical or a MultiIndex. Labels of different types are different. A str is
-            the name of a column of `values`, or of a level of its index. Labels become the
-            names of the sets.
+            the name of a column of `values`, or of a level of its index; so is a tuple or
+            an integer that is the label of a column. Labels of the rows become the names
+            of the sets.
         weights : array-like or Series of shape (n_elements,), default=None
             Weight of each row.
         positions : array-like or DataFrame of shape (n_elements,) or \
@@ -190,7 +191,29 @@ class NamesAndRows:
     @property
     def feature_names(self):
         """Name of each feature, or None."""
+        return self.column_labels if are_names(self._feature_names) else None
+
+    @property
+    def column_labels(self):
+        """Label of each column of the table that these features were, or None.
+
+        These are the feature names, except for a DataFrame whose columns have other labels,
+        such as integers: they are no names of features, as in scikit-learn.
+        """
         return None if self._feature_names is None else self._feature_names.view()
+
+    @property
+    def index(self):
+        """Index of embeddings that are DataFrames of pandas, or None.
+
+        It is that of the Series or DataFrame that these sets were, which transformers keep,
+        or else made of the names.
+        """
+        if self._index is not None or self._names is None:
+            return self._index
+        import pandas as pd
+
+        return pd.Index(self._names.tolist())
 
     @property
     def rows(self):

@@ -55,7 +55,8 @@ def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
     explain_rows : bool, default=True
         Whether to warn (`UserWarning`) that each row of 2-D input is a set.
     n_features : int, default=None
-        Number of features if X has no element to tell it.
+        Number of features if X has no element, or no set, to tell it. None means that this
+        is an error.
     keep_frames : bool, default=False
         Whether DataFrames keep the dtypes of their columns.
 
@@ -78,6 +79,8 @@ def _convert(X, n_features=None, keep_frames=False):
     """Return X as sets, and whether these are rows of a table."""
     if isinstance(X, SetCollection):
         return X, False
+    if n_features is not None and _has_no_sets(X):
+        return SetCollection(np.empty((0, n_features)), [0]), False
     sets, are_rows = _convert_others(X, n_features, keep_frames)
     if isinstance(sets, SetCollection):
         sets = with_index(sets, pandas_index(X))
@@ -195,9 +198,10 @@ def check_not_empty(sets, empty_sets, X):
 
 def input_attributes(sets):
     """Return the fitted attributes that describe the input of `fit`."""
-    names = sets.feature_names
+    names, labels = sets.feature_names, sets.column_labels
     return {
         **({} if names is None else {"feature_names_in_": np.array(names)}),
+        "_column_labels": labels.tolist() if names is None is not labels else None,
         "n_features_in_": sets.n_features,
         "_single_elements": bool((sets.lengths == 1).all()),
     }
@@ -206,9 +210,6 @@ def input_attributes(sets):
 def as_fitted_sets(estimator, X, *, keep_frames=False):
     """Convert X to sets, and check them against the input of `fit`."""
     check_is_fitted(estimator)
-    if isinstance(X, list | tuple) and not X or _has_no_rows(X):
-        no_elements = np.empty((0, estimator.n_features_in_))
-        return SetCollection(no_elements, np.zeros(len(X) + 1, int))
     sets, are_rows = _convert(X, estimator.n_features_in_, keep_frames)
     if are_rows and not estimator._single_elements:
         raise ValueError(
@@ -217,7 +218,7 @@ def as_fitted_sets(estimator, X, *, keep_frames=False):
             "np.asarray(X)[:, np.newaxis] for a set from each row."
         )
     if len(sets.values):
-        check_feature_names_match(estimator, sets.feature_names)
+        check_feature_names_match(estimator, sets.column_labels)
     if sets.n_features != estimator.n_features_in_:
         raise ValueError(
             f"X has {sets.n_features} features, but {type(estimator).__name__} is "
@@ -227,10 +228,15 @@ def as_fitted_sets(estimator, X, *, keep_frames=False):
     return sets
 
 
-def _has_no_rows(X):
-    """Whether X is an array, a table or a column of no rows, as of a filtered partition."""
+def _has_no_sets(X):
+    """Whether X is a list, an array, a table or a column of no rows.
+
+    A filtered partition may be.
+    """
+    if isinstance(X, list | tuple):
+        return not X
     shape = getattr(X, "shape", ())
-    return not isinstance(X, SetCollection) and len(shape) in (1, 2) and shape[0] == 0
+    return len(shape) in (1, 2) and shape[0] == 0
 
 
 def single_column(X):

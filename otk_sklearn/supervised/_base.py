@@ -446,7 +446,12 @@ class SupervisedEmbedding(
         embedding = with_state(embedding, state)
         coef, intercept = head
         scale = np.broadcast_to(problem.scale, intercept.shape)
-        names = ("n_features_in_", "feature_names_in_", "_single_elements")
+        names = (
+            "n_features_in_",
+            "feature_names_in_",
+            "_column_labels",
+            "_single_elements",
+        )
         return {
             "embedding_": embedding,
             "coef_": coef * scale[:, np.newaxis],
