@@ -211,6 +211,9 @@ def as_elements(values, name="values"):
 
 def explain_columns(table, name):
     """What is wrong with the columns of a table that is no table of numbers, or nothing."""
+    sets = columns_of_sets(table)
+    if sets:
+        return explain_columns_of_sets(table, name, [[column] for column in sets])
     wrong = columns_of_no_numbers(table)
     if wrong and all(is_array_or_list(first_present(table[column])) for column in wrong):
         return (
@@ -220,6 +223,54 @@ def explain_columns(table, name):
     return wrong and (
         f"columns that don't hold numbers, {wrong}; expected those of features only. "
         f"{FRAMES_HINT}"
+    )
+
+
+def columns_of_sets(table):
+    """Labels of the columns of a pandas or polars table whose cells are 2-D."""
+    names = column_names(table) if hasattr(table, "dtypes") else []
+    return [
+        name
+        for name in names
+        if str(getattr(table[name], "dtype", "")).lower() == "object"
+        and any(map(_is_set, table[name]))
+    ]
+
+
+def _is_set(x):
+    if hasattr(x, "columns"):
+        return True
+    return is_array_or_list(x) and len(x) > 0 and is_array_or_list(x[0])
+
+
+def explain_columns_of_sets(table, name, groups):
+    """What is wrong with columns of sets beside others, and what to pass instead.
+
+    Parameters
+    ----------
+    table : table of pandas, polars or Arrow
+    name : str
+    groups : list of lists
+        Labels of the columns of sets, those together that make the same sets.
+    """
+    sets = [column for group in groups for column in group]
+    others = [column for column in column_names(table) if column not in sets]
+    beside = f", beside others, {others}" if others else ""
+    of_arrow = hasattr(table, "column_names") and not hasattr(table, "dtypes")
+    alone = f"{name}.select({groups[0]})" if of_arrow else f"{name}[{groups[0]}]"
+    explanation = f"columns of sets, {sets}{beside}; expected those of one kind: {alone}"
+    if name != "X" or of_arrow:
+        return explanation
+    pairs = [
+        f"(embedding, {group[0]!r})"
+        if isinstance(group[0], str) and len(group) == 1
+        else f"(embedding, {group})"
+        for group in groups
+    ]
+    rest = ", remainder='passthrough'" if others else ""
+    return (
+        f"{explanation}, or all of them by ColumnTransformer: "
+        f"make_column_transformer({', '.join(pairs)}{rest})"
     )
 
 

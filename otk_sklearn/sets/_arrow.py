@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from otk_sklearn.sets._arrays import columns_of_sets, explain_columns_of_sets
 from otk_sklearn.sets._list_columns import (
     Column,
     check_equal_n_features,
@@ -53,8 +54,9 @@ def read_arrow(data, name, n_features=None):
     for field, parts in zip(lists[0].type, zip(*(x.flatten() for x in lists))):
         source = Source(f"column {field.name!r} of {name}", _code(data, name, field.name))
         parts = _as_lists(parts, source, field.metadata, n_dimensions)
-        columns.append(_read_column(parts, source, field.name))
-    return join_columns(columns, name, n_features)
+        columns.append((parts, source, field.name))
+    _check_only_sets(columns, data, name)
+    return join_columns([_read_column(*column) for column in columns], name, n_features)
 
 
 def write_arrow(sets):
@@ -120,7 +122,26 @@ def _from_pandas(data, name):
             return pa.Table.from_pandas(data, preserve_index=False)
         return pa.array(data, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"{name} can't be converted to Arrow: {error}") from error
+        columns = columns_of_sets(data)
+        if columns and name == "X":
+            explanation = explain_columns_of_sets(data, name, [[c] for c in columns])
+            raise ValueError(f"{name} has {explanation}.") from error
+        hint = f": SetCollection.from_sets({name}[{columns[0]!r}])" if columns else ""
+        raise ValueError(f"{name} can't be converted to Arrow: {error}{hint}") from error
+
+
+def _check_only_sets(columns, data, name):
+    """Raise an error if a table has ordinary columns beside those of sets."""
+    sets = [field for parts, _, field in columns if _is_nested(parts[0].type)]
+    if 0 < len(sets) < len(columns):
+        explanation = explain_columns_of_sets(data, name, [sets])
+        raise ValueError(f"{name} has {explanation}.")
+
+
+def _is_nested(arrow_type):
+    """Whether a column may hold sets: lists, or nothing but nulls."""
+    arrow_type = _decoded(arrow_type)
+    return pa.types.is_null(arrow_type) or arrow_type.num_fields > 0
 
 
 def _as_lists(chunks, source, metadata, n_dimensions=(1,)):

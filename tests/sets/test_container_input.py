@@ -10,14 +10,15 @@ import pyarrow as pa
 import pytest
 import sklearn
 from helpers import make_sets
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
-from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
+from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn.sets._validation import as_sets
 
 SETS = make_sets(8, n_features=2, max_length=6)
@@ -201,15 +202,15 @@ BAD_INPUT = {
     ),
     "a column of labels, polars": (
         pl.DataFrame({"id": [1] * 8, "sets": ROWS}),
-        r"column 'id' of X holds int64; expected a list of .*\(a long table: SetColl",
+        r"X has columns of sets, \['sets'\], beside others, \['id'\]; .* X\[\['sets'\]\],",
     ),
     "a column of labels, pandas": (
         pd.DataFrame({"sets": ROWS, "id": [1] * 8}),
-        "column 'id' of X holds int64; expected a list of elements",
+        r"X has columns of sets, \['sets'\], beside others, \['id'\]; .* X\[\['sets'\]\],",
     ),
     "a column of labels, Arrow": (
         pa.table({"sets": ROWS, "id": ["a"] * 8}),
-        "column 'id' of X holds string; expected a list of elements",
+        r"X has columns of sets, \['sets'\], beside others, .* X.select\(\['sets'\]\)\.$",
     ),
     "a long table of Arrow": (
         pa.table({"x": [1.0, 2.0]}),
@@ -217,7 +218,7 @@ BAD_INPUT = {
     ),
     "arrays in several columns": (
         pd.DataFrame({"a": SETS, "b": SETS}),
-        "X can't be converted to Arrow: .*1-dimensional",
+        r"X has columns of sets, \['a', 'b'\]; .* X\[\['a'\]\], or all of them by ColumnT",
     ),
     "other lengths": (
         pd.DataFrame({"a": [[1], [2, 3]], "b": [[1], [2]]}),
@@ -258,6 +259,47 @@ def test_the_hint_for_text_is_code(X):
     sets = as_sets(eval(line, {"X": X, "pa": pa, "ak": ak, "np": np}))
     assert sets.values.tolist() == [[1, 2], [3, 4]]
     assert sets.lengths.tolist() == [1, 1]
+
+
+FRAMES = [pd.DataFrame(x) for x in SETS]
+OBJECTS = pl.Series(SETS, dtype=pl.Object)
+BESIDE = {
+    "arrays": pd.DataFrame({"age": range(8), "sets": SETS}),
+    "the first is missing": pd.DataFrame({"age": range(8), "sets": [None, *SETS[1:]]}),
+    "text": pd.DataFrame({"sets": SETS, "age": list("12345678")}),
+    "lists": pd.DataFrame({"age": range(8), "sets": ROWS}),
+    "frames": pd.DataFrame({"age": range(8), "sets": FRAMES}),
+    "several kinds": pd.DataFrame({"age": range(8), "sets": SETS, "others": SETS}),
+    "a column a feature": pd.DataFrame({"age": range(8), **COLUMNS}),
+    "polars": pl.DataFrame({"age": range(8), "sets": ROWS}),
+    "polars columns": pl.DataFrame({"age": range(8), **COLUMNS}),
+    "polars objects": pl.DataFrame({"age": range(8), "sets": OBJECTS}),
+    "Arrow": pa.table({"age": range(8), "sets": ROWS}),
+}
+
+
+@pytest.mark.parametrize("form", BESIDE)
+def test_the_hint_for_columns_beside_the_sets_is_code(form):
+    X = BESIDE[form]
+    embedding = SetPooling(["mean"], empty_sets="zero")
+    with pytest.raises(
+        ValueError, match="X has columns of sets, .*, beside others, .*age"
+    ) as e:
+        embedding.fit(X)
+    alone, _, beside = (
+        str(e.value).partition("of one kind: ")[2].rstrip(".").partition(", or ")
+    )
+    means = np.array([x.mean(axis=0) for x in SETS])
+    means[0] *= form != "the first is missing"
+    names = {"X": X, "embedding": embedding}
+    assert_allclose(embedding.fit_transform(eval(alone, names)), means, atol=1e-12)
+    if form == "Arrow":
+        return  # no ColumnTransformer takes its tables
+    names["make_column_transformer"] = make_column_transformer
+    transformer = eval(beside.removeprefix("all of them by ColumnTransformer: "), names)
+    found = np.asarray(transformer.fit_transform(X), dtype=float)
+    assert_allclose(found[:, :2], means, atol=1e-12)
+    assert found.shape == (8, 5 if form == "several kinds" else 3)
 
 
 def test_another_number_of_features_than_in_fit():
