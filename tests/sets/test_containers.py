@@ -424,6 +424,7 @@ def test_parquet_with_a_list_column_for_each_feature(tmp_path):
     assert_same_sets(SetCollection.from_arrow(pa.table(back[["x", "y"]])), NESTED)
 
 
+@pytest.mark.filterwarnings("ignore:.* with rows of zeros, in differing numbers")
 @given(ragged_sets(), st.sampled_from([pa.list_, pa.large_list, None]), st.booleans())
 def test_any_sets_through_arrow_and_back(sets, lists, sliced):
     sets = sets.make()
@@ -631,6 +632,7 @@ def test_pandas_index_is_no_column():
         SetCollection.from_arrow(pd.DataFrame({"x": [np.ones((2, 2)), np.ones((1, 2))]}))
 
 
+@pytest.mark.filterwarnings("ignore:.* with rows of zeros, in differing numbers")
 @given(ragged_sets(), st.lists(st.integers(0, 20), max_size=4), st.sampled_from("las"))
 def test_chunks_are_read_as_one_array(sets, cuts, form):
     """Whatever the type of lists, and wherever one chunk ends."""
@@ -928,6 +930,7 @@ def test_awkward_errors_name_the_set(case):
         from_awkward(ak.Array(data))
 
 
+@pytest.mark.filterwarnings("ignore:.* with rows of zeros, in differing numbers")
 @given(ragged_sets())
 def test_any_sets_through_awkward_and_back(sets):
     sets = sets.make()
@@ -1066,6 +1069,7 @@ def test_channels_first_as_in_aeon():
     assert_same_sets(SetCollection.from_padded(np.swapaxes(padded, 1, 2)), NESTED)
 
 
+@pytest.mark.filterwarnings("ignore:.* with rows of zeros, in differing numbers")
 @given(ragged_sets(), st.sampled_from([np.nan, 0.0, -1.5]))
 def test_any_sets_through_padding_and_back(sets, fill_value):
     sets = sets.make()
