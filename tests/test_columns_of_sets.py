@@ -152,8 +152,7 @@ def test_a_column_of_sets_in_cross_validation():
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_the_index_is_that_of_pandas(name):
-    """As for all transformers of scikit-learn: names of sets are no index of pandas."""
+def test_the_index_is_that_of_pandas_or_the_names_of_sets(name):
     model, first, _ = EMBEDDINGS[name]
     model = sklearn.clone(model).set_output(transform="pandas")
     X = pd.Series(SETS, index=pd.Index(NAMES, name="patient"))
@@ -163,8 +162,13 @@ def test_the_index_is_that_of_pandas(name):
         assert found.columns[0] == first
     repeated = X.iloc[[3, 3, 1]]
     assert model.transform(repeated).index.tolist() == ["p3", "p3", "p1"]
-    for others in [SETS, SetCollection.from_sets(SETS, names=NAMES)]:
-        assert model.transform(others).index.equals(pd.RangeIndex(24))
+    assert model.transform(SETS).index.equals(pd.RangeIndex(24))
+    named = SetCollection.from_sets(SETS, names=NAMES)
+    assert model.transform(named).index.tolist() == NAMES
+    assert model.transform(named[[3, 3, 1]]).index.tolist() == ["p3", "p3", "p1"]
+    pairs = [(i // 5, i % 5) for i in range(24)]
+    found = model.transform(SetCollection.from_sets(SETS, names=pairs))
+    assert found.loc[(1, 2)].tolist() == found.iloc[7].tolist()
     in_polars = model.set_output(transform="polars").transform(X)
     assert isinstance(in_polars, pl.DataFrame)
     assert in_polars.columns[0] == first
@@ -186,8 +190,14 @@ def means_and_sizes():
 PERMUTED = np.random.default_rng(0).permutation(24)
 
 
-@pytest.mark.parametrize("names", [None, NAMES, PERMUTED], ids=["none", "text", "integers"])
-@pytest.mark.parametrize("container", ["default", "pandas", "polars"])
+@pytest.mark.parametrize(
+    ("container", "names"),
+    [
+        *(("default", names) for names in [None, NAMES, PERMUTED]),
+        *(("polars", names) for names in [None, NAMES, PERMUTED]),
+        ("pandas", None),
+    ],
+)
 @pytest.mark.parametrize(
     "union",
     [
@@ -198,7 +208,7 @@ PERMUTED = np.random.default_rng(0).permutation(24)
     ids=["alone", "after a layer", "layer inside"],
 )
 def test_a_union_puts_what_is_of_one_set_into_one_row(names, container, union):
-    """With names for an index, integers among them put rows of other sets side by side."""
+    """Beside a function that returns an array, whose rows are numbered."""
     X = SetCollection.from_sets(SETS, names=names)
     union = sklearn.clone(union).set_output(transform=container)
     assert_allclose(union.fit_transform(X), means_and_sizes(), atol=1e-12)
@@ -217,7 +227,7 @@ def test_a_function_returns_the_index_of_its_sets():
         for model in (union, after):
             found = model.fit_transform(X)
             assert_allclose(found, means_and_sizes(), atol=1e-12)
-            expected = range(24) if isinstance(X, SetCollection) else PERMUTED
+            expected = NAMES if isinstance(X, SetCollection) else PERMUTED
             assert found.index.tolist() == list(expected)
 
 
@@ -257,8 +267,8 @@ def test_the_index_follows_its_sets():
     assert X.astype(np.float32).index is index
     layer = ConvolutionalKernelLayer(2, filter_size=2, subsampling=2, random_state=0)
     assert layer.fit_transform(X).index is index
-    assert SetCollection.from_sets(pd.Series(SETS, index=index)).index is None
-    assert SetCollection.concatenate([X[:2], X[2:]]).index is None
+    assert SetCollection.from_sets(pd.Series(SETS, index=index)).index.equals(index)
+    assert SetCollection.concatenate([X[:2], X[2:]]).index.equals(index)
     state = X.__reduce__()[2]
     with pytest.raises(ValueError, match="index is Index; expected a pandas.Index of 24"):
         X.__setstate__({**state, "index": pd.Index(NAMES[:3])})
