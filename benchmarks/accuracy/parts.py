@@ -46,6 +46,9 @@ COMMON = {
     "softmax": {"solver": "softmax"},
     "relaxed by 1": {"relaxation": 1.0},
     "relaxed by 0.1": {"relaxation": 0.1},
+    "supports relaxed by 1": {"support_relaxation": 1.0},
+    "supports relaxed by 0.1": {"support_relaxation": 0.1},
+    "supports relaxed by 0.01": {"support_relaxation": 0.01},
 }
 WINDOWS = {"windows of 3": {"filter_size": 3}, "windows of 5": {"filter_size": 5}}
 POSITIONS = {
