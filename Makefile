@@ -24,8 +24,12 @@ PARALLEL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 MINUTES ?= 10
 SEED ?= 0
 
-.PHONY: demo test test-slow format docs defaults accuracy labels parts bench bench-training bench-pieces \
-	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
+# Where `make token-vectors` finds sentences, and stores their vectors.
+DATA_HOME ?= data
+CACHE ?= .token_vectors
+
+.PHONY: demo test test-slow format docs defaults accuracy labels parts token-vectors bench \
+	bench-training bench-pieces test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -54,6 +58,10 @@ labels: $(VENV)/benchmarks.installed  ## Effect of training with labels on real 
 
 parts: $(VENV)/benchmarks.installed  ## Effect of each part of the method on real data
 	$(BIN)/python benchmarks/accuracy/parts.py
+
+token-vectors: $(VENV)/encoder.installed  ## Settings for vectors of a neural network, on DATA_HOME=data
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/accuracy/token_vectors.py \
+		--data-home $(DATA_HOME) --cache $(CACHE)
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
 	$(BIN)/python benchmarks/speed/transform.py

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 KEY = ("problem", "method", "seed")
 
 
-def run(name, description, methods, evaluate, seeds=range(5)):
+def run(name, description, methods, evaluate, seeds=range(5), folders=()):
     """Evaluate what the command line selects, by default all methods of all problems.
 
     Parameters
@@ -32,8 +32,11 @@ def run(name, description, methods, evaluate, seeds=range(5)):
     evaluate : callable
         Takes a problem, a method and a seed; returns a dict, a row of the data frame.
     seeds : iterable of int
+    folders : iterable of str
+        Options that have to be given: folders, which `evaluate` takes by keyword.
     """
-    options = parse_arguments(name, description, methods, seeds)
+    options = parse_arguments(name, description, methods, seeds, folders)
+    given = {folder: getattr(options, folder) for folder in folders}
     found = read_results(options.results)
     rows = []
     with warnings.catch_warnings():
@@ -41,13 +44,13 @@ def run(name, description, methods, evaluate, seeds=range(5)):
         warnings.simplefilter("ignore", UserWarning)  # of fewer elements than components
         for key in selected_keys(options, methods):
             if key not in found:
-                found[key] = dict(zip(KEY, key)) | evaluate(*key)
+                found[key] = dict(zip(KEY, key)) | evaluate(*key, **given)
                 append_result(options.results, found[key])
             rows.append(found[key])
     return pd.DataFrame(rows)
 
 
-def parse_arguments(name, description, methods, seeds):
+def parse_arguments(name, description, methods, seeds, folders):
     """Return what the command line selects."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -56,6 +59,8 @@ def parse_arguments(name, description, methods, seeds):
     parser.add_argument("--methods", nargs="+", default=["*"], metavar="PATTERN")
     parser.add_argument("--seeds", nargs="+", type=int, default=seeds)
     parser.add_argument("--results", type=Path, default=Path(f"{name}.jsonl"))
+    for folder in folders:
+        parser.add_argument(f"--{folder.replace('_', '-')}", type=Path, required=True)
     options = parser.parse_args()
     if not list(selected_keys(options, methods)):
         parser.error(f"no method matches {options.methods}; there are {methods}")

@@ -1,0 +1,228 @@
+"""Sets of vectors of a neural network: which settings suit them, and what transport adds.
+
+Sentences of the Stanford Sentiment Treebank as sets of token vectors of a frozen encoder
+(`_token_vectors.py`), positive or negative: 10,000 or all 67,349 phrases of GLUE's SST-2
+for training, its development set of 872 sentences for test; and whole sentences, 6,920 and
+1,821. Every embedding is followed by the same logistic regression of centred features in
+one common unit, whose C is chosen on whole sentences of the training set. Seeds are of the
+embedding. Times are of the processor, on one thread, for both parts.
+
+    python benchmarks/accuracy/token_vectors.py --data-home FOLDER --cache FOLDER
+        [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
+"""
+
+import functools
+import time
+
+import numpy as np
+from _scaffold import mean_and_deviation, print_tables, run, with_common
+from _selection import Scaler, make_classifier
+from _token_vectors import PROBLEMS, held_out_sentences, load_tokens, read_sentences
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from otk_sklearn import (
+    ElementTransformer,
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
+    OTKClassifier,
+    OTKEmbedding,
+    SetPooling,
+    SlicedWassersteinEmbedding,
+)
+
+# sigma = 0.6, the bandwidth of the paper for this data
+GAMMA = 1 / (2 * 0.6**2)
+PENALTIES = 10.0 ** np.arange(-1, 2.5, 0.5)
+# What all embeddings with anchors have in common; more elements than that change nothing.
+ELEMENTS = {"max_elements": 50_000}
+
+
+def homogeneous(n_components, n_supports=3, epsilon=0.5, **params):
+    """Return an embedding with the homogeneous kernel, by default as in the paper."""
+    return OTKEmbedding(
+        n_supports,
+        epsilon=epsilon,
+        kernel="homogeneous",
+        n_components=n_components,
+        **{"gamma": GAMMA, **ELEMENTS, **params},
+    )
+
+
+def rbf(n_components, n_supports=3, epsilon=0.1, **params):
+    """Return an embedding with the rbf kernel."""
+    return OTKEmbedding(
+        n_supports, epsilon=epsilon, n_components=n_components, **ELEMENTS, **params
+    )
+
+
+def linear(n_supports, epsilon=0.5):
+    """Return an embedding of the elements themselves."""
+    return OTKEmbedding(n_supports, epsilon=epsilon, kernel="linear", **ELEMENTS)
+
+
+def kernel_mean(n_components, **params):
+    """Return the mean of the features that OTKEmbedding has."""
+    return KernelMeanEmbedding(n_components, **ELEMENTS, **params)
+
+
+def scaled(embedding):
+    """Divide each feature of elements by its deviation before."""
+    return make_pipeline(ElementTransformer(StandardScaler()), embedding)
+
+
+def unit_norm(embedding):
+    """Divide elements by their norms before."""
+    return make_pipeline(ElementTransformer(Normalizer()), embedding)
+
+
+HOMOGENEOUS = {"kernel": "homogeneous", "gamma": GAMMA}
+BASELINES = {
+    "mean": SetPooling("mean"),
+    "mean, max": SetPooling(["mean", "max"]),
+    "mean, std": SetPooling(["mean", "std"]),
+    "SlicedWasserstein": SlicedWassersteinEmbedding(),
+    "SlicedWasserstein, 256 x 8": SlicedWassersteinEmbedding(256, n_quantiles=8),
+    "FisherVector, 4": FisherVectorEmbedding(4),
+    "KernelMean": KernelMeanEmbedding(),
+    "softmax": OTKEmbedding(solver="softmax"),
+    "OTKEmbedding": OTKEmbedding(),
+    "OTKEmbedding, scaled": scaled(OTKEmbedding()),
+}
+# kernels, each with as many features of elements
+KERNELS = {
+    "linear, 3": linear(3),
+    "linear, 10": linear(10),
+    "linear, 30": linear(30),
+    "linear, 3, scaled": scaled(linear(3)),
+    "rbf 256, mean": kernel_mean(256),
+    "rbf 256, mean, scaled": scaled(kernel_mean(256)),
+    "rbf 256, 3": rbf(256),
+    "rbf 256, 3, scaled": scaled(rbf(256)),
+    "rbf 256, 3, unit norm": unit_norm(rbf(256)),
+    "homogeneous 256, mean": kernel_mean(256, **HOMOGENEOUS),
+    "homogeneous 256, 3": homogeneous(256),
+    "homogeneous 256, 3, scaled": scaled(homogeneous(256)),
+    "homogeneous 256, 3, gamma=median": homogeneous(256, gamma="median"),
+}
+# of the rbf kernel, one at a time
+SETTINGS = {
+    "rbf 256, 3, softmax": rbf(256, solver="softmax"),
+    "rbf 256, 3, epsilon=0.02": rbf(256, epsilon=0.02),
+    "rbf 256, 3, epsilon=0.5": rbf(256, epsilon=0.5),
+    "rbf 256, 10": rbf(256, 10),
+    "rbf 256, 30": rbf(256, 30),
+    "rbf 256, 3, softmax, epsilon=0.5": rbf(256, epsilon=0.5, solver="softmax"),
+    "homogeneous 256, 3, softmax": homogeneous(256, solver="softmax"),
+    "homogeneous 256, 3, epsilon=0.1": homogeneous(256, epsilon=0.1),
+    "homogeneous 256, 3, epsilon=2": homogeneous(256, epsilon=2.0),
+    "homogeneous 256, 3, softmax, epsilon=2": homogeneous(
+        256, epsilon=2.0, solver="softmax"
+    ),
+    "homogeneous 256, 10": homogeneous(256, 10),
+    "homogeneous 256, 30": homogeneous(256, 30),
+    "rbf 64, 3": rbf(64),
+    "rbf 512, 3": rbf(512),
+    "rbf 256, 3, random anchors": rbf(256, anchors="random"),
+}
+# means of features, and transport of the same
+ANCHORS = {
+    "rbf 1024, mean": kernel_mean(1024),
+    "rbf 1024, 3": rbf(1024),
+    "rbf 2048, mean": kernel_mean(2048, anchors="random"),
+    "rbf 2048, 3": rbf(2048, anchors="random"),
+    "homogeneous 1024, mean": kernel_mean(1024, **HOMOGENEOUS),
+    "homogeneous 1024, 3": homogeneous(1024),
+    "homogeneous 2048, mean": kernel_mean(2048, anchors="random", **HOMOGENEOUS),
+    "homogeneous 2048, 3": homogeneous(2048, anchors="random"),
+    "homogeneous 2048, 3, softmax": homogeneous(2048, anchors="random", solver="softmax"),
+}
+CLASSIFIERS = {
+    "OTKClassifier, rbf 64, 3": OTKClassifier(rbf(64), max_epochs=10),
+    "OTKClassifier, rbf 256, 3": OTKClassifier(rbf(256), max_epochs=10),
+}
+METHODS = BASELINES | KERNELS | SETTINGS | ANCHORS | CLASSIFIERS
+
+
+@functools.lru_cache(maxsize=1)
+def load_problem(problem, data_home, cache):
+    """Return sets and labels, for training and for test, and rows to hold out or not."""
+    parts = PROBLEMS[problem]
+    X, X_test = (load_tokens(data_home, cache, part) for part in parts)
+    y, y_test = (read_sentences(data_home, part)[1] for part in parts)
+    return X, y, X_test, y_test, held_out_sentences(data_home, parts[0])
+
+
+def evaluate(problem, method, seed, data_home, cache):
+    """Fit, test, and take times."""
+    warm_up()
+    X, y, X_test, y_test, rows = load_problem(problem, data_home, cache)
+    embedding = with_common(METHODS[method], random_state=seed)
+    start = time.process_time()
+    if method in CLASSIFIERS:
+        model, held_out_loss = embedding.fit(X, y), np.nan
+        Z_test = X_test
+        width = model.coef_.shape[1]
+    else:
+        Z, Z_test = embedding.fit_transform(X), embedding.transform(X_test)
+        width = Z.shape[1]
+    seconds = time.process_time() - start
+    if method not in CLASSIFIERS:
+        C, held_out_loss = choose_penalty(Z, y, *rows)
+        model = make_classifier(C=C).fit(Z, y)
+    return {
+        "accuracy": model.score(Z_test, y_test),
+        "loss": log_loss(y_test, model.predict_proba(Z_test)),
+        "held_out_loss": held_out_loss,
+        "width": width,
+        "seconds": seconds,
+    }
+
+
+def choose_penalty(Z, y, held_out, others):
+    """Return the C with the smallest loss on what is held out, and that loss.
+
+    Those tried are relative to the number of features, so that they mean the same for all.
+    """
+    scaler = Scaler().fit(Z)
+    fitted, validated = scaler.transform(Z[others]), scaler.transform(Z[held_out])
+    classifier = LogisticRegression(warm_start=True, max_iter=200)
+    losses = []
+    for C in PENALTIES / Z.shape[1]:
+        classifier.set_params(C=C).fit(fitted, y[others])
+        losses.append(log_loss(y[held_out], classifier.predict_proba(validated)))
+    best = np.argmin(losses)
+    return PENALTIES[best] / Z.shape[1], losses[best]
+
+
+@functools.cache
+def warm_up():
+    """Have everything compiled before times are taken."""
+    X = np.random.default_rng(0).normal(size=(40, 9, 8)).astype(np.float32)
+    for base in (*BASELINES.values(), linear(2), homogeneous(8), rbf(8, solver="softmax")):
+        with_common(base, random_state=0).fit_transform(X)
+    OTKClassifier(rbf(8), max_epochs=2, random_state=0).fit(X, [0, 1] * 20).predict(X)
+
+
+COLUMNS = {
+    "loss, held out": lambda rows, _: f"{rows['held_out_loss'].mean():.3f}",
+    "loss, test": lambda rows, _: mean_and_deviation(rows["loss"]),
+    "features": lambda rows, _: f"{rows['width'].iloc[0]:,}",
+    "fit and transform": lambda rows, _: f"{rows['seconds'].median():.0f} s",
+}
+
+
+def main():
+    """Compute what is missing; print a table for each problem."""
+    methods = dict.fromkeys(PROBLEMS, METHODS)
+    folders = ["data_home", "cache"]
+    with threadpool_limits(1):
+        results = run("token_vectors", __doc__, methods, evaluate, range(3), folders)
+    print_tables(results, COLUMNS)
+
+
+if __name__ == "__main__":
+    main()
