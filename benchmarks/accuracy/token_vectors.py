@@ -18,6 +18,7 @@ import numpy as np
 from _scaffold import mean_and_deviation, print_tables, run, with_common
 from _selection import Scaler, make_classifier
 from _token_vectors import PROBLEMS, held_out_sentences, load_tokens, read_sentences
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
@@ -59,9 +60,9 @@ def rbf(n_components, n_supports=3, epsilon=0.1, **params):
     )
 
 
-def linear(n_supports, epsilon=0.5):
+def linear(n_supports, epsilon=0.5, **params):
     """Return an embedding of the elements themselves."""
-    return OTKEmbedding(n_supports, epsilon=epsilon, kernel="linear", **ELEMENTS)
+    return OTKEmbedding(n_supports, epsilon=epsilon, kernel="linear", **ELEMENTS, **params)
 
 
 def kernel_mean(n_components, **params):
@@ -72,6 +73,11 @@ def kernel_mean(n_components, **params):
 def scaled(embedding):
     """Divide each feature of elements by its deviation before."""
     return make_pipeline(ElementTransformer(StandardScaler()), embedding)
+
+
+def reduced(n_features, embedding):
+    """Project elements on their principal components before."""
+    return make_pipeline(ElementTransformer(PCA(n_features, random_state=0)), embedding)
 
 
 def unit_norm(embedding):
@@ -92,12 +98,34 @@ BASELINES = {
     "OTKEmbedding": OTKEmbedding(),
     "OTKEmbedding, scaled": scaled(OTKEmbedding()),
 }
-# kernels, each with as many features of elements
-KERNELS = {
+# the elements themselves, no anchors: supports, epsilon, attention, fewer features
+LINEAR = {
     "linear, 3": linear(3),
     "linear, 10": linear(10),
     "linear, 30": linear(30),
     "linear, 3, scaled": scaled(linear(3)),
+    "linear, 10, scaled": scaled(linear(10)),
+    "linear, 10, unit norm, epsilon=0.05": unit_norm(linear(10, 0.05)),
+    "linear, 10, epsilon=0.1": linear(10, 0.1),
+    "linear, 10, epsilon=0.2": linear(10, 0.2),
+    "linear, 10, epsilon=1": linear(10, 1.0),
+    "linear, 10, epsilon=2": linear(10, 2.0),
+    "linear, 10, softmax": linear(10, solver="softmax"),
+    "linear, 10, softmax, epsilon=2": linear(10, 2.0, solver="softmax"),
+    "linear, 30, softmax": linear(30, solver="softmax"),
+    "PCA 64, mean": reduced(64, SetPooling("mean")),
+    "PCA 64, linear, 3": reduced(64, linear(3)),
+    "PCA 64, linear, 10": reduced(64, linear(10)),
+    "PCA 64, linear, 30": reduced(64, linear(30)),
+    "PCA 64, linear, 30, softmax": reduced(64, linear(30, solver="softmax")),
+    "PCA 64, linear, 100": reduced(64, linear(100)),
+    "PCA 32, linear, 30": reduced(32, linear(30)),
+    "PCA 32, linear, 100": reduced(32, linear(100)),
+    "PCA 128, linear, 10": reduced(128, linear(10)),
+    "PCA 128, linear, 30": reduced(128, linear(30)),
+}
+# kernels, each with as many features of elements
+KERNELS = {
     "rbf 256, mean": kernel_mean(256),
     "rbf 256, mean, scaled": scaled(kernel_mean(256)),
     "rbf 256, 3": rbf(256),
@@ -144,7 +172,7 @@ CLASSIFIERS = {
     "OTKClassifier, rbf 64, 3": OTKClassifier(rbf(64), max_epochs=10),
     "OTKClassifier, rbf 256, 3": OTKClassifier(rbf(256), max_epochs=10),
 }
-METHODS = BASELINES | KERNELS | SETTINGS | ANCHORS | CLASSIFIERS
+METHODS = BASELINES | LINEAR | KERNELS | SETTINGS | ANCHORS | CLASSIFIERS
 
 
 @functools.lru_cache(maxsize=1)
