@@ -7,7 +7,7 @@ front and [SEP] behind, are left out. States are stored in float16, a file a par
     python benchmarks/accuracy/_token_vectors.py --data-home FOLDER --cache FOLDER
         [--problems NAME ...] [--threads N]
 
-encodes what is not in the cache yet, in about a minute of one core for 4,000 phrases.
+encodes what is not in the cache yet, some 8,000 phrases in a minute of one core.
 `FOLDER` of the data has `sst2/train.tsv.gz` and `sst2/dev.tsv.gz`, as in GLUE, and
 `sst2_sentences/train.tsv` and `test.tsv`, columns sentence and label without a header.
 """
