@@ -79,6 +79,7 @@ bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept i
 
 defaults: $(VENV)/benchmarks.installed  ## The tables that the defaults were chosen from
 	$(BIN)/python benchmarks/accuracy/defaults.py
+	$(BIN)/python benchmarks/accuracy/set_weights.py
 
 test-versions: test-lowest test-newest  ## Run the tests on the lowest and newest versions
 

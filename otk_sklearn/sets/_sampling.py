@@ -105,7 +105,8 @@ def group_equal_rows(values, rows=None):
         rows = np.arange(len(values))
     keys = _hash_rows(values, rows)
     order = np.argsort(keys, kind="stable")
-    differs = np.append(True, np.diff(keys[order]) > 0)
+    differs = np.ones(len(rows), bool)
+    differs[1:] = np.diff(keys[order]) > 0
     same = np.flatnonzero(~differs)
     if not _are_equal(values, rows[order[same - 1]], rows[order[same]]):
         order, differs = _sort_rows(values[rows])

@@ -179,12 +179,6 @@ GROUPS = {
         r"groups is list, \['id', 'x'\]",
         "SetCollection.from_groups(values[['y']], list(zip(values['id'], values['x'])))",
     ),
-    "a column without a name": (
-        TABLE.set_axis([7, "x", "y"], axis=1),
-        7,
-        "groups is int, 7",
-        "SetCollection.from_groups(values[['x', 'y']], values[7])",
-    ),
     "a column of an array": (
         np.array([[0.0, 1, 4], [0, 2, 5], [1, 3, 6]]),
         0,
@@ -395,7 +389,7 @@ def test_dates_beside_numbers_are_not_converted():
 
 def test_nan_that_is_no_padding():
     nan = np.array([[1.0, 2.0], [np.nan, np.nan]])
-    hint = r"padding: SetCollection.from_padded\(X\)"
+    hint = r"padding: SetCollection.from_padded\(np.stack\(X\)\)"
     with pytest.raises(ValueError, match=f"NaN in set 1 .*{hint}"):
         SetPooling().fit([A, nan])
     named = pd.DataFrame(nan, columns=["a", "b"])

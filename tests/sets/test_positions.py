@@ -98,14 +98,16 @@ def test_supports_are_put_in_order(references, n_references):
     for reference in model.references_:
         nearest = (features @ reference.T).argmax(axis=0)
         assert (np.diff(nearest) >= -6).all()
-        assert nearest[0] < 20
-        assert nearest[-1] > 80
+        margin = 40 if references == "random" else 20
+        assert nearest[0] < margin
+        assert nearest[-1] > 100 - margin
 
 
 def test_supports_are_put_in_order_on_a_grid():
     rng = np.random.default_rng(0)
     places = np.array([((i + 1) / 12, (j + 1) / 12) for i in range(12) for j in range(12)])
-    images = (places + 0.01 * rng.normal(size=(30, 144, 2))).reshape(30, 12, 12, 2)
+    ninths = np.ceil(places * 3 - 1e-9) / 3 - 1 / 6  # the middle of each
+    images = (ninths + 0.01 * rng.normal(size=(30, 144, 2))).reshape(30, 12, 12, 2)
     model = make_model().fit(images)
     nearest = places[(features_of(model, places) @ model.references_[0].T).argmax(axis=0)]
     # Each ninth of the image has the support of its place on the grid.
