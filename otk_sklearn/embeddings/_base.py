@@ -196,10 +196,10 @@ class SetEmbedding(VectorsOutMixin, SetTransformer):
 
     def _embed(self, sets):
         """Return the embeddings of sets that are not empty."""
-        out = np.empty((len(sets), self._n_features_out), sets.dtype)
         if not len(sets):
-            return out
-        pooling = self._pooling(sets)
+            return np.empty((0, self._n_features_out), sets.dtype)
+        pooling = self._pooling(sets)  # which validates the fitted attributes
+        out = np.empty((len(sets), self._n_features_out), sets.dtype)
         max_rows = min(rows_in_memory(pooling.row_bytes), chunk_rows(pooling.width))
 
         def embed(chunk):

@@ -24,7 +24,8 @@ class _UnwarnedMixture(GaussianMixture):
         self.has_converged = has_converged
 
     def _initialize_parameters(self, X, random_state, **namespace):
-        _, label = kmeans_centers(X, np.ones(len(X)), self.n_components, random_state)
+        rows = np.ldexp(X, -np.frexp(np.abs(X).max())[1])  # squares must not overflow
+        _, label = kmeans_centers(rows, np.ones(len(X)), self.n_components, random_state)
         self._initialize(X, np.eye(self.n_components)[label], **namespace)
 
 

@@ -126,7 +126,7 @@ def test_last_linear_model_is_ridge_regression(optimizer):
 @pytest.mark.parametrize(("noise", "expected"), [(0.0, [1e-3, 1e-2]), (1.0, [100.0])])
 def test_chosen_penalty_is_weak_for_what_is_clear_and_strong_for_noise(noise, expected):
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, size=120)
+    y = rng.integers(0, 2, size=240)
     X = [rng.normal(3 * c, 0.5, size=(8, 2)) for c in y]
     if noise:
         y = rng.permutation(y)
