@@ -120,6 +120,7 @@ plt.show()
 # %%
 # Balanced plans are as good in the first problem, within the error of cross-validation (the
 # bars): how much of a kind spills over to the supports of others tells its frequency, too.
-# On the digits, accuracy falls as soon as masses are free. So `support_relaxation` is a
-# parameter to search over, not a default. What it always gives are masses of supports that
-# can be read: the columns of `transport_plan` sum to the frequencies of kinds.
+# On the digits, with these five supports, accuracy falls as masses are let free. So
+# `support_relaxation` is a parameter to search over, not a default. With a small value, it
+# gives masses of supports that can be read: where supports stand for kinds of elements, the
+# columns of `transport_plan` sum to their frequencies.

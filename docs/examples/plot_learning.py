@@ -97,5 +97,5 @@ plt.show()
 # %%
 # With 899 test sets, differences below 0.01 mean little. What matters here are scaled
 # elements, enough supports, transport in place of attention, and labels: ten trained
-# supports reach what fifty learned without labels do. Kernels, the weights of sets and
-# relaxed supports hardly matter on these data, and may on others.
+# supports reach what fifty learned without labels do. Kernels, the weights of sets and,
+# with fifty supports, relaxed masses hardly matter on these data, and may on others.

@@ -12,7 +12,7 @@ from otk_sklearn._compiled.primitives import fill, inlined, jit
 # Pivots below this fraction of their diagonal entry are rounding noise.
 _MIN_PIVOT = 1e-13
 
-# Power of column sums at which the marginals of columns are as good as free.
+# As in `marginals.py`: power of column sums at which these marginals are as good as free.
 _MIN_POWER = 1e-100
 
 
@@ -22,9 +22,9 @@ def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
 
     A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where the marginal
     constraints determine alpha and beta. By implicit differentiation, a gradient W becomes
-    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. Its columns sum to 0, and so do its rows in
-    balanced transport, but not in attention; relaxed transport lies in between, on either
-    side. mu solves a linear system with one unknown per support.
+    `P_ij (W_ij - lambda_i - mu_j) / epsilon`. Its rows and columns sum to 0 in balanced
+    transport; where a marginal has a penalty, or in attention, its sums don't. mu solves a
+    linear system with one unknown per support.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Compiled functions that scale kernels to their marginals: Sinkhorn's iterations.
 
 This is the loop over sets, and over the iterations of each. What an iteration does is in
-`passes.py`, by domain; in `marginals.py`, by the rule for row marginals; and in
+`passes.py`, by domain; in `marginals.py`, by the rule for marginals; and in
 `anderson.py`. Conventions are those of `features.py`.
 """
 

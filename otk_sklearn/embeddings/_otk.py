@@ -479,11 +479,11 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         Returns
         -------
         list of ndarray of shape (n_references, n_elements_i, n_supports)
-            The plans of each set. Columns sum to `1 / n_supports`. Rows sum to the masses
-            of the elements: approximately (see `tol`) with Sinkhorn, and exactly with
-            "emd"; they are not constrained with "softmax", and only penalized with
-            `relaxation`. With `support_relaxation`, rows sum to the masses exactly, and
-            sums of columns are penalized. With `position`, plans are multiplied by the
+            The plans of each set. Columns sum to `1 / n_supports`, except as below. Rows
+            sum to the masses of the elements: approximately (see `tol`) with Sinkhorn, and
+            exactly with "emd"; they are not constrained with "softmax", and only penalized
+            with `relaxation`. With `support_relaxation`, rows sum to the masses exactly,
+            and sums of columns are penalized. With `position`, plans are multiplied by the
             filter and no longer have these marginals. With `filter_size` above 1, elements
             are windows.
         """

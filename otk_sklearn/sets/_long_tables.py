@@ -30,8 +30,8 @@ def split_groups(values, groups):
         labels.
     """
     check_readable(values, "values")
-    is_label = isinstance(groups, tuple | int) and groups in column_names(values)
-    if isinstance(groups, str) or is_label:
+    may_be_label = isinstance(groups, tuple | Integral) and not isinstance(groups, bool)
+    if isinstance(groups, str) or may_be_label and groups in column_names(values):
         return _take_out(values, str(groups) if isinstance(groups, str) else groups)
     _check_labels(values, groups)
     name = getattr(groups, "name", None)

@@ -8,7 +8,7 @@ from numbers import Number
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._containers import is_container
-from otk_sklearn.sets._names import index_of, key_of, shown
+from otk_sklearn.sets._names import as_labels, index_of, key_of, shown
 from otk_sklearn.sets._row_index import is_range, row_index
 from otk_sklearn.sets._validation import single_column
 
@@ -23,7 +23,8 @@ def names_of(X):
         return X.names
     X = single_column(X)
     is_table = getattr(X, "ndim", 1) == 2 and not is_container(X)
-    return None if is_table else index_of(X)
+    names = None if is_table else index_of(X)
+    return None if names is None else as_labels(names, "X.index")
 
 
 def warn_if_misaligned(X, **given):
@@ -52,7 +53,7 @@ def warn_if_misaligned(X, **given):
             if isinstance(X, SetCollection):
                 align = f"X.align({argument})"
             warn_caller(
-                f"{argument} has the names of sets as its index, in another order: its "
+                f"{argument} has names of sets in its index, and not in their order: its "
                 f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It "
                 f"is taken by position; {align} has the order of the sets, to be used "
                 f"before any split. If the order is right already, pass "
@@ -77,8 +78,8 @@ def _are_names(labels, names, are_counted):
     """Whether labels that differ from the names are names all the same.
 
     One text, date or tuple in common tells it. Numbers may be those of rows, which are
-    equal to some names without meaning them: they are names if all are; or if many are, the
-    order is not that of the names, and pandas hasn't merely counted.
+    equal to some names without meaning them: they are names if they are just the names; or
+    if many are, the order is not that of the names, and pandas hasn't merely counted.
     """
     known = {key_of(name) for name in names}
     common = [label for label in labels if key_of(label) in known]

@@ -1,6 +1,7 @@
 """Why an object makes no array of numbers, and what to pass instead, for error messages."""
 
 import os
+import re
 
 import numpy as np
 
@@ -29,14 +30,15 @@ def check_not_text(x, name):
 
 
 def _is_path(text):
-    return bool(os.path.splitext(text)[1]) or os.sep in text
+    has_space = any(character.isspace() for character in text)
+    return not has_space and (os.sep in text or re.search(r"\.\w{1,8}$", text) is not None)
 
 
 def one_hot(sets):
     """What makes numbers of sequences of letters or words."""
     return (
         f"one-hot vectors of letters or words: symbols = sorted({{s for x in {sets} for s "
-        f"in x}}), [np.array(list(x))[:, np.newaxis] == symbols for x in {sets}]"
+        f"in x}}); X = [np.array(list(x))[:, np.newaxis] == symbols for x in {sets}]"
     )
 
 

@@ -70,7 +70,7 @@ def _check_same_index(name, index, first_name, first):
         )
     if not counts_rows:
         warn_caller(
-            f"{name} has an index with some labels of that of {first_name}, and others: "
+            f"{name} has an index that is that of {first_name} only in part: "
             f"rows are taken by position. If that is right, pass {by_position}.",
             UserWarning,
         )

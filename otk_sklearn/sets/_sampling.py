@@ -118,8 +118,8 @@ def group_equal_rows(values, rows=None):
 def _hash_rows(values, rows):
     """Return integers of 64 bits, equal for equal rows, and very likely for no others.
 
-    The sum of 32-bit words times random numbers of 64 bits has each value of its upper half
-    with a probability of 2^-32, whatever the words. There are two such sums.
+    In the sums of 32-bit words times random numbers of 64 bits, two different rows agree in
+    the upper half with a probability of about 2^-32. There are two such sums.
     """
     n_words = values.shape[1] * (values[:0].itemsize // 4)
     factors = np.frombuffer(np.random.RandomState(0).bytes(16 * n_words), "<u8")

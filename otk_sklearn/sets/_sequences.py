@@ -104,10 +104,13 @@ def _cell(X, i):
     if hasattr(X, "columns"):
         if hasattr(X, "iloc"):
             return X.iloc[i, 0]
-        X = X.to_series() if hasattr(X, "to_series") else X.column(0)  # polars, or Arrow
+        if hasattr(X, "to_series"):  # of polars
+            X = X.to_series()
+        else:  # of Arrow, or unknown
+            X = X.column(0) if hasattr(X, "column") else []
     elif isinstance(X, np.ndarray):
         X = cells_of(X) or X
-    if not hasattr(X, "__getitem__"):
+    if not hasattr(X, "__getitem__") or isinstance(X, list) and not X:
         return []
     return X.iloc[i] if hasattr(X, "iloc") else X[i]
 

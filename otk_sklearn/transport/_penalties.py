@@ -15,6 +15,7 @@ from otk_sklearn._compiled.marginals import Balanced, relaxed, supports_relaxed
 # Largest exponents: beyond, even float64 potentials retain few significant digits.
 MAX_EXPONENT = 1e13
 
+# Beyond this ratio of epsilon to a penalty, marginals are as good as free.
 _MAX_RATIO = 1e100
 
 
@@ -52,7 +53,7 @@ class FixedMarginals:
         return log_v
 
     def values(self, plan, offsets, masses):
-        """Return the penalties to pay, of shape (n_sets, n_references)."""
+        """Return the penalties to pay, of shape (n_sets, n_references), or 0."""
         return 0.0
 
 

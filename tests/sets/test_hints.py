@@ -247,9 +247,9 @@ def test_text():
         raised(
             lambda X=X: SetPooling().fit(X), "set 0 of X .*one-hot vectors of .* {}", line
         )
-        symbols = sorted({s for x in X for s in x})
-        sets = [np.array(list(x))[:, np.newaxis] == symbols for x in X]
-        assert_array_equal(SetCollection.from_sets(sets).values, expected)
+        names = {"X": X, "np": np}
+        exec(f"symbols = sorted({{s for x in X for s in x}}); X = {line}", names)  # noqa: S102
+        assert_array_equal(SetCollection.from_sets(names["X"]).values, expected)
     raised(lambda: SetPooling().fit([list("AB"), list("BC")]), "it is <U1; .* {}", line)
     raised(lambda: SetPooling().fit("ABA"), r"X is str, 'ABA'; .* for x in \[X\]\]\)")
     with pytest.raises(
@@ -259,6 +259,9 @@ def test_text():
     for paths in [["a.npy"], np.array(["a.npy"]), ["folder/a"]]:
         with pytest.raises(TypeError, match=r"\[np.load\(path\) for path in X\]"):
             SetPooling().fit(paths)
+    for sentences in [["A good film. I liked it", "Bad."], ["Hot and/or cold", "ACD"]]:
+        with pytest.raises(TypeError, match="one-hot vectors of letters or words"):
+            SetPooling().fit(sentences)
     with pytest.raises(TypeError, match=r"X is str, 'a.npy'; .*: \[np.load\(X\)\]\)"):
         SetPooling().fit("a.npy")
 

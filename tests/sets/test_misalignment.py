@@ -35,7 +35,7 @@ from otk_sklearn.inspection import permutation_importance
 from otk_sklearn.sets._misalignment import names_of, warn_if_misaligned
 from otk_sklearn.sets._validation import as_sets
 
-MESSAGE = r"y has the names of sets as its index, in another order"
+MESSAGE = r"y has names of sets in its index, and not in their order"
 SMALL = OTKEmbedding(2, n_components=4, random_state=0)
 LINEAR = make_pipeline(SetPooling(), StandardScaler(), LogisticRegression())
 
@@ -101,7 +101,7 @@ def test_labels_in_another_order_are_noticed_in_every_part(names, learn):
 def test_the_warning_names_a_set_and_says_how_to_silence_it():
     X, y = cohort(["b", "c", "a"])
     expected = (
-        "y has the names of sets as its index, in another order: its entry 0 is that of "
+        "y has names of sets in its index, and not in their order: its entry 0 is that of "
         "'a', set 0 of X is 'b'. It is taken by position; X.align(y) has the order of the "
         "sets, to be used before any split. If the order is right already, pass "
         "y.to_numpy()."
@@ -254,7 +254,7 @@ def test_weights_and_labels_of_transformers(model):
     X, y = cohort(TEXT[:12])
     weights = pd.Series(1.0, index=y.index)
     for method in [model.fit, model.fit_transform]:
-        with pytest.warns(UserWarning, match=r"^sample_weight has the names of sets"):
+        with pytest.warns(UserWarning, match=r"^sample_weight has names of sets"):
             method(X, sample_weight=weights)
         with pytest.warns(UserWarning, match=MESSAGE):
             method(X, y)
@@ -312,3 +312,12 @@ def test_names_are_known_without_a_conversion(X):
     names = names_of(X)
     assert (names is None) == (converted is None)
     assert names is None or names.tolist() == converted.tolist()
+
+
+def test_dates_of_any_unit_are_compared():
+    """NumPy's lists of dates in nanoseconds are integers."""
+    index = pd.date_range("2026-01-01", periods=5).as_unit("ns")
+    sets = pd.Series([np.eye(2)] * 5, index=index)
+    y = pd.Series(range(5), index=index[::-1])
+    with pytest.warns(UserWarning, match=MESSAGE):
+        SetPooling().fit(sets, y)

@@ -85,7 +85,7 @@ def test_repeated_labels_have_no_order_to_go_by():
     ],
 )
 def test_rows_of_another_part_are_a_warning(values, groups):
-    message = r"groups has an index with some labels .* taken by position.*groups.to_numpy"
+    message = r"groups has an index that is that of values only in part.*groups.to_numpy"
     with pytest.warns(UserWarning, match=message) as caught:
         SetCollection.from_groups(values, groups)
     assert {w.filename for w in caught} == {__file__}
