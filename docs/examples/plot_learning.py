@@ -1,5 +1,5 @@
 """What learning depends on
-=======================
+========================
 
 `fit` learns anchors and a reference from a sample of elements. Here is what its choices do
 to accuracy and time on one data set, handwritten digits as sets of points: how large the
