@@ -53,7 +53,7 @@ def warn_if_misaligned(X, **given):
             if isinstance(X, SetCollection):
                 align = f"X.align({argument})"
             warn_caller(
-                f"{argument} has names of sets in its index, and not in their order: its "
+                f"{argument} has names of sets in its index, in another order: its "
                 f"entry {i} is that of {shown(label)}, set {i} of X is {shown(name)}. It "
                 f"is taken by position; {align} has the order of the sets, to be used "
                 f"before any split. If the order is right already, pass "

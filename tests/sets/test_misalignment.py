@@ -35,7 +35,7 @@ from otk_sklearn.inspection import permutation_importance
 from otk_sklearn.sets._misalignment import names_of, warn_if_misaligned
 from otk_sklearn.sets._validation import as_sets
 
-MESSAGE = r"y has names of sets in its index, and not in their order"
+MESSAGE = r"y has names of sets in its index, in another order"
 SMALL = OTKEmbedding(2, n_components=4, random_state=0)
 LINEAR = make_pipeline(SetPooling(), StandardScaler(), LogisticRegression())
 
@@ -101,7 +101,7 @@ def test_labels_in_another_order_are_noticed_in_every_part(names, learn):
 def test_the_warning_names_a_set_and_says_how_to_silence_it():
     X, y = cohort(["b", "c", "a"])
     expected = (
-        "y has names of sets in its index, and not in their order: its entry 0 is that of "
+        "y has names of sets in its index, in another order: its entry 0 is that of "
         "'a', set 0 of X is 'b'. It is taken by position; X.align(y) has the order of the "
         "sets, to be used before any split. If the order is right already, pass "
         "y.to_numpy()."
