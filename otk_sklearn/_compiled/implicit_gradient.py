@@ -12,9 +12,6 @@ from otk_sklearn._compiled.primitives import fill, inlined, jit
 # Pivots below this fraction of their diagonal entry are rounding noise.
 _MIN_PIVOT = 1e-13
 
-# As in `marginals.py`: power of column sums at which these marginals are as good as free.
-_MIN_POWER = 1e-100
-
 
 @jit
 def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
@@ -33,7 +30,7 @@ def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
     powers : tuple of 2 float
         How far the marginals of elements and those of supports are held: 1 where they are
         fixed, `relaxation / (relaxation + epsilon)` for a penalty, 0 for elements in
-        attention.
+        attention. That of supports is positive.
     inverse_epsilon : float
         In the dtype of the plan.
     gradients : ndarray of shape (n_references, n_supports, n_elements)
@@ -81,7 +78,7 @@ class _Scratch(NamedTuple):
 def _subtract_means(plan, gradients, powers, scratch):
     """Turn gradients into `P_ij (W_ij - lambda_i - mu_j)`, in place, for one plan."""
     n_supports, size = plan.shape
-    power, excess = powers[0], 1.0 / max(powers[1], _MIN_POWER) - powers[0]
+    power, excess = powers[0], 1.0 / powers[1] - powers[0]
     rows, row_means = scratch.rows[:size], scratch.row_means[:size]
     columns, mu = scratch.columns, scratch.mu
     fill(rows, 0)

@@ -21,9 +21,6 @@ from otk_sklearn._compiled.primitives import by_type, copy, fill, inlined
 # Upper bound of the log ratios between row sums of consecutive relaxed iterations.
 _MAX_LOG = 300.0
 
-# Power of column sums at which the marginals of columns are as good as free.
-_MIN_POWER = 1e-100
-
 
 class Balanced(NamedTuple):
     """Row marginals that are fixed: `u_i = 1 / (K w)_i`.
@@ -92,7 +89,7 @@ def relaxed(masses, log_correction, power):
 
 def supports_relaxed(masses, n_supports, power):
     """Return `SupportsRelaxed` with arrays to work in."""
-    return SupportsRelaxed(masses, max(power, _MIN_POWER), np.empty(n_supports))
+    return SupportsRelaxed(masses, power, np.empty(n_supports))
 
 
 def _update_balanced(rule, r, first, rows, smallest, row_scalings):

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn._utils.estimators import (
     EMPTY_SETS_CONSTRAINT,
     FEATURE_CONSTRAINTS,
@@ -222,7 +222,7 @@ class FisherVectorEmbedding(SetEmbedding):
         def embed(part, max_rows, out):
             masses = part.masses
             moments = np.empty((len(part), n_components, 1 + 2 * n_features))
-            for rows in gen_batches(len(part.values), max_rows):  # splits long sets
+            for rows in batches_of(len(part.values), max_rows):  # splits long sets
                 x = _standardized(scaler, part.values[rows].astype(np.float64))
                 shares = responsibilities(mixture, x).T * masses[rows]
                 powers = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)

@@ -1,10 +1,9 @@
 """`KernelMeanEmbedding`: the mean of the kernel features of the elements of a set."""
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import pool
-from otk_sklearn._utils.chunks import Buffers
+from otk_sklearn._utils.chunks import Buffers, batches_of
 from otk_sklearn._utils.estimators import (
     EMPTY_SETS_CONSTRAINT,
     FEATURE_CONSTRAINTS,
@@ -176,7 +175,7 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
         def embed(part, max_rows, out):
             masses = part.masses.astype(part.dtype)[np.newaxis]
             pooled = np.empty((len(part), 1, n_components), part.dtype)
-            for rows in gen_batches(part.offsets[-1], max_rows):  # splits long sets
+            for rows in batches_of(part.offsets[-1], max_rows):  # splits long sets
                 kappa, _ = kappa_of(values_of(part, rows, buffers))
                 offsets = offsets_in(rows, part.offsets)
                 pool(masses[:, rows], kappa, offsets, rows.start > 0, pooled)

@@ -3,9 +3,9 @@
 import copy
 
 import numpy as np
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn._utils.estimators import EMPTY_SETS_CONSTRAINT
 from otk_sklearn._utils.sklearn_compat import (
     StrOptions,
@@ -177,7 +177,7 @@ def _blocks(sets, max_rows):
         Number of elements of each of these sets in the block.
     """
     offsets = sets.offsets
-    for rows in gen_batches(offsets[-1], max_rows):
+    for rows in batches_of(offsets[-1], max_rows):
         first = np.searchsorted(offsets, rows.start, side="right") - 1
         last = np.searchsorted(offsets, rows.stop, side="left")
         bounds = np.clip(offsets[first : last + 1], rows.start, rows.stop) - rows.start

@@ -3,10 +3,9 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from otk_sklearn._compiled.pooling import quantile_means
-from otk_sklearn._utils.chunks import rows_in_memory
+from otk_sklearn._utils.chunks import batches_of, rows_in_memory
 from otk_sklearn._utils.estimators import (
     EMPTY_SETS_CONSTRAINT,
     FEATURE_CONSTRAINTS,
@@ -206,6 +205,6 @@ def _write_quantiles(sets, projections, quantiles):
     # In batches of projections, to limit the memory for a long set.
     n_projections = projections.shape[1]
     batch_size = max(1, rows_in_memory(8 * 3 * len(values)))
-    for batch in gen_batches(n_projections, batch_size):
+    for batch in batches_of(n_projections, batch_size):
         projected = projections.T[batch] @ values.T
         quantile_means(projected, masses, sets.offsets, quantiles[batch])

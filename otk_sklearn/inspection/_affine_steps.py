@@ -14,9 +14,8 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from sklearn.utils import gen_batches
 
-from otk_sklearn._utils.chunks import chunk_rows, rows_in_memory
+from otk_sklearn._utils.chunks import batches_of, chunk_rows, rows_in_memory
 
 # Steps of which each output feature is made of one input feature.
 _FEATUREWISE = StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, SelectorMixin
@@ -127,7 +126,7 @@ def _from_values(function, data):
     coef = []
     try:
         with np.errstate(all="ignore"):  # of functions that are not affine
-            for batch in gen_batches(n_features, n_rows):
+            for batch in batches_of(n_features, n_rows):
                 points = np.zeros((batch.stop - batch.start + 1, n_features))
                 points[1:] = scale * np.eye(len(points) - 1, n_features, k=batch.start)
                 values = _rows(function(_as_container_of(data, points)))

@@ -6,8 +6,7 @@ import numpy as np
 
 from otk_sklearn.sets._arrays import first_present
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._list_columns import read_lists
-from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
+from otk_sklearn.sets._list_columns import sets_of_lists
 from otk_sklearn.sets._sequences import first_not_empty
 from otk_sklearn.sets._unreadable import check_not_packed, check_readable
 
@@ -68,10 +67,9 @@ def read_container(X, n_features=None):
         from otk_sklearn.sets._arrow import read_arrow as read
 
         constructor = "from_arrow"
-    sets = SetCollection(**read_lists(read, X, name="X", n_features=n_features))
-    code = f"SetCollection.{constructor}(X).to_padded()"
-    warn_about_padding_of_equal_lengths(sets, "X", code)
-    return sets
+    return sets_of_lists(
+        SetCollection, constructor, read, X, name="X", n_features=n_features
+    )
 
 
 def _has_arrow_interface(X):

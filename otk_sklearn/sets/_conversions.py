@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from otk_sklearn.sets._list_columns import read_lists
+from otk_sklearn.sets._list_columns import sets_of_lists
 from otk_sklearn.sets._offsets import offsets_of
-from otk_sklearn.sets._padded_arrays import (
-    check_padded,
-    warn_about_padding_of_equal_lengths,
-)
+from otk_sklearn.sets._padded_arrays import check_padded
 
 
 class Conversions:
@@ -134,15 +131,8 @@ class Conversions:
         """
         from otk_sklearn.sets._arrow import read_arrow
 
-        sets = cls(
-            **read_lists(
-                read_arrow, array, weights=weights, positions=positions, names=names
-            )
-        )
-        if weights is None:
-            code = "SetCollection.from_arrow(array).to_padded()"
-            warn_about_padding_of_equal_lengths(sets, "array", code)
-        return sets
+        columns = {"weights": weights, "positions": positions, "names": names}
+        return sets_of_lists(cls, "from_arrow", read_arrow, array, **columns)
 
     @classmethod
     def from_awkward(cls, array, *, weights=None, positions=None, names=None):
@@ -199,15 +189,8 @@ class Conversions:
         """
         from otk_sklearn.sets._awkward import read_awkward
 
-        sets = cls(
-            **read_lists(
-                read_awkward, array, weights=weights, positions=positions, names=names
-            )
-        )
-        if weights is None:
-            code = "SetCollection.from_awkward(array).to_padded()"
-            warn_about_padding_of_equal_lengths(sets, "array", code)
-        return sets
+        columns = {"weights": weights, "positions": positions, "names": names}
+        return sets_of_lists(cls, "from_awkward", read_awkward, array, **columns)
 
     def to_arrow(self):
         """Return the elements as an Arrow array of lists, without a copy.

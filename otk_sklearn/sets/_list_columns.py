@@ -7,6 +7,7 @@ import numpy as np
 
 from otk_sklearn.sets._names import index_of
 from otk_sklearn.sets._offsets import locate_element
+from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
 from otk_sklearn.sets._row_index import check_same_rows
 
 
@@ -29,6 +30,25 @@ class Column:
 
     They are functions so that no more than one block need be converted at a time.
     """
+
+
+def sets_of_lists(cls, constructor, read, array, *, name="array", weights=None, **options):
+    """Return a collection of lists, and warn about zeros that look like padding.
+
+    Parameters
+    ----------
+    cls : type
+        `SetCollection`.
+    constructor : str
+        Name of the constructor that messages suggest.
+    read, array, name, weights, **options
+        As in `read_lists`.
+    """
+    sets = cls(**read_lists(read, array, name=name, weights=weights, **options))
+    if weights is None:  # which may be 0 for padding
+        code = f"SetCollection.{constructor}({name}).to_padded()"
+        warn_about_padding_of_equal_lengths(sets, name, code)
+    return sets
 
 
 def read_lists(

@@ -15,8 +15,8 @@ from otk_sklearn._compiled.marginals import Balanced, relaxed, supports_relaxed
 # Largest exponents: beyond, even float64 potentials retain few significant digits.
 MAX_EXPONENT = 1e13
 
-# Beyond this ratio of epsilon to a penalty, marginals are as good as free.
-_MAX_RATIO = 1e100
+# At this part of an exact update, marginals of supports are as good as free.
+_MIN_POWER = 1e-100
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class SupportPenalty(FixedMarginals):
     relaxation: float
 
     def powers(self, epsilon):
-        return 1.0, 1.0 / (1.0 + epsilon / self.relaxation)
+        return 1.0, max(1.0 / (1.0 + epsilon / self.relaxation), _MIN_POWER)
 
     def rule(self, masses, shifts, epsilon, n_supports):
         return supports_relaxed(masses, n_supports, self.powers(epsilon)[1])
@@ -97,7 +97,7 @@ class SupportPenalty(FixedMarginals):
     def normalized(self, log_v, epsilon):
         # Iterations leave a constant open. At the optimum, the masses of supports that the
         # scalings stand for sum to 1.
-        exponent = min(epsilon / self.relaxation, _MAX_RATIO)
+        exponent = min(epsilon / self.relaxation, 1 / _MIN_POWER)
         above = log_v - log_v.min(axis=-1, keepdims=True)
         missing = np.expm1(-exponent * above).mean(axis=-1, keepdims=True)
         return above + (np.log1p(missing) / exponent if exponent > 0 else 0.0)

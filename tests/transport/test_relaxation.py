@@ -15,10 +15,10 @@ KERNELS = ["rbf", "homogeneous", "linear"]
 SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (300, 20)]
 
 
-def plan_of(x, z, masses, **params):
+def plan_of(x, z, masses, dtype=np.float64, **params):
     """Plan, and what `tol` bounds."""
     params = {"tol": 1e-12, "max_iter": 200_000, "epsilon": 0.1, **params}
-    X = SetCollection(x, [0, len(x)], weights=masses)
+    X = SetCollection(x.astype(dtype), [0, len(x)], weights=masses)
     model = OTKEmbedding(kernel="linear", references=z[None], **params).fit(X)
     return model.transport_plan(X)[0][0], model.sinkhorn_diagnostics(X)
 

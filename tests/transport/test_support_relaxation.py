@@ -8,22 +8,12 @@ import pytest
 from helpers import plain_embedding, plain_plan
 from numpy.testing import assert_allclose
 from scipy.special import rel_entr, softmax
+from test_relaxation import KERNELS, SHAPES, plan_of
 from test_transport import make_problem
 
 from otk_sklearn import OTKClassifier, OTKEmbedding, SetCollection
 from otk_sklearn.transport._problem import Transport
 from otk_sklearn.transport._solvers import plan_values, solve_plans
-
-KERNELS = ["rbf", "homogeneous", "linear"]
-SHAPES = [(1, 1), (1, 7), (5, 50), (30, 10), (300, 20)]
-
-
-def plan_of(x, z, masses, dtype=np.float64, **params):
-    """Plan, and what `tol` bounds."""
-    params = {"tol": 1e-12, "max_iter": 200_000, "epsilon": 0.1, **params}
-    X = SetCollection(x.astype(dtype), [0, len(x)], weights=masses)
-    model = OTKEmbedding(kernel="linear", references=z[None], **params).fit(X)
-    return model.transport_plan(X)[0][0], model.sinkhorn_diagnostics(X)
 
 
 @pytest.mark.pairwise(
