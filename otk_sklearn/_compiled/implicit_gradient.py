@@ -14,14 +14,15 @@ _MIN_PIVOT = 1e-13
 
 
 @jit
-def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
+def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients, of_masses):
     """Vector-Jacobian products of plans with respect to similarities, in place.
 
     A plan has the form `P_ij = exp(S_ij / epsilon + alpha_i + beta_j)`, where the marginal
     constraints determine alpha and beta. By implicit differentiation, a gradient W becomes
     `P_ij (W_ij - lambda_i - mu_j) / epsilon`. Its rows and columns sum to 0 in balanced
     transport; where a marginal has a penalty, or in attention, its sums don't. mu solves a
-    linear system with one unknown per support.
+    linear system with one unknown per support. With respect to masses, the gradient is
+    `sum_j P_ij (W_ij - mu_j) / a_i`, up to a constant, as masses sum to 1.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
     inverse_epsilon : float
         In the dtype of the plan.
     gradients : ndarray of shape (n_references, n_supports, n_elements)
+    of_masses : ndarray of float64 of shape (n_references, n_elements)
+        Filled with the gradient with respect to masses, each multiplied by the mass.
     """
     n_references, n_supports, _ = plan.shape
     longest = 1
@@ -55,8 +58,11 @@ def plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients):
             if stop - start == 1 and powers[1] == 1.0:  # its plan is constant
                 for j in range(n_supports):
                     set_gradients[j, 0] = 0
+                of_masses[r, start] = 0
                 continue
-            _subtract_means(plan[r, :, start:stop], set_gradients, powers, scratch)
+            set_plan = plan[r, :, start:stop]
+            _subtract_means(set_plan, set_gradients, powers, scratch)
+            _mass_gradients(set_plan, set_gradients, scratch, of_masses[r, start:stop])
             for j in range(n_supports):
                 row = set_gradients[j]
                 for i in range(stop - start):
@@ -113,6 +119,17 @@ def _subtract_means(plan, gradients, powers, scratch):
         plan_j, gradients_j, mu_j = plan[j], gradients[j], mu[j]
         for i in range(size):
             gradients_j[i] = plan_j[i] * (gradients_j[i] - (row_means[i] + mu_j))
+
+
+@inlined
+def _mass_gradients(plan, gradients, scratch, of_masses):
+    """Write `sum_j P_ij (W_ij - mu_j)`, given `P_ij (W_ij - lambda_i - mu_j)`."""
+    row_means = scratch.row_means
+    fill(of_masses, 0)
+    for j in range(len(plan)):
+        plan_j, gradients_j = plan[j], gradients[j]
+        for i in range(len(of_masses)):
+            of_masses[i] += gradients_j[i] + plan_j[i] * row_means[i]
 
 
 @inlined

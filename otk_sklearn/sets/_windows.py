@@ -86,14 +86,18 @@ def subsampling_windows(offsets, subsampling):
     windows : Windows
     taps : ndarray of shape (2 * subsampling - 1,)
     """
-    reach = subsampling - 1
-    taps = np.ones(1)
-    if reach:
-        deviation = reach / math.sqrt(2)
-        taps = np.exp(-((np.arange(-reach, reach + 1) / deviation) ** 2) / 2)
+    taps = gaussian_taps(subsampling)
     kept = offsets_of(-(-np.diff(offsets) // subsampling))
-    windows = Windows(offsets, kept, len(taps), front=reach, stride=subsampling)
-    return windows, taps / taps.sum()
+    front = subsampling - 1
+    return Windows(offsets, kept, len(taps), front, stride=subsampling), taps
+
+
+def gaussian_taps(subsampling):
+    """Return the filter that subsampling averages by, of `2 subsampling - 1` taps."""
+    reach = subsampling - 1
+    deviation = max(reach, 1) / math.sqrt(2)
+    taps = np.exp(-((np.arange(-reach, reach + 1) / deviation) ** 2) / 2)
+    return taps / taps.sum()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,60 @@
+"""Pooling as an `Aggregation` of PyTorch Geometric."""
+
+import functools
+
+
+def as_aggregation(pooling):
+    """Return a pooling as an aggregation of PyTorch Geometric.
+
+    Parameters
+    ----------
+    pooling : OTKPooling or SetSequential
+        Whose output has the shape (n_sets, ...): it is flattened from the second axis.
+
+    Returns
+    -------
+    torch_geometric.nn.Aggregation
+        With the pooling as its submodule `pooling`: for message passing layers such as
+        `GraphConv`, or the nodes of a batch of graphs.
+
+    Raises
+    ------
+    ImportError
+        Without torch_geometric.
+
+    Examples
+    --------
+    >>> from otk_sklearn.torch import OTKPooling, as_aggregation
+    >>> readout = as_aggregation(OTKPooling(16, 5))  # doctest: +SKIP
+    >>> readout(data.x, data.batch)  # doctest: +SKIP
+    """
+    return _aggregation_class()(pooling)
+
+
+@functools.cache
+def _aggregation_class():
+    from torch_geometric.nn import Aggregation
+
+    class OTKAggregation(Aggregation):
+        """Pool by optimal transport, as an aggregation."""
+
+        def __init__(self, pooling):
+            super().__init__()
+            self.pooling = pooling
+
+        def forward(
+            self,
+            x,
+            index=None,
+            ptr=None,
+            dim_size=None,
+            dim=-2,
+            max_num_elements=None,
+        ):
+            """Pool the rows of each index, or from pointer to pointer."""
+            self.assert_two_dimensional_input(x, dim)
+            if index is not None:
+                ptr = None  # which is given besides, where the index is sorted
+            return self.pooling(x, index, ptr, dim_size).flatten(1)
+
+    return OTKAggregation

@@ -1,0 +1,79 @@
+"""Kernels between elements and anchors, and their whitening, as torch operations."""
+
+import torch
+from torch import Tensor
+
+from otk_sklearn.torch._packed_sets import wide_dtype
+
+
+def unit_rows(rows):
+    """Return L2-normalized rows; rows of zeros, and those of norm 1, stay as they are.
+
+    Those of norm 1 up to rounding stay, so that normalizing twice is normalizing once.
+    """
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    is_unit = (norms - 1).abs() <= 4 * torch.finfo(rows.dtype).eps
+    return rows / torch.where(is_unit | (norms == 0), 1, norms)
+
+
+def rbf_kernel(elements, anchors, gamma):
+    """`exp(-gamma ||x - w||^2)`, of shape (n_elements, n_anchors)."""
+    # Squared norms and products cancel: centring reduces the loss of precision.
+    center = anchors.detach().mean(dim=0)
+    elements, anchors = elements - center, anchors - center
+    squares = elements.square().sum(dim=1, keepdim=True) + anchors.square().sum(dim=1)
+    distances = torch.addmm(squares, elements, anchors.T, alpha=-2).clamp(min=0)
+    return torch.exp(-gamma * distances)
+
+
+def homogeneous_kernel(elements, anchors, gamma):
+    """`||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x = 0, for anchors of norm 1."""
+    norms = torch.linalg.vector_norm(elements, dim=1, keepdim=True)
+    unit = elements / norms.clamp(min=torch.finfo(elements.dtype).tiny)
+    return norms * torch.exp(2 * gamma * (unit @ anchors.T - 1))
+
+
+KERNELS = {"rbf": rbf_kernel, "homogeneous": homogeneous_kernel}
+
+
+def whitening(kernel, anchors, gamma, damping):
+    """Return `D = U diag(1 / (sqrt(lambda) + damping)) U^T`, in the dtype of the anchors.
+
+    `lambda` and U are the eigenvalues and eigenvectors of the kernel between the anchors.
+    """
+    wide = wide_dtype(anchors.device)
+    anchors_wide = anchors.to(wide)
+    if kernel == "homogeneous":
+        anchors_wide = unit_rows(anchors_wide)
+    gram = KERNELS[kernel](anchors_wide, anchors_wide, gamma.to(wide))
+    return _InverseRoot.apply(gram, damping).to(anchors.dtype)
+
+
+class _InverseRoot(torch.autograd.Function):
+    """`U diag(1 / (sqrt(lambda) + damping)) U^T` of a symmetric matrix.
+
+    That of `torch.linalg.eigh` has no gradient where eigenvalues are equal.
+    """
+
+    @staticmethod
+    def forward(gram: Tensor, damping: float):
+        eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
+        roots = eigenvalues.clamp(min=0).sqrt()
+        return (U / (roots + damping)) @ U.T
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        gram, ctx.damping = inputs
+        ctx.save_for_backward(gram)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (gram,) = ctx.saved_tensors
+        eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
+        roots = eigenvalues.clamp(min=0).sqrt()
+        scale = 1 / (roots + ctx.damping)
+        # Divided differences of the scale by lambda (Daleckii and Krein).
+        sums = roots[:, None] + roots
+        differences = torch.where(sums > 0, -torch.outer(scale, scale) / sums, 0)
+        in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
+        return U @ (differences * in_basis) @ U.T, None
