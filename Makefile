@@ -28,7 +28,7 @@ SEED ?= 0
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
-.PHONY: demo test test-slow format docs defaults accuracy labels parts token-vectors bench \
+.PHONY: demo test test-layers test-slow format docs defaults accuracy labels parts token-vectors bench \
 	bench-training bench-pieces test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
@@ -39,6 +39,10 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of d
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch
+	$(PARALLEL) $(BIN)/python -m pytest -m "slow or not slow" --numprocesses auto tests/torch \
+		tests/test_docstrings.py tests/test_documents.py
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
 	$(PARALLEL) $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup

@@ -53,8 +53,9 @@ def _aggregation_class():
         ):
             """Pool the rows of each index, or from pointer to pointer."""
             self.assert_two_dimensional_input(x, dim)
-            if index is not None:
-                ptr = None  # which is given besides, where the index is sorted
-            return self.pooling(x, index, ptr, dim_size).flatten(1)
+            if index is None:
+                return self.pooling(x, ptr=ptr).flatten(1)
+            # A pointer besides says the same.
+            return self.pooling(x, index, dim_size=dim_size).flatten(1)
 
     return OTKAggregation

@@ -17,8 +17,8 @@ from otk_sklearn.transport._solvers import solve_plans
 # Iterations between two looks at the residuals.
 _CHECKED_ITER = 10
 
-# Added to pivots, relative to diagonal entries: where supports share no mass, these would
-# be rounding noise. What that adds to the solution has no effect on the gradient.
+# Added to pivots, relative to the masses of supports: where these share no mass, pivots
+# would be rounding noise. What that changes of the solution has no effect on the gradient.
 _DAMPING = 1e-13
 
 
@@ -160,17 +160,21 @@ def _sinkhorn(log_kernel, log_masses, transport):
     """Sinkhorn's iterations in the log domain, which end on the side that is fixed."""
     row_power, column_power = transport.penalty.powers(transport.epsilon)
     log_b = -math.log(log_kernel.shape[3])
-    log_v = torch.zeros_like(log_kernel[:, :, :1])
+    rows, log_v = (torch.zeros_like(log_kernel.narrow(d, 0, 1)) for d in (3, 2))
+    unconverged = torch.ones_like(log_v[..., :1], dtype=torch.bool)
     for n_iter in range(1, transport.max_iter + 1):
-        last = log_v
-        rows = (log_kernel + (log_v + log_b)).logsumexp(3, keepdim=True)
+        sums = (log_kernel + (log_v + log_b)).logsumexp(3, keepdim=True)
+        # What has converged stays: no set depends on others.
+        rows = torch.where(unconverged, sums, rows)
         columns = (log_kernel + (log_masses - row_power * rows)).logsumexp(2, keepdim=True)
-        log_v = -column_power * columns
-        if transport.tol > 0 and n_iter % _CHECKED_ITER == 0:  # the host waits
+        last, log_v = log_v, torch.where(unconverged, -column_power * columns, log_v)
+        if transport.tol > 0 and n_iter % _CHECKED_ITER == 0:
             change = last - log_v
             if column_power < 1:  # a constant has no effect on the plan
                 change = change - change.mean(dim=3, keepdim=True)
-            if bool((change.expm1().abs().mean(dim=3) < transport.tol).all()):
+            errors = change.expm1().abs().mean(dim=3, keepdim=True)
+            unconverged = unconverged & (errors >= transport.tol)
+            if not unconverged.any():  # the host waits
                 break
     if column_power < 1:
         rows = (log_kernel + (log_v + log_b)).logsumexp(3, keepdim=True)
@@ -227,9 +231,9 @@ def _solve_columns(products, columns, excess, totals):
     """
     apart = 1 - torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
     others = products * apart
-    diagonal = others.sum(dim=-1) + excess * columns
-    damped = diagonal * (1 + _DAMPING) + torch.finfo(products.dtype).tiny
-    system = damped.diag_embed() - others
+    diagonal = others.sum(dim=-1) + (excess + _DAMPING) * columns
+    diagonal = diagonal + torch.finfo(products.dtype).tiny
+    system = diagonal.diag_embed() - others
     if excess == 0:  # mu is determined up to a constant, which this fixes
         system = system + 1 / products.shape[-1] ** 2
     factor, _ = torch.linalg.cholesky_ex(system)

@@ -42,8 +42,13 @@ def collate_sets(batch):
     return _packed(batch)
 
 
+def _as_tensor(elements):
+    """Return elements as a tensor; arrays are copied, as they may be read-only."""
+    return elements if isinstance(elements, torch.Tensor) else torch.tensor(elements)
+
+
 def _packed(sets):
-    sets = [torch.as_tensor(elements) for elements in sets]
+    sets = [_as_tensor(elements) for elements in sets]
     for i, elements in enumerate(sets):
         if (
             elements.ndim != 2

@@ -13,7 +13,8 @@ def unit_rows(rows):
     """
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     is_unit = (norms - 1).abs() <= 4 * torch.finfo(rows.dtype).eps
-    return rows / torch.where(is_unit | (norms == 0), 1, norms)
+    one = norms + (1 - norms).detach()  # of the same gradient
+    return rows / torch.where(norms == 0, 1, torch.where(is_unit, one, norms))
 
 
 def rbf_kernel(elements, anchors, gamma):
@@ -46,34 +47,43 @@ def whitening(kernel, anchors, gamma, damping):
     if kernel == "homogeneous":
         anchors_wide = unit_rows(anchors_wide)
     gram = KERNELS[kernel](anchors_wide, anchors_wide, gamma.to(wide))
-    return _InverseRoot.apply(gram, damping).to(anchors.dtype)
+    return _inverse_root(gram, float(damping)).to(anchors.dtype)
 
 
-class _InverseRoot(torch.autograd.Function):
+@torch.library.custom_op("otk_sklearn::inverse_root", mutates_args=())
+def _inverse_root(gram: Tensor, damping: float) -> Tensor:
     """`U diag(1 / (sqrt(lambda) + damping)) U^T` of a symmetric matrix.
 
-    That of `torch.linalg.eigh` has no gradient where eigenvalues are equal.
+    An operator, as `torch.linalg.eigh` has no gradient where eigenvalues are equal.
     """
+    U, roots = _roots(gram)
+    return (U / (roots + damping)) @ U.T
 
-    @staticmethod
-    def forward(gram: Tensor, damping: float):
-        eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
-        roots = eigenvalues.clamp(min=0).sqrt()
-        return (U / (roots + damping)) @ U.T
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        gram, ctx.damping = inputs
-        ctx.save_for_backward(gram)
+@_inverse_root.register_fake
+def _(gram, damping):
+    return torch.empty_like(gram)
 
-    @staticmethod
-    def backward(ctx, gradient):
-        (gram,) = ctx.saved_tensors
-        eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
-        roots = eigenvalues.clamp(min=0).sqrt()
-        scale = 1 / (roots + ctx.damping)
-        # Divided differences of the scale by lambda (Daleckii and Krein).
-        sums = roots[:, None] + roots
-        differences = torch.where(sums > 0, -torch.outer(scale, scale) / sums, 0)
-        in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
-        return U @ (differences * in_basis) @ U.T, None
+
+def _roots(gram):
+    eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
+    return U, eigenvalues.clamp(min=0).sqrt()
+
+
+def _set_up(ctx, inputs, output):
+    gram, ctx.damping = inputs
+    ctx.save_for_backward(gram)
+
+
+def _backward(ctx, gradient):
+    (gram,) = ctx.saved_tensors
+    U, roots = _roots(gram)
+    scale = 1 / (roots + ctx.damping)
+    # Divided differences of the scale by lambda (Daleckii and Krein).
+    sums = roots[:, None] + roots
+    differences = torch.where(sums > 0, -torch.outer(scale, scale) / sums, 0)
+    in_basis = U.T @ ((gradient + gradient.T) / 2) @ U
+    return U @ (differences * in_basis) @ U.T, None
+
+
+_inverse_root.register_autograd(_backward, setup_context=_set_up)

@@ -11,7 +11,7 @@ from torch import Tensor
 from otk_sklearn.torch import _batched_matching, _compiled_matching
 from otk_sklearn.transport._problem import Transport
 
-# Where the names of the following functions come from: `Transport`.
+# Arguments that are tensors; the others are the fields of `Transport`.
 _N_TENSORS = 5
 
 
@@ -61,8 +61,8 @@ def _embed(
 @_embed.register_fake
 def _(x, references, offsets, *others):
     n_references, n_supports, n_features = references.shape
-    pooled = x.new_empty(len(offsets) - 1, n_references * n_supports, n_features)
-    return pooled, x.new_empty(n_references, n_supports, len(x))
+    pooled = x.new_empty(offsets.shape[0] - 1, n_references * n_supports, n_features)
+    return pooled, x.new_empty(n_references, n_supports, x.shape[0])
 
 
 @torch.library.custom_op("otk_sklearn::embed_backward", mutates_args=())

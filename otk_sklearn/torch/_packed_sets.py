@@ -62,7 +62,7 @@ class PackedSets:
     @property
     def index_in_set(self):
         """The place of each row in its set, counted from 0."""
-        rows = torch.arange(len(self.set_of), device=self.set_of.device)
+        rows = torch.arange(self.set_of.shape[0], device=self.set_of.device)
         return rows - self.offsets[self.set_of]
 
     @property
@@ -88,7 +88,7 @@ class PackedSets:
         weights = self.weights.to(dtype)
         if self.is_padded:
             weights = torch.where(self.is_element, weights, 0)
-        totals = weights.new_zeros(len(self.lengths)).index_add(0, self.set_of, weights)
+        totals = weights.new_zeros(self.lengths.shape[0]).index_add(0, self.set_of, weights)
         totals = totals[self.set_of]
         has_weight = totals > 0
         return torch.where(
@@ -118,19 +118,19 @@ class PackedSets:
         length, to_rows = self.form
         if to_rows is not None:
             values = self.values
-            if len(values):
+            if values.shape[0]:
                 values = where_rows(to_rows >= 0, values[to_rows.clamp(min=0)])
             else:
-                values = values.new_zeros(len(to_rows), values.shape[1])
+                values = values.new_zeros(to_rows.shape[0], values.shape[1])
         elif length is None or self.is_padded:
             values = self.present_rows()
         else:
-            shape = len(self.lengths) * length, self.values.shape[1]
+            shape = self.lengths.shape[0] * length, self.values.shape[1]
             rows = self.set_of * length + self.index_in_set
             values = self.values.new_zeros(shape).index_copy(0, rows, self.values)
         if length is None:
             return values
-        return values.unflatten(0, (len(self.lengths), -1))[:, :length]
+        return values.unflatten(0, (self.lengths.shape[0], -1))[:, :length]
 
     def present_rows(self):
         """Return the values, with 0 for padding."""
@@ -151,7 +151,7 @@ def packed_layout(sets, lengths):
 
 
 def _repeated_index(lengths, n_rows):
-    index = torch.arange(len(lengths), device=lengths.device)
+    index = torch.arange(lengths.shape[0], device=lengths.device)
     return index.repeat_interleave(lengths, output_size=n_rows)
 
 
@@ -262,7 +262,7 @@ def _checked_index(name, index, x, shape):
     if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
         came = getattr(index, "dtype", type(index).__name__)
         raise TypeError(f"{name} is {came}; expected a tensor of integers.")
-    if index.ndim != 1 or (shape is not None and len(index) != shape):
+    if index.ndim != 1 or (shape is not None and index.shape[0] != shape):
         expected = "(n_sets + 1,)" if shape is None else f"({shape},)"
         raise ValueError(f"{name} has shape {tuple(index.shape)}; expected {expected}.")
     if index.device != x.device:
@@ -272,30 +272,30 @@ def _checked_index(name, index, x, shape):
 
 def _checked_offsets(ptr, x):
     offsets = _checked_index("ptr", ptr, x, None)
-    if len(offsets) < 1:
+    if offsets.shape[0] < 1:
         raise ValueError("ptr is empty; expected the offsets of sets, starting with 0.")
     if _can_check(x):
         steps = offsets.diff()
-        if offsets[0] != 0 or offsets[-1] != len(x) or (steps < 0).any():
+        if offsets[0] != 0 or offsets[-1] != x.shape[0] or (steps < 0).any():
             raise ValueError(
                 f"ptr goes from {offsets[0]} to {offsets[-1]}"
                 f"{', and decreases' if (steps < 0).any() else ''}; expected offsets that "
-                f"don't decrease, from 0 to {len(x)}, the number of elements."
+                f"don't decrease, from 0 to {x.shape[0]}, the number of elements."
             )
     return offsets
 
 
 def _of_offsets(values, offsets, weights, positions, form=PACKED):
     lengths = offsets.diff()
-    set_of = _repeated_index(lengths, len(values))
+    set_of = _repeated_index(lengths, values.shape[0])
     return PackedSets(values, offsets, lengths, set_of, weights, positions, form=form)
 
 
 def _of_index(x, index, dim_size, weights, positions):
-    index = _checked_index("index", index, x, len(x))
+    index = _checked_index("index", index, x, x.shape[0])
     if dim_size is None:
-        dim_size = int(index.max()) + 1 if len(index) else 0
-    if _can_check(x) and len(index) and not 0 <= index.min() <= index.max() < dim_size:
+        dim_size = int(index.max()) + 1 if index.shape[0] else 0
+    if _can_check(x) and index.shape[0] and not 0 <= index.min() <= index.max() < dim_size:
         raise ValueError(
             f"index goes from {index.min()} to {index.max()}; expected sets from 0 to "
             f"{dim_size - 1}."
@@ -315,7 +315,7 @@ def _of_batch(x, mask, weights, positions):
     """Pack a batch of sets of as many rows, not all of which need be elements."""
     if x.ndim == 4 and positions is None:
         positions = _grid_positions(x)
-    n_sets, length = len(x), math.prod(x.shape[1:-1])
+    n_sets, length = x.shape[0], math.prod(x.shape[1:-1])
     rows = x.reshape(n_sets * length, x.shape[-1]), weights, positions
     offsets = torch.arange(n_sets + 1, device=x.device) * length
     if mask is None:
@@ -343,10 +343,10 @@ def _checked_mask(x, mask, lengths):
         _check_absent("lengths", mask=mask)
         if x.ndim == 4:
             _check_absent("grids", lengths=lengths)
-        lengths = _checked_index("lengths", lengths, x, len(x))
+        lengths = _checked_index("lengths", lengths, x, x.shape[0])
         if (
             _can_check(x)
-            and len(x)
+            and x.shape[0]
             and not 0 <= lengths.min() <= lengths.max() <= x.shape[1]
         ):
             raise ValueError(
@@ -363,7 +363,7 @@ def _checked_mask(x, mask, lengths):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; expected {tuple(x.shape[:-1])}."
         )
-    return mask.reshape(len(x), -1)
+    return mask.reshape(x.shape[0], -1)
 
 
 def _grid_positions(x):

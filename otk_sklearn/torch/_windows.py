@@ -73,7 +73,7 @@ class _Windows:
         self._lengths = lengths_of(sets.lengths)
         self._offsets, self._set_of = packed_layout(sets, self._lengths)
         device = self._lengths.device
-        places = torch.arange(len(self._set_of), device=device)
+        places = torch.arange(self._set_of.shape[0], device=device)
         places = places - self._offsets[self._set_of]
         rows = (places * stride - front)[:, None] + torch.arange(size, device=device)
         self._real = (rows >= 0) & (rows < sets.lengths[self._set_of][:, None])

@@ -668,7 +668,8 @@ def dense_similarity_gradients(plan, slopes, powers, epsilon):
     weighted = plan * slopes
     sums = np.concatenate([weighted.sum(axis=1), weighted.sum(axis=0)])
     unknowns = np.linalg.lstsq(system, sums, rcond=1e-12)[0]
-    return plan * (slopes - unknowns[:n, None] - unknowns[n:]) / epsilon
+    of_masses = np.sum(plan * (slopes - unknowns[n:]), axis=1)
+    return plan * (slopes - unknowns[:n, None] - unknowns[n:]) / epsilon, of_masses
 
 
 def similarity_gradients(plan, slopes, powers, epsilon, dtype=np.float64):
@@ -676,8 +677,9 @@ def similarity_gradients(plan, slopes, powers, epsilon, dtype=np.float64):
     gradients = np.array(slopes.T[np.newaxis], dtype)
     rounded = np.array(plan.T[np.newaxis], dtype)
     offsets = np.array([0, len(plan)])
+    of_masses = np.empty((1, len(plan)))
     implicit_gradient.plans_to_similarities(
-        rounded, offsets, powers, dtype(1 / epsilon), gradients
+        rounded, offsets, powers, dtype(1 / epsilon), gradients, of_masses
     )
     return gradients[0].T
 
@@ -697,14 +699,25 @@ def test_the_reduced_system_is_the_dense_one(lengths, n_supports, powers):
         [
             dense_similarity_gradients(
                 plan[r, :, i:j].T, gradients[r, :, i:j].T, powers, epsilon
-            ).T
+            )
             for i, j in zip(offsets, offsets[1:])
         ]
         for r in range(2)
     ]
-    implicit_gradient.plans_to_similarities(plan, offsets, powers, 1 / epsilon, gradients)
+    of_masses = np.empty((2, offsets[-1]))
+    implicit_gradient.plans_to_similarities(
+        plan, offsets, powers, 1 / epsilon, gradients, of_masses
+    )
     for r in range(2):
-        assert_allclose(gradients[r], np.hstack(expected[r]), rtol=1e-7, atol=1e-9)
+        of_sets = np.vstack([of_set for of_set, _ in expected[r]])
+        assert_allclose(gradients[r].T, of_sets, rtol=1e-7, atol=1e-9)
+        for (_, masses), i, j in zip(expected[r], offsets, offsets[1:]):
+            difference = of_masses[r, i:j] - masses
+            # In balanced transport, potentials have a constant that is open.
+            constant = powers == (1.0, 1.0) or j == i + 1
+            scale = plan[r, :, i:j].sum(axis=0)
+            difference -= constant * scale * (difference.sum() / scale.sum())
+            assert_allclose(difference, 0, atol=1e-7)
 
 
 @pytest.mark.pairwise(
@@ -719,7 +732,7 @@ def test_supports_may_share_next_to_nothing(coupling, powers, dtype):
     apart = np.arange(12)[:, None] % 3 != np.arange(6) % 3
     plan[apart] *= coupling
     slopes, epsilon = rng.normal(size=plan.shape), 0.01
-    expected = dense_similarity_gradients(plan, slopes, powers, epsilon)
+    expected, _ = dense_similarity_gradients(plan, slopes, powers, epsilon)
     gradients = similarity_gradients(plan, slopes, powers, epsilon, dtype)
     assert_close(gradients, expected, 1e-4 if dtype == np.float32 else 1e-9)
 
@@ -736,7 +749,7 @@ def test_a_plan_that_is_all_but_decided_has_no_gradient(dtype, tolerance):
         ]
     )
     slopes, epsilon = 10 * np.random.default_rng(0).normal(size=plan.shape), 0.01
-    expected = dense_similarity_gradients(plan, slopes, (1.0, 1.0), epsilon)
+    expected, _ = dense_similarity_gradients(plan, slopes, (1.0, 1.0), epsilon)
     gradients = similarity_gradients(plan, slopes, (1.0, 1.0), epsilon, dtype)
     # What cancels is as large as this.
     largest = np.abs(plan * slopes).max() / epsilon
@@ -752,8 +765,13 @@ def test_attention_has_a_softmax_for_each_support():
         shares, slopes = plan[:, :, i:j], gradients[:, :, i:j]
         mean = np.average(slopes, axis=2, weights=shares)[:, :, None]
         expected[:, :, i:j] = shares * (slopes - mean) / 0.3
-    implicit_gradient.plans_to_similarities(plan, offsets, (0.0, 1.0), 1 / 0.3, gradients)
+    of_masses = np.empty((2, 7))
+    implicit_gradient.plans_to_similarities(
+        plan, offsets, (0.0, 1.0), 1 / 0.3, gradients, of_masses
+    )
     assert_allclose(gradients, expected, rtol=1e-12)
+    # Masses and exponentials of similarities are factors of the same product.
+    assert_allclose(of_masses, 0.3 * expected.sum(axis=1), atol=1e-12)
 
 
 @pytest.mark.parametrize("n_components", [3, 200])
