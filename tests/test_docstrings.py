@@ -1,7 +1,7 @@
 """Public names are on the API page; their docstrings are complete, and the examples run."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -16,6 +16,7 @@ MODULES = [
     "otk_sklearn.datasets",
     "otk_sklearn.display",
     "otk_sklearn.inspection",
+    *(["otk_sklearn.torch"] if importlib.util.find_spec("torch") else []),
 ]
 API_PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
 

@@ -6,6 +6,8 @@ import functools
 def as_aggregation(pooling):
     """Return a pooling as an aggregation of PyTorch Geometric.
 
+    That library is imported here for the first time.
+
     Parameters
     ----------
     pooling : OTKPooling or SetSequential
@@ -21,6 +23,10 @@ def as_aggregation(pooling):
     ------
     ImportError
         Without torch_geometric.
+
+    See Also
+    --------
+    OTKPooling : Takes an index or a pointer itself.
 
     Examples
     --------

@@ -27,6 +27,10 @@ def collate_sets(batch):
     ValueError
         If a set is empty or of another shape: the message has its place in the batch.
 
+    See Also
+    --------
+    OTKPooling : Takes what is returned.
+
     Examples
     --------
     >>> import torch

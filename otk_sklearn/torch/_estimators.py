@@ -16,7 +16,7 @@ from otk_sklearn.features._feature_map import (
 )
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._windows import window_parameters
-from otk_sklearn.torch._features import KernelFeatures
+from otk_sklearn.torch._features import KernelFeatures, set_kernel
 from otk_sklearn.torch._pooling import OTKPooling
 from otk_sklearn.torch._sequential import SetSequential
 
@@ -34,6 +34,8 @@ _POOLING = (
 
 def from_estimator(estimator):
     """Return a fitted embedding as a layer.
+
+    The layer computes the same function, and can be trained further in a network.
 
     Parameters
     ----------
@@ -120,12 +122,14 @@ def _features_of(estimator, subsampling):
         dtype=anchors.dtype,
         **windows,
     )
-    features.set_kernel(feature_map.anchors, feature_map.gamma)
+    set_kernel(features, feature_map.anchors, feature_map.gamma)
     return features
 
 
 def to_estimator(layer, *, n_axes=1):
     """Return a layer as a fitted estimator.
+
+    The estimator computes the same function, without PyTorch.
 
     Parameters
     ----------

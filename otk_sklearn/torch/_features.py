@@ -7,7 +7,7 @@ from torch import nn
 
 from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, validate_parameters
 from otk_sklearn.torch._kernels import KERNELS, unit_rows, whitening
-from otk_sklearn.torch._packed_sets import PackedSets, packed_sets, working_dtype
+from otk_sklearn.torch._packed_sets import packed_sets, working_dtype
 from otk_sklearn.torch._windows import n_kept, n_windows, subsample, windows_of
 
 
@@ -44,6 +44,10 @@ class KernelFeatures(nn.Module):
         Stride of Gaussian pooling: the features of neighbouring windows are averaged by a
         Gaussian filter of `2 subsampling - 1` taps, and one in `subsampling` of the
         averages is kept.
+    device : torch.device or str, default=None
+        Where parameters are created.
+    dtype : torch.dtype, default=None
+        The dtype of parameters.
 
     Attributes
     ----------
@@ -128,13 +132,6 @@ class KernelFeatures(nn.Module):
                 self.raw_anchors.copy_(unit_rows(self.raw_anchors))
             self.log_gamma_change.zero_()
 
-    def set_kernel(self, anchors, gamma):
-        """Set anchors and gamma, as learned by an estimator, to the last digit."""
-        with torch.no_grad():
-            self.raw_anchors.copy_(torch.from_numpy(anchors))
-            self.initial_gamma.fill_(gamma)
-            self.log_gamma_change.zero_()
-
     @property
     def anchors(self):
         """The anchors, L2-normalized for the homogeneous kernel."""
@@ -153,10 +150,12 @@ class KernelFeatures(nn.Module):
         Parameters
         ----------
         lengths : Tensor of int of shape (n_sets,)
+            Numbers of elements of the input.
 
         Returns
         -------
         Tensor of int of shape (n_sets,)
+            Numbers of windows, or of those that subsampling keeps.
         """
         windows = n_windows(lengths, self.filter_size, self.padding)
         return n_kept(windows, self.subsampling)
@@ -169,7 +168,11 @@ class KernelFeatures(nn.Module):
         x : Tensor
             As for :meth:`OTKPooling.forward`. Without windows and subsampling, any shape
             (..., in_features), and no other argument is needed.
-        index, ptr, dim_size, mask, lengths
+        index, ptr : Tensor, default=None
+            As for :meth:`OTKPooling.forward`.
+        dim_size : int, default=None
+            As for :meth:`OTKPooling.forward`.
+        mask, lengths : Tensor, default=None
             As for :meth:`OTKPooling.forward`.
 
         Returns
@@ -179,33 +182,32 @@ class KernelFeatures(nn.Module):
             are (n_elements, n_components) for packed input, set after set, and
             (batch, length, n_components) for a batch, with zeros behind the elements.
         """
-        if isinstance(x, PackedSets):
-            return self.forward_sets(x)
         others = index, ptr, dim_size, mask, lengths
-        if self._is_elementwise and others == (None,) * len(others) and not x.is_nested:
+        is_plain = isinstance(x, torch.Tensor) and not x.is_nested
+        if self._is_elementwise and is_plain and others == (None,) * len(others):
             if x.shape[-1] != self.in_features:
                 raise ValueError(
                     f"x has shape {tuple(x.shape)}; expected (..., {self.in_features})."
                 )
             features = self._features(x.reshape(-1, self.in_features))
             return features.reshape(*x.shape[:-1], self.n_components)
-        sets = self.sets_of(x, index, ptr, dim_size, mask=mask, lengths=lengths)
-        return self.forward_sets(sets).in_input_form()
+        sets = packed_sets(
+            x,
+            index,
+            ptr,
+            dim_size,
+            mask=mask,
+            lengths=lengths,
+            n_features=self.in_features,
+        )
+        features = self._features_of_sets(sets)
+        return features if x is sets else features.in_input_form()
 
     @property
     def _is_elementwise(self):
         return self.filter_size == 1 == self.subsampling
 
-    def sets_of(self, x, *args, **kwargs):
-        """Return the arguments of :meth:`forward` as `PackedSets`."""
-        if isinstance(x, PackedSets):
-            return x
-        if self._is_elementwise and not (args or kwargs) and not x.is_nested:
-            x = x.reshape(-1, *x.shape[-2:])  # of all that goes before, and of one set
-        return packed_sets(x, *args, n_features=self.in_features, **kwargs)
-
-    def forward_sets(self, sets):
-        """Compute the features of `PackedSets`, and return them as such."""
+    def _features_of_sets(self, sets):
         if self.filter_size == 1:
             sets = sets.with_values(sets.present_values())
         windows = windows_of(sets, self.filter_size, self.padding)
@@ -222,10 +224,24 @@ class KernelFeatures(nn.Module):
         return features.to(torch.promote_types(elements.dtype, self.raw_anchors.dtype))
 
     def extra_repr(self):
-        """Return what the representation says of the parameters."""
+        """Return what the representation says of the parameters.
+
+        Returns
+        -------
+        str
+            Arguments of the constructor that are not as usual.
+        """
         options = f"{self.in_features}, {self.n_components}, kernel={self.kernel!r}"
         options += f", gamma={self.gamma.item():.3g}, damping={self.damping:g}"
         for name, default in (("filter_size", 1), ("padding", "valid"), ("subsampling", 1)):
             if getattr(self, name) != default:
                 options += f", {name}={getattr(self, name)!r}"
         return options
+
+
+def set_kernel(features, anchors, gamma):
+    """Set anchors and gamma of `KernelFeatures`, given as arrays, to the last digit."""
+    with torch.no_grad():
+        features.raw_anchors.copy_(torch.from_numpy(anchors))
+        features.initial_gamma.fill_(gamma)
+        features.log_gamma_change.zero_()

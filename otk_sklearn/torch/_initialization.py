@@ -12,7 +12,8 @@ from otk_sklearn.torch._estimators import (
     embedding_parameters,
     feature_parameters,
 )
-from otk_sklearn.torch._features import KernelFeatures
+from otk_sklearn.torch._features import KernelFeatures, set_kernel
+from otk_sklearn.torch._packed_sets import packed_sets
 from otk_sklearn.torch._pooling import OTKPooling
 from otk_sklearn.torch._sequential import SetSequential
 
@@ -51,6 +52,10 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
     ------
     ValueError
         If the network has no such layer, or the loader no elements.
+
+    See Also
+    --------
+    from_estimator : Layers of an embedding that is fitted already.
 
     Examples
     --------
@@ -106,7 +111,7 @@ def _inputs_of(network, loader, n_done):
         if layer not in order:
             order.append(layer)
         if order.index(layer) == n_done:
-            parts.append(_as_collection(layer.sets_of(*args, **kwargs)))
+            parts.append(_as_collection(_packed(layer, *args, **kwargs)))
 
     hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in units]
     try:
@@ -127,6 +132,13 @@ def _call(network, batch):
         network(**inputs)
     else:
         network(inputs)
+
+
+def _packed(layer, x, *args, **kwargs):
+    """Return the arguments that a layer is called with as `PackedSets`."""
+    if isinstance(x, torch.Tensor) and x.ndim == 2 and not (args or kwargs):
+        x = x[None]  # elements, whichever sets they are of
+    return packed_sets(x, *args, n_features=layer.in_features, **kwargs)
 
 
 def _as_collection(sets):
@@ -159,7 +171,7 @@ def _learn(layers, sets, options):
                 f"There are {len(embedding.anchors_)} distinct elements; expected at least "
                 f"n_components={features.n_components}, to be anchors."
             )
-        features.set_kernel(embedding.anchors_, embedding.gamma_)
+        set_kernel(features, embedding.anchors_, embedding.gamma_)
     if pooling is not None:
         with torch.no_grad():
             pooling.references.copy_(torch.from_numpy(embedding.references_))

@@ -178,7 +178,12 @@ def packed_sets(
     positions=None,
     n_features=None,
 ):
-    """Pack elements in any form that `OTKPooling` takes, after checks."""
+    """Pack elements in any form that `OTKPooling` takes, after checks.
+
+    Sets that are packed are returned as they are.
+    """
+    if isinstance(x, PackedSets):
+        return x
     _check_values(x, n_features)
     if x.is_nested:
         _check_absent("a nested tensor", index=index, ptr=ptr, mask=mask, lengths=lengths)

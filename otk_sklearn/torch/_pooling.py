@@ -11,7 +11,7 @@ from otk_sklearn.embeddings._state import transport_of
 from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.torch._kernels import unit_rows
 from otk_sklearn.torch._operators import embed
-from otk_sklearn.torch._packed_sets import PackedSets, packed_sets, working_dtype
+from otk_sklearn.torch._packed_sets import packed_sets, working_dtype
 
 _SHARED = (
     "n_supports",
@@ -62,6 +62,10 @@ class OTKPooling(nn.Module):
         elements are `i / n`, or those of the pixels of a grid, or given.
     position_sigma : float, default=0.1
         Width of the position filter, relative to the range [0, 1] of positions.
+    device : torch.device or str, default=None
+        Where parameters are created.
+    dtype : torch.dtype, default=None
+        The dtype of parameters.
 
     Attributes
     ----------
@@ -209,7 +213,7 @@ class OTKPooling(nn.Module):
             If an argument is of a wrong type, shape or range, or doesn't go with others.
             Values are checked on CPUs only.
         """
-        sets = self.sets_of(
+        sets = packed_sets(
             x,
             index,
             ptr,
@@ -218,17 +222,8 @@ class OTKPooling(nn.Module):
             lengths=lengths,
             weights=weights,
             positions=positions,
+            n_features=self.in_features,
         )
-        return self.forward_sets(sets)
-
-    def sets_of(self, x, *args, **kwargs):
-        """Return the arguments of :meth:`forward` as `PackedSets`."""
-        if isinstance(x, PackedSets):
-            return x
-        return packed_sets(x, *args, n_features=self.in_features, **kwargs)
-
-    def forward_sets(self, sets):
-        """Pool `PackedSets`."""
         return self._embed(sets)[0]
 
     def plan(self, x, *args, **kwargs):
@@ -236,7 +231,9 @@ class OTKPooling(nn.Module):
 
         Parameters
         ----------
-        x, *args, **kwargs
+        x : Tensor
+            As for :meth:`forward`.
+        *args, **kwargs : Tensor or int
             As for :meth:`forward`.
 
         Returns
@@ -246,7 +243,7 @@ class OTKPooling(nn.Module):
             For packed elements, or a batch, where padding has zeros, and grids are
             flattened row by row. As in `OTKEmbedding.transport_plan`.
         """
-        sets = self.sets_of(x, *args, **kwargs)
+        sets = packed_sets(x, *args, n_features=self.in_features, **kwargs)
         _, plan, position_weights = self._embed(sets)
         if position_weights is not None:
             plan = plan * position_weights
@@ -288,7 +285,13 @@ class OTKPooling(nn.Module):
         return torch.exp(-exponents).to(dtype)
 
     def extra_repr(self):
-        """Return what the representation says of the parameters."""
+        """Return what the representation says of the parameters.
+
+        Returns
+        -------
+        str
+            Arguments of the constructor that are not as usual.
+        """
         options = f"{self.in_features}, {self.n_supports}"
         for name in (*_SHARED[1:8], "position"):
             value = getattr(self, name)

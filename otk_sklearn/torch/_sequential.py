@@ -2,7 +2,9 @@
 
 from torch import nn
 
+from otk_sklearn.torch._features import KernelFeatures
 from otk_sklearn.torch._packed_sets import PackedSets, packed_sets
+from otk_sklearn.torch._pooling import OTKPooling
 
 
 class SetSequential(nn.Sequential):
@@ -15,8 +17,13 @@ class SetSequential(nn.Sequential):
 
     Parameters
     ----------
-    *layers : nn.Module
-        Or one ordered dict of them, as for `nn.Sequential`.
+    *args : nn.Module
+        The layers, or one ordered dict of them, as for `nn.Sequential`.
+
+    See Also
+    --------
+    OTKPooling : Pools sets; describes the forms of input.
+    KernelFeatures : Kernel features of elements, or of windows.
 
     Examples
     --------
@@ -49,8 +56,16 @@ class SetSequential(nn.Sequential):
 
         Parameters
         ----------
-        x, index, ptr, dim_size, mask, lengths, weights, positions
-            As for :meth:`OTKPooling.forward`.
+        x : Tensor
+            As for :meth:`OTKPooling.forward`, as are the others.
+        index, ptr : Tensor, default=None
+            Sets of packed elements.
+        dim_size : int, default=None
+            Number of sets.
+        mask, lengths : Tensor, default=None
+            Elements of a batch that are no padding.
+        weights, positions : Tensor, default=None
+            Those of elements.
 
         Returns
         -------
@@ -58,8 +73,6 @@ class SetSequential(nn.Sequential):
             The output of the last layer. Without pooling, it is that of
             :meth:`KernelFeatures.forward`.
         """
-        if isinstance(x, PackedSets):
-            return self.forward_sets(x)
         sets = packed_sets(
             x,
             index,
@@ -70,14 +83,15 @@ class SetSequential(nn.Sequential):
             weights=weights,
             positions=positions,
         )
-        out = self.forward_sets(sets)
-        return out.in_input_form() if isinstance(out, PackedSets) else out
-
-    def forward_sets(self, sets):
-        """Apply the layers to `PackedSets`."""
+        out = sets
         for layer in self:
-            if isinstance(sets, PackedSets) and not hasattr(layer, "forward_sets"):
-                sets = sets.with_values(layer(sets.values))
+            if isinstance(out, PackedSets) and not isinstance(layer, _OF_SETS):
+                out = out.with_values(layer(out.values))
             else:
-                sets = layer(sets)
-        return sets
+                out = layer(out)
+        is_inner = x is sets
+        return out.in_input_form() if isinstance(out, PackedSets) and not is_inner else out
+
+
+# Layers that take `PackedSets`.
+_OF_SETS = KernelFeatures, OTKPooling, SetSequential
