@@ -24,12 +24,14 @@ PARALLEL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 MINUTES ?= 10
 SEED ?= 0
 
-# Where `make token-vectors` finds sentences, and stores their vectors.
+# Where `make token-vectors` finds sentences, and stores their vectors; where
+# `make transcription-factors` finds sequences.
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
-.PHONY: demo test test-layers test-slow format docs defaults accuracy labels parts token-vectors bench \
-	bench-training bench-pieces test-versions test-lowest test-newest fuzz exactness coverage mutation clean
+.PHONY: demo test test-layers test-slow format docs defaults accuracy labels parts token-vectors \
+	transcription-factors bench bench-training bench-pieces test-versions test-lowest test-newest \
+	fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -66,6 +68,13 @@ parts: $(VENV)/benchmarks.installed  ## Effect of each part of the method on rea
 token-vectors: $(VENV)/encoder.installed  ## Settings for vectors of a neural network, on DATA_HOME=data
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/accuracy/token_vectors.py \
 		--data-home $(DATA_HOME) --cache $(CACHE)
+
+transcription-factors: $(VENV)/networks.installed  ## Pooling in networks for DNA, on DATA_HOME=data
+	$(BIN)/python benchmarks/accuracy/_transcription_factors.py --data-home $(DATA_HOME)
+	$(BIN)/python benchmarks/accuracy/transcription_factors.py --data-home $(DATA_HOME) \
+		--problems "300 a factor" --seeds 0
+	$(BIN)/python benchmarks/accuracy/transcription_factors.py --data-home $(DATA_HOME) \
+		--problems "3,000 a factor"
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
 	$(BIN)/python benchmarks/speed/transform.py
