@@ -133,8 +133,8 @@ def test_features_of_windows_are_those_of_the_estimator():
     lengths = layer.output_lengths(ptr.diff())
     assert lengths.tolist() == expected.lengths.tolist()
     # as a batch, features come in front
-    padded, mask = sets.to_padded()
-    batch = layer(torch.tensor(padded), mask=torch.tensor(mask)).detach()
+    padded = torch.tensor(sets.to_padded())
+    batch = layer(padded, lengths=ptr.diff()).detach()
     assert batch.shape[1] == lengths.max()
     for rows, n, features in zip(batch, lengths, expected):
         np.testing.assert_allclose(rows[:n], features, atol=1e-10)

@@ -22,7 +22,7 @@ POSITIONS = [None, "gaussian", "hard"]
 def converged(n_features, n_supports, **options):
     """A pooling in float64 whose plans have converged to rounding."""
     torch.manual_seed(0)
-    options = {"epsilon": 0.5, "tol": 1e-14, "max_iter": 500} | options
+    options = {"epsilon": 1.0, "tol": 1e-13, "max_iter": 300} | options
     return OTKPooling(n_features, n_supports, dtype=torch.float64, **options)
 
 
