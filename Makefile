@@ -30,8 +30,8 @@ DATA_HOME ?= data
 CACHE ?= .token_vectors
 
 .PHONY: demo test test-layers test-slow format docs defaults accuracy labels parts token-vectors \
-	transcription-factors bench bench-training bench-pieces test-versions test-lowest test-newest \
-	fuzz exactness coverage mutation clean
+	transcription-factors bench bench-layer bench-training bench-pieces test-versions test-lowest \
+	test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -84,6 +84,9 @@ bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix pr
 
 bench-training: $(VENV)/training.installed  ## Speed of training against PyTorch
 	$(BIN)/python benchmarks/speed/training.py
+
+bench-layer: $(VENV)/training.installed  ## Speed and memory of the layer in a network
+	$(BIN)/python benchmarks/speed/layer.py
 
 bench-pieces: $(VENV)/speed.installed  ## Times and memory of the pieces, kept in .asv
 	cd benchmarks && ../$(BIN)/asv machine --yes
