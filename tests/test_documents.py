@@ -17,6 +17,9 @@ def test_code_on_page_runs(page, capsys):
         r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
     )
     assert blocks or page.name not in ("README.md", "sets.md")
+    for module in ["torch", "skorch", "torch_geometric"]:
+        if re.search(rf"^(import|from) {module}\b", "".join(blocks), re.MULTILINE):
+            pytest.importorskip(module)
     namespace = {}
     for block in blocks:  # each goes on where the one before stopped
         exec(compile(block, str(page), "exec"), namespace)

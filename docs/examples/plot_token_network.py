@@ -107,9 +107,9 @@ scores = search.cv_results_["mean_test_score"].reshape(2, -1)
 figure, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for start, of_start, style in zip(["random", "initialize"], scores, ["o--", "o-"]):
     ax.plot(range(len(supports)), of_start, style, label=start)
-ax.set(xlabel="supports", ylabel="accuracy of cross-validation", ylim=(0.4, 1.05))
+ax.set(xlabel="supports", ylabel="accuracy of cross-validation", ylim=(0, 1.05))
 ax.set_xticks(range(len(supports)), supports)
-ax.legend(title="start of references")
+ax.legend(title="start of references", loc="lower right")
 plt.show()
 
 # %%
