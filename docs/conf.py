@@ -38,7 +38,11 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"
-numpydoc_show_inherited_class_members = True
+# Modules of PyTorch inherit dozens of methods, which PyTorch describes.
+numpydoc_show_inherited_class_members = {
+    f"otk_sklearn.torch.{name}": False
+    for name in ["KernelFeatures", "OTKPooling", "SetSequential"]
+}
 numpydoc_class_members_toctree = False
 
 # Examples: each runs with matplotlib's and NumPy's state as it was, and shows up on the

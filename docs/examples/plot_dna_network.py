@@ -144,8 +144,8 @@ plt.show()
 
 # %%
 # The mean is that of all filters over dozens of bases, in which a motif drowns. The maximum
-# shows which motifs there are, but not where: at best, it is right for five sequences in six.
-# Transport alone ignores places, too. With positions, few errors are left.
+# shows which motifs there are, but not where: at best, it is right for five sequences in
+# six. Transport alone ignores places, too. With positions, few errors are left.
 #
 # Where supports look
 # -------------------
