@@ -17,7 +17,7 @@ MODULES = [
     "otk_sklearn.datasets",
     "otk_sklearn.display",
     "otk_sklearn.inspection",
-    *(["otk_sklearn.torch"] if importlib.util.find_spec("torch") else []),
+    *(["otk_sklearn.torch"] if HAS_TORCH else []),
 ]
 API_PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
 

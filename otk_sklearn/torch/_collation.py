@@ -1,5 +1,7 @@
 """Batches of sets for data loaders."""
 
+from collections.abc import Mapping
+
 import torch
 from torch.utils.data import default_collate
 
@@ -13,14 +15,16 @@ def collate_sets(batch):
     Parameters
     ----------
     batch : list
-        Of sets of shape (n_elements_i, n_features), or of tuples of a set and anything
-        else, such as a label, that `torch.utils.data.default_collate` stacks.
+        Of sets of shape (n_elements_i, n_features); or of dicts with such a set `x` and
+        other arrays by element, `weights` or `positions`; or of tuples of either and
+        anything else, such as a label, that `torch.utils.data.default_collate` stacks.
 
     Returns
     -------
     dict or tuple
-        The arguments `x`, packed elements, and `index`, the set of each, of a network such
-        as `OTKPooling` or `SetSequential`; in a tuple with the rest, if that is given.
+        The arguments `x`, packed elements, `index`, the set of each, and others that were
+        given, of a network such as `OTKPooling` or `SetSequential`; in a tuple with the
+        rest, if that is given.
 
     Raises
     ------
@@ -46,24 +50,33 @@ def collate_sets(batch):
     return _packed(batch)
 
 
-def _as_tensor(elements):
-    """Return elements as a tensor; arrays are copied, as they may be read-only."""
-    return elements if isinstance(elements, torch.Tensor) else torch.tensor(elements)
-
-
 def _packed(sets):
-    sets = [_as_tensor(elements) for elements in sets]
-    for i, elements in enumerate(sets):
-        if (
-            elements.ndim != 2
-            or elements.shape[1] != sets[0].shape[-1]
-            or not len(elements)
-        ):
-            n_features = sets[0].shape[-1] if sets[0].ndim == 2 else "n_features"
+    if not isinstance(sets[0], Mapping):
+        sets = [{"x": elements} for elements in sets]
+    sets = [{name: _as_tensor(values) for name, values in of.items()} for of in sets]
+    for i, arguments in enumerate(sets):
+        _check_set(i, arguments, sets[0]["x"])
+    lengths = torch.tensor([len(arguments["x"]) for arguments in sets])
+    packed = {name: torch.cat([of[name] for of in sets]) for name in sets[0]}
+    return {**packed, "index": torch.arange(len(sets)).repeat_interleave(lengths)}
+
+
+def _as_tensor(values):
+    """Return values as a tensor; arrays are copied, as they may be read-only."""
+    return values if isinstance(values, torch.Tensor) else torch.tensor(values)
+
+
+def _check_set(i, arguments, first):
+    shape = tuple(arguments["x"].shape)
+    n_features = first.shape[-1] if first.ndim == 2 else "n_features"
+    if len(shape) != 2 or shape[1] != n_features or not shape[0]:
+        raise ValueError(
+            f"Set {i} of the batch has shape {shape}; expected (n_elements, {n_features}), "
+            "with at least one element."
+        )
+    for name, values in arguments.items():
+        if len(values) != shape[0]:
             raise ValueError(
-                f"Set {i} of the batch has shape {tuple(elements.shape)}; expected "
-                f"(n_elements, {n_features}), with at least one element."
+                f"{name} of set {i} of the batch has shape {tuple(values.shape)}; expected "
+                f"({shape[0]}, ...), one for each element."
             )
-    lengths = torch.tensor([len(elements) for elements in sets])
-    index = torch.arange(len(sets)).repeat_interleave(lengths)
-    return {"x": torch.cat(sets), "index": index}

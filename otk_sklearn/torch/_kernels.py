@@ -47,37 +47,36 @@ def whitening(kernel, anchors, gamma, damping):
     if kernel == "homogeneous":
         anchors_wide = unit_rows(anchors_wide)
     gram = KERNELS[kernel](anchors_wide, anchors_wide, gamma.to(wide))
-    return _inverse_root(gram, float(damping)).to(anchors.dtype)
+    return _inverse_root(gram, float(damping))[0].to(anchors.dtype)
 
 
 @torch.library.custom_op("otk_sklearn::inverse_root", mutates_args=())
-def _inverse_root(gram: Tensor, damping: float) -> Tensor:
+def _inverse_root(gram: Tensor, damping: float) -> tuple[Tensor, Tensor, Tensor]:
     """`U diag(1 / (sqrt(lambda) + damping)) U^T` of a symmetric matrix.
 
     An operator, as `torch.linalg.eigh` has no gradient where eigenvalues are equal.
+    Returned are also U and the square roots of lambda, for the gradient.
     """
-    U, roots = _roots(gram)
-    return (U / (roots + damping)) @ U.T
+    eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
+    roots = eigenvalues.clamp(min=0).sqrt()
+    return (U / (roots + damping)) @ U.T, U.contiguous(), roots
 
 
 @_inverse_root.register_fake
 def _(gram, damping):
-    return torch.empty_like(gram)
-
-
-def _roots(gram):
-    eigenvalues, U = torch.linalg.eigh((gram + gram.T) / 2)
-    return U, eigenvalues.clamp(min=0).sqrt()
+    return torch.empty_like(gram), torch.empty_like(gram), torch.empty_like(gram[0])
 
 
 def _set_up(ctx, inputs, output):
-    gram, ctx.damping = inputs
-    ctx.save_for_backward(gram)
+    ctx.set_materialize_grads(False)
+    ctx.damping = inputs[1]
+    ctx.save_for_backward(*output[1:])
 
 
-def _backward(ctx, gradient):
-    (gram,) = ctx.saved_tensors
-    U, roots = _roots(gram)
+def _backward(ctx, gradient, *_):
+    if gradient is None:
+        return None, None
+    U, roots = ctx.saved_tensors
     scale = 1 / (roots + ctx.damping)
     # Divided differences of the scale by lambda (Daleckii and Krein).
     sums = roots[:, None] + roots

@@ -168,6 +168,24 @@ def test_data_loader():
     assert set(collate_sets([torch.zeros(2, 3)])) == {"x", "index"}
 
 
+def test_weights_and_positions_are_collated():
+    rng = np.random.default_rng(0)
+    sets = [
+        {"x": rng.normal(size=(n, 3)), "weights": rng.uniform(size=n)} for n in (2, 5, 1)
+    ]
+    inputs, labels = collate_sets([(of, i) for i, of in enumerate(sets)])
+    pooling = OTKPooling(3, 2, dtype=torch.float64)
+    out = pooling(**inputs)
+    for i, arguments in enumerate(sets):
+        x, weights = torch.tensor(arguments["x"]), torch.tensor(arguments["weights"])
+        torch.testing.assert_close(out[i], pooling(x[None], weights=weights[None])[0])
+    sets[1]["weights"] = np.ones(3)
+    with pytest.raises(
+        ValueError, match=r"weights of set 1 .* \(3,\); expected \(5, ...\)"
+    ):
+        collate_sets(sets)
+
+
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
