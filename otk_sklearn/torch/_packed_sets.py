@@ -183,10 +183,13 @@ def packed_sets(
     Sets that are packed are returned as they are.
     """
     if isinstance(x, PackedSets):
+        _check_values(x.values, n_features)
         return x
     _check_values(x, n_features)
     if x.is_nested:
         _check_absent("a nested tensor", index=index, ptr=ptr, mask=mask, lengths=lengths)
+        if x.lengths() is not None:  # there are gaps
+            x = x.contiguous()
         x, ptr = x.values(), x.offsets()
     weights, positions = _checked_weights(weights, x), _checked_positions(positions, x)
     if x.ndim > 2:

@@ -148,6 +148,11 @@ def test_nested_tensors(pooling):
     offsets = torch.tensor([0, *LENGTHS]).cumsum(0)
     nested = torch.nested.nested_tensor_from_jagged(x, offsets)
     assert torch.equal(pooling(nested), pooling(x, index))
+    gaps = torch.nested.nested_tensor_from_jagged(
+        x, offsets, lengths=torch.tensor([1, 7, 1, 2])
+    )
+    kept = torch.tensor([0, *range(2, 12)])
+    assert torch.equal(pooling(gaps), pooling(x[kept], index[kept]))
 
 
 def test_grids():
@@ -314,5 +319,9 @@ def test_wrong_parameters():
         KernelFeatures(3, 2, gamma=0)
     with pytest.raises(ValueError, match="3 supports, and positions on 2 axes"):
         OTKPooling(3, 3, position="hard")(torch.zeros(1, 2, 2, 3))
+    with pytest.raises(
+        ValueError, match=r"x has shape \(5, 4\); expected \(n_elements, 3\)"
+    ):
+        SetSequential(torch.nn.Linear(3, 4), OTKPooling(3, 2))(X, INDEX)
     with pytest.raises(ValueError, match=r"x has shape \(2, 4\); expected \(..., 3\)"):
         KernelFeatures(3, 2)(torch.zeros(2, 4))
