@@ -167,10 +167,11 @@ def _solve_columns(products, columns, excess, system, x):
     """
     n = len(x)
     for j in range(n):
+        # From the lower triangle alone: in float32, products need not be symmetric.
         total = 0.0
         for k in range(n):
             if k != j:
-                total += products[j, k]
+                total += products[max(j, k), min(j, k)]
         system[j, j] = total + excess * columns[j]
         for k in range(j):
             system[j, k] = -products[j, k]

@@ -3,6 +3,13 @@
 Needs PyTorch: `pip install otk-sklearn[torch]`.
 """
 
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "otk_sklearn.torch needs PyTorch: pip install 'otk-sklearn[torch]'"
+    ) from error
+
 from otk_sklearn.torch._aggregation import as_aggregation
 from otk_sklearn.torch._collation import collate_sets
 from otk_sklearn.torch._estimators import from_estimator, to_estimator

@@ -48,6 +48,9 @@ def _aggregation_class():
             super().__init__()
             self.pooling = pooling
 
+        def __reduce__(self):
+            return as_aggregation, (self.pooling,)
+
         def forward(
             self,
             x,

@@ -17,9 +17,10 @@ from otk_sklearn.transport._solvers import solve_plans
 # Iterations between two looks at the residuals.
 _CHECKED_ITER = 10
 
-# Added to pivots, relative to the masses of supports: where these share no mass, pivots
-# would be rounding noise. What that changes of the solution has no effect on the gradient.
-_DAMPING = 1e-13
+# Added to pivots, relative to the masses of supports, in units of rounding: where these
+# share no mass, pivots would be noise. What that changes of the solution has no effect on
+# the gradient.
+_DAMPING = 500
 
 
 def embed(x, references, offsets, masses, position_weights, transport):
@@ -42,13 +43,13 @@ def pull_back(
 ):
     """Pull gradients back, as `_compiled_matching.pull_back`."""
     wide = wide_dtype(x.device)
-    n_supports = references.shape[1]
+    n_supports, tiny = references.shape[1], torch.finfo(wide).tiny
     of_x, of_references = torch.zeros_like(x), torch.zeros_like(references, dtype=wide)
     of_masses = torch.zeros(len(x), dtype=wide, device=x.device)
     supports = references.to(wide)
     for batch in _batches(offsets):
         values, weights = batch.padded(x).to(wide), batch.padded_weights(position_weights)
-        part = batch.padded_plan(plan)
+        part, part_masses = batch.padded_plan(plan), batch.padded_masses(masses)
         gradients = torch.zeros_like(part)
         pooled = None
         if of_pooled is not None:
@@ -69,8 +70,10 @@ def pull_back(
         if transport.penalty.needs_norms:
             elements -= gradients.sum(dim=(1, 3))[..., None] * values
         of_x[batch.elements] = batch.packed_rows(elements).to(x.dtype)
-        of_masses[batch.elements] = batch.packed_rows(by_mass.sum(dim=1))
-    of_masses = torch.where(masses > 0, of_masses / masses.clamp(min=1e-300), 0)
+        by_mass = by_mass.sum(dim=1)
+        centered = by_mass / part_masses.clamp(min=tiny) - by_mass.sum(dim=1, keepdim=True)
+        centered = torch.where(part_masses > 0, centered, 0)
+        of_masses[batch.elements] = batch.packed_rows(centered)
     return of_x, of_references.to(x.dtype), of_masses
 
 
@@ -146,7 +149,8 @@ def _plans(values, masses, position_weights, references, transport):
     supports = references.to(values.dtype)
     similarities = torch.einsum("bic,rjc->brij", values, supports) * position_weights
     if transport.penalty.needs_norms:
-        similarities = similarities - values.square().sum(dim=2)[:, None, :, None] / 2
+        squares = values.square().sum(dim=2).clamp(max=torch.finfo(values.dtype).max / 4)
+        similarities = similarities - squares[:, None, :, None] / 2
     if transport.solver == "emd":
         return _exact_plans(similarities, masses, transport)
     log_kernel = similarities / transport.epsilon
@@ -231,10 +235,12 @@ def _solve_columns(products, columns, excess, totals):
     """
     apart = 1 - torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
     others = products * apart
-    diagonal = others.sum(dim=-1) + (excess + _DAMPING) * columns
-    diagonal = diagonal + torch.finfo(products.dtype).tiny
+    limits = torch.finfo(products.dtype)
+    diagonal = others.sum(dim=-1) + (excess + _DAMPING * limits.eps) * columns
+    diagonal = diagonal + limits.tiny
     system = diagonal.diag_embed() - others
     if excess == 0:  # mu is determined up to a constant, which this fixes
         system = system + 1 / products.shape[-1] ** 2
+    # Positive definite by its damping; `cholesky` would have the host wait to check.
     factor, _ = torch.linalg.cholesky_ex(system)
     return torch.cholesky_solve(totals[..., None], factor)[..., 0]

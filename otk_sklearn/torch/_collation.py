@@ -44,6 +44,8 @@ def collate_sets(batch):
     >>> inputs["x"].shape, inputs["index"], labels
     (torch.Size([4, 2]), tensor([0, 0, 0, 1]), tensor([0, 1]))
     """
+    if not len(batch):
+        raise ValueError("The batch is empty; expected at least one set.")
     if isinstance(batch[0], tuple | list):
         sets, *others = zip(*batch)
         return _packed(sets), *(default_collate(list(other)) for other in others)

@@ -1,8 +1,8 @@
 """The embedding of packed elements, and its gradient, by compiled functions on CPUs.
 
-Tensors are seen as NumPy arrays, without a copy. Work goes by chunks of sets, in as many
-threads as torch uses; threads are started for each call, so that none is missing after a
-fork.
+Contiguous tensors are seen as NumPy arrays, without a copy. Work goes by chunks of sets, in
+as many threads as torch uses; threads are started for each call, so that none is missing
+after a fork.
 """
 
 import numpy as np
@@ -67,11 +67,22 @@ class _Matching:
         if position_weights is not None:
             self._position_weights = _array(position_weights)
         self._transport = transport
-        offsets = _array(offsets)
-        _check_offsets(offsets, len(self._x))
+        offsets = _array(offsets).copy()  # before the check: others may change theirs
+        self._check_sizes(offsets)
         self._nonempty = np.flatnonzero(np.diff(offsets))
         self._offsets = np.append(offsets[self._nonempty], offsets[-1])
         self._n_sets = len(offsets) - 1
+
+    def _check_sizes(self, offsets):
+        """Raise unless arrays fit together: compiled functions don't check bounds."""
+        _check_offsets(offsets, len(self._x))
+        weights, n_supports = self._position_weights, self._references.shape[1]
+        if (
+            len(self._masses) != len(self._x)
+            or self._references.shape[2] != self._x.shape[1]
+            or (weights is not None and weights.shape != (n_supports, len(self._x)))
+        ):
+            raise ValueError("masses, references or position weights don't fit elements.")
 
     def embed(self):
         n_references, n_supports, n_features = self._references.shape
@@ -120,8 +131,7 @@ class _Matching:
             if of_plan is not None:
                 gradients += of_plan[:, :, rows]
             by_mass = pull_back_plans(part, offsets, self._transport, gradients)
-            masses = self._masses[rows]
-            of_masses[rows] = by_mass.sum(axis=0) / np.where(masses > 0, masses, np.inf)
+            of_masses[rows] = _centered(by_mass.sum(axis=0), self._masses[rows], offsets)
             norm_gradients = gradients.sum(axis=(0, 1))
             if weights is not None:
                 gradients *= weights
@@ -203,8 +213,19 @@ class _Matching:
         return of_all
 
 
+def _centered(by_mass, masses, offsets):
+    """Gradients with respect to masses that are 0 on average, and without mass.
+
+    `by_mass` are multiplied by the masses, and right up to a constant for each set.
+    """
+    means = np.repeat(np.add.reduceat(by_mass, offsets[:-1]), np.diff(offsets))
+    present = masses > 0
+    gradients = by_mass / np.where(present, masses, 1) - means
+    return np.where(present, gradients, 0)
+
+
 def _array(tensor):
-    """The tensor as an array, in the same memory."""
+    """The tensor as an array, in the same memory if it is contiguous."""
     return tensor.detach().contiguous().numpy()
 
 

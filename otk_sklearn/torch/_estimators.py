@@ -84,7 +84,7 @@ def from_estimator(estimator):
     check_is_fitted(estimator)
     state = fitted_state(estimator)
     n_references, n_supports, n_components = state.references.shape
-    references = torch.from_numpy(state.references)
+    references = torch.tensor(state.references)
     options = {name: getattr(estimator, name) for name in _POOLING}
     pooling = OTKPooling(
         n_components,
@@ -106,13 +106,15 @@ def from_estimator(estimator):
 
 
 def _parts_of(layer):
-    return list(layer) if isinstance(layer, SetSequential) else [layer]
+    if not isinstance(layer, SetSequential):
+        return [layer]
+    return [part for child in layer for part in _parts_of(child)]
 
 
 def _features_of(estimator, subsampling):
     feature_map = fitted_feature_map(estimator)
     windows = window_parameters(estimator)
-    anchors = torch.from_numpy(feature_map.anchors)
+    anchors = torch.tensor(feature_map.anchors)
     features = KernelFeatures(
         anchors.shape[1] // windows["filter_size"],
         len(anchors),
@@ -166,6 +168,13 @@ def to_estimator(layer, *, n_axes=1):
                 f"layer has a {type(part).__name__}; expected only KernelFeatures and "
                 "OTKPooling."
             )
+    if not layers or any(isinstance(part, OTKPooling) for part in layers[:-1]):
+        raise TypeError(
+            f"layer has {len(layers)} layers, one of which is behind an OTKPooling; "
+            "expected this to be the last one."
+            if layers
+            else "layer has no layers; expected KernelFeatures or OTKPooling."
+        )
     steps = []
     while layers:
         if len(layers) > 1 and are_one_embedding(*layers[:2]):
@@ -177,8 +186,10 @@ def to_estimator(layer, *, n_axes=1):
             steps.append(_convolution_of(layers.pop(0)))
     if len(steps) == 1:
         return steps[0]
-    names = [f"layer{i}" for i in range(len(steps) - 1)]
-    return Pipeline(list(zip([*names, "embedding"], steps)))
+    names = [f"layer{i}" for i in range(len(steps))]
+    if isinstance(steps[-1], OTKEmbedding):
+        names[-1] = "embedding"
+    return Pipeline(list(zip(names, steps)))
 
 
 def are_one_embedding(first, second):
@@ -221,7 +232,8 @@ def _embedding_of(features, pooling, n_axes):
     learned = {"references": references}
     if features is not None:
         learned |= {"anchors": feature_map.anchors, "gamma": feature_map.gamma}
-    embedding = OTKEmbedding(**embedding_parameters(features, pooling), **learned)
+    parameters = embedding_parameters(features, pooling)
+    embedding = OTKEmbedding(**parameters, **learned, empty_sets="zero")
     n_features = pooling.in_features if features is None else features.in_features
     embedding.fit(_some_set(n_features, n_axes))
     return _with_features(embedding, feature_map)
@@ -259,4 +271,6 @@ def _with_features(estimator, feature_map):
 
 
 def _array(tensor):
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
     return tensor.detach().cpu().numpy().copy()

@@ -7,7 +7,7 @@ from torch import nn
 
 from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, validate_parameters
 from otk_sklearn.torch._kernels import KERNELS, unit_rows, whitening
-from otk_sklearn.torch._packed_sets import packed_sets, working_dtype
+from otk_sklearn.torch._packed_sets import packed_sets, without_autocast, working_dtype
 from otk_sklearn.torch._windows import n_kept, n_windows, subsample, windows_of
 
 
@@ -120,16 +120,18 @@ class KernelFeatures(nn.Module):
         options = {"device": device, "dtype": dtype}
         anchors = torch.empty(n_components, filter_size * in_features, **options)
         self.raw_anchors = nn.Parameter(anchors)
-        self.register_buffer("initial_gamma", torch.tensor(float(gamma), **options))
+        self._gamma = float(gamma)
+        self.register_buffer("initial_gamma", torch.empty((), **options))
         self.log_gamma_change = nn.Parameter(torch.zeros((), **options))
         self.reset_parameters()
 
     def reset_parameters(self):
-        """Draw anchors: standard normal ones, or uniform directions."""
+        """Draw anchors, standard normal or uniform directions; gamma as it was given."""
         with torch.no_grad():
             self.raw_anchors.normal_()
             if self.kernel == "homogeneous":
                 self.raw_anchors.copy_(unit_rows(self.raw_anchors))
+            self.initial_gamma.fill_(self._gamma)
             self.log_gamma_change.zero_()
 
     @property
@@ -216,7 +218,7 @@ class KernelFeatures(nn.Module):
 
     def _features(self, elements):
         """`psi` of elements, or windows, of shape (n_elements, n_components)."""
-        with torch.autocast(elements.device.type, enabled=False):
+        with without_autocast(elements.device):
             dtype = working_dtype(elements, self.raw_anchors)
             anchors, gamma = self.anchors.to(dtype), self.gamma.to(dtype)
             kappa = KERNELS[self.kernel](elements.to(dtype), anchors, gamma)
@@ -232,7 +234,8 @@ class KernelFeatures(nn.Module):
             Arguments of the constructor that are not as usual.
         """
         options = f"{self.in_features}, {self.n_components}, kernel={self.kernel!r}"
-        options += f", gamma={self.gamma.item():.3g}, damping={self.damping:g}"
+        gamma = self._gamma if self.raw_anchors.is_meta else self.gamma.item()
+        options += f", gamma={gamma:.3g}, damping={self.damping:g}"
         for name, default in (("filter_size", 1), ("padding", "valid"), ("subsampling", 1)):
             if getattr(self, name) != default:
                 options += f", {name}={getattr(self, name)!r}"
@@ -242,6 +245,6 @@ class KernelFeatures(nn.Module):
 def set_kernel(features, anchors, gamma):
     """Set anchors and gamma of `KernelFeatures`, given as arrays, to the last digit."""
     with torch.no_grad():
-        features.raw_anchors.copy_(torch.from_numpy(anchors))
+        features.raw_anchors.copy_(torch.tensor(anchors))
         features.initial_gamma.fill_(gamma)
         features.log_gamma_change.zero_()

@@ -1,5 +1,6 @@
 """Learning of anchors and references of a network from data, without labels."""
 
+import copy
 import itertools
 from collections.abc import Mapping
 
@@ -31,9 +32,10 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
     ----------
     network : nn.Module
         With layers `OTKPooling` or `KernelFeatures`, or itself one of them. It is changed
-        in place, and evaluated in the mode that it is in.
+        in place, and evaluated in evaluation mode.
     loader : iterable
-        Such as a `DataLoader`, iterated over several times. Batches are what the network is
+        Such as a `DataLoader` or a list, iterated over for each layer, whose elements of
+        all batches are held in memory. Batches are what the network is
         called with: a tensor, or a dict of its arguments; or a tuple of that and of labels,
         which are ignored.
     random_state : int, RandomState instance or None, default=None
@@ -51,7 +53,8 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
     Raises
     ------
     ValueError
-        If the network has no such layer, or the loader no elements.
+        If the network has no such layer, or the loader no batches, or no more after the
+        first pass. The network is then unchanged.
 
     See Also
     --------
@@ -70,17 +73,40 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
     True
     """
     options = {"random_state": random_state, "max_elements": max_elements, "n_jobs": n_jobs}
+    before = copy.deepcopy(network.state_dict())
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        _learn_all(network, loader, options)
+    except BaseException:
+        network.load_state_dict(before)
+        raise
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return network
+
+
+def _learn_all(network, loader, options):
+    """Learn layer by layer, in the order in which they are called."""
+    n_batches = None
     for n_done in itertools.count():
-        layers, sets = _inputs_of(network, loader, n_done)
-        if layers is not None:
-            _learn(layers, sets, options)
-        elif n_done:
-            return network
-        else:
+        layers, parts, n_now = _inputs_of(network, loader, n_done)
+        if n_batches not in (None, n_now) or not n_now:
+            raise ValueError(
+                f"loader has {n_now} batches in pass {n_done + 1}, after {n_batches or 0} "
+                "before; expected some to be iterated over several times, as those of "
+                "a DataLoader or a list."
+            )
+        n_batches = n_now
+        if layers is None and not n_done:
             raise ValueError(
                 f"{type(network).__name__} calls no OTKPooling or KernelFeatures; expected "
-                "a network that has such layers, and a loader that has batches."
+                "a network that has such layers."
             )
+        if layers is None:
+            return
+        _learn(layers, SetCollection.concatenate(parts), options)
 
 
 def _units_of(network):
@@ -102,10 +128,10 @@ def _units_of(network):
 def _inputs_of(network, loader, n_done):
     """Run the network on all batches, and record what reaches one of its layers.
 
-    It is that called after `n_done` others. Returns the layers to learn, and the sets; None
-    if no more are called.
+    It is that called after `n_done` others. Returns the layers to learn, None if no more
+    are called; the sets of each batch; and how many batches there are.
     """
-    units, order, parts = _units_of(network), [], []
+    units, order, parts, n_batches = _units_of(network), [], [], 0
 
     def record(layer, args, kwargs):
         if layer not in order:
@@ -118,12 +144,12 @@ def _inputs_of(network, loader, n_done):
         with torch.no_grad():
             for batch in loader:
                 _call(network, batch)
+                n_batches += 1
     finally:
         for hook in hooks:
             hook.remove()
-    if len(order) <= n_done:
-        return None, None
-    return units[order[n_done]], SetCollection.concatenate(parts)
+    layers = units[order[n_done]] if len(order) > n_done else None
+    return layers, parts, n_batches
 
 
 def _call(network, batch):

@@ -22,6 +22,9 @@ def rbf_kernel(elements, anchors, gamma):
     # Squared norms and products cancel: centring reduces the loss of precision.
     center = anchors.detach().mean(dim=0)
     elements, anchors = elements - center, anchors - center
+    # Where squares would overflow, the kernel is 0 as well as nearer by.
+    largest = torch.finfo(elements.dtype).max ** 0.4
+    elements = elements.clamp(-largest, largest)
     squares = elements.square().sum(dim=1, keepdim=True) + anchors.square().sum(dim=1)
     distances = torch.addmm(squares, elements, anchors.T, alpha=-2).clamp(min=0)
     return torch.exp(-gamma * distances)
@@ -29,8 +32,13 @@ def rbf_kernel(elements, anchors, gamma):
 
 def homogeneous_kernel(elements, anchors, gamma):
     """`||x|| exp(2 gamma (cos(x, w) - 1))`, 0 where x = 0, for anchors of norm 1."""
-    norms = torch.linalg.vector_norm(elements, dim=1, keepdim=True)
-    unit = elements / norms.clamp(min=torch.finfo(elements.dtype).tiny)
+    # Divided by the largest number, so that no square overflows or underflows.
+    scales = elements.detach().abs().amax(dim=1, keepdim=True)
+    scales = torch.where(scales > 0, scales, 1)
+    scaled = elements / scales
+    scaled_norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+    unit = scaled / scaled_norms.clamp(min=torch.finfo(elements.dtype).tiny)
+    norms = scaled_norms * scales
     return norms * torch.exp(2 * gamma * (unit @ anchors.T - 1))
 
 

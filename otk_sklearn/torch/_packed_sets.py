@@ -1,7 +1,9 @@
 """Sets in the memory of tensors: every form of input becomes one of packed elements."""
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -77,12 +79,17 @@ class PackedSets:
     def masses(self):
         """Return weights that sum to 1 in each set, and are 0 for padding.
 
-        In a set without weight, they are equal: values are 0 there.
+        In a set without weight, or of nothing but padding, they are equal: there, values
+        are 0.
         """
         dtype = wide_dtype(self.set_of.device)
-        uniform = 1 / self.lengths.clamp(min=1).to(dtype)[self.set_of]
+        counts, is_empty = self.lengths, self.lengths == 0
         if self.is_padded:
-            uniform = torch.where(self.is_element, uniform, 0)
+            counts = torch.where(is_empty, self.offsets.diff(), counts)
+        uniform = 1 / counts.clamp(min=1).to(dtype)[self.set_of]
+        if self.is_padded:
+            counted = self.is_element | is_empty[self.set_of]
+            uniform = torch.where(counted, uniform, 0)
         if self.weights is None:
             return uniform
         weights = self.weights.to(dtype)
@@ -130,7 +137,9 @@ class PackedSets:
             values = self.values.new_zeros(shape).index_copy(0, rows, self.values)
         if length is None:
             return values
-        return values.unflatten(0, (self.lengths.shape[0], -1))[:, :length]
+        n_sets = self.lengths.shape[0]
+        rows_of_set = values.shape[0] // n_sets if n_sets else length
+        return values.unflatten(0, (n_sets, rows_of_set))[:, :length]
 
     def present_rows(self):
         """Return the values, with 0 for padding."""
@@ -158,6 +167,13 @@ def _repeated_index(lengths, n_rows):
 def wide_dtype(device):
     """Return float64 where there is such a type."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def without_autocast(device):
+    """Return a context in which operations on this device keep their dtypes."""
+    if device.type == "meta":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def working_dtype(values, parameter):
@@ -192,6 +208,9 @@ def packed_sets(
             x = x.contiguous()
         x, ptr = x.values(), x.offsets()
     weights, positions = _checked_weights(weights, x), _checked_positions(positions, x)
+    if weights is not None:  # of absent elements, not even NaN may have an effect
+        present = (weights > 0).view(x.shape[:-1])[..., None]
+        x = torch.where(present | x.isfinite(), x, 0)
     if x.ndim > 2:
         form = f"x of shape {tuple(x.shape)}"
         _check_absent(form, index=index, ptr=ptr, dim_size=dim_size)
@@ -257,7 +276,14 @@ def _checked_positions(positions, x):
         raise ValueError(
             f"positions is {came}; expected a tensor of shape {shapes[0]} or {shapes[1]}."
         )
-    return positions.reshape(-1, positions.shape[-1])
+    if not positions.is_floating_point():
+        raise TypeError(
+            f"positions has dtype {positions.dtype}; expected floating-point numbers."
+        )
+    if _can_check(x) and not positions.isfinite().all():
+        raise ValueError("positions has NaN or infinity; expected finite coordinates.")
+    # They are data: there is no gradient with respect to them.
+    return positions.detach().flatten(0, -2).to(wide_dtype(x.device))
 
 
 def _can_check(x):
@@ -265,9 +291,12 @@ def _can_check(x):
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+_INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
+
+
 def _checked_index(name, index, x, shape):
     """Check an argument that has integers, and return it in int64."""
-    if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
+    if not isinstance(index, Tensor) or index.dtype not in _INTEGERS:
         came = getattr(index, "dtype", type(index).__name__)
         raise TypeError(f"{name} is {came}; expected a tensor of integers.")
     if index.ndim != 1 or (shape is not None and index.shape[0] != shape):
@@ -303,6 +332,8 @@ def _of_index(x, index, dim_size, weights, positions):
     index = _checked_index("index", index, x, x.shape[0])
     if dim_size is None:
         dim_size = int(index.max()) + 1 if index.shape[0] else 0
+    elif not isinstance(dim_size, Integral | torch.SymInt) or dim_size < 0:
+        raise ValueError(f"dim_size is {dim_size!r}; expected an integer, at least 0.")
     if _can_check(x) and index.shape[0] and not 0 <= index.min() <= index.max() < dim_size:
         raise ValueError(
             f"index goes from {index.min()} to {index.max()}; expected sets from 0 to "
@@ -371,7 +402,7 @@ def _checked_mask(x, mask, lengths):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; expected {tuple(x.shape[:-1])}."
         )
-    return mask.reshape(x.shape[0], -1)
+    return mask.reshape(x.shape[0], math.prod(x.shape[1:-1]))
 
 
 def _grid_positions(x):

@@ -11,7 +11,7 @@ from otk_sklearn.embeddings._state import transport_of
 from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.torch._kernels import unit_rows
 from otk_sklearn.torch._operators import embed
-from otk_sklearn.torch._packed_sets import packed_sets, working_dtype
+from otk_sklearn.torch._packed_sets import packed_sets, without_autocast, working_dtype
 
 _SHARED = (
     "n_supports",
@@ -86,9 +86,10 @@ class OTKPooling(nn.Module):
     -----
     On CPUs, plans are computed by the compiled functions of `OTKEmbedding`, in float32 with
     a float64 rescue where that is not precise enough. On other devices, they are computed
-    in float64 and the log domain, by torch operations. The backward pass solves one linear
+    in float64 and the log domain, by torch operations; iterations are plain there, so that
+    more are needed at small epsilon. The backward pass solves one linear
     system of `n_supports` unknowns for each plan: its time and memory don't depend on the
-    number of iterations. It has no gradient itself.
+    number of iterations. It has no gradient itself, and there is no forward mode.
 
     References
     ----------
@@ -198,9 +199,10 @@ class OTKPooling(nn.Module):
             Number of elements of each set, in front of its padding.
         weights : Tensor of shape `x.shape[:-1]`, default=None
             Weights of elements, on any scale; equal by default. An element of weight 0 is
-            absent.
+            absent, and the gradient with respect to this weight is 0.
         positions : Tensor of shape (`*x.shape[:-1]`, n_axes), default=None
-            Positions of elements on 1 or 2 axes, in [0, 1], for `position`.
+            Positions of elements on 1 or 2 axes, in [0, 1], for `position`. They have no
+            gradient.
 
         Returns
         -------
@@ -211,7 +213,7 @@ class OTKPooling(nn.Module):
         ------
         TypeError, ValueError
             If an argument is of a wrong type, shape or range, or doesn't go with others.
-            Values are checked on CPUs only.
+            Values are checked on CPUs only, and not in compiled networks.
         """
         sets = packed_sets(
             x,
@@ -246,14 +248,14 @@ class OTKPooling(nn.Module):
         sets = packed_sets(x, *args, n_features=self.in_features, **kwargs)
         _, plan, position_weights = self._embed(sets)
         if position_weights is not None:
-            plan = plan * position_weights
+            plan = plan * position_weights.to(plan.dtype)
         by_element = sets.with_values(plan.permute(2, 0, 1).flatten(1)).in_input_form()
         plan = by_element.unflatten(-1, (self.n_references, self.n_supports))
         return plan.transpose(-3, -2) if plan.ndim == 4 else plan.transpose(0, 1)
 
     def _embed(self, sets):
         dtype = working_dtype(sets.values, self.references)
-        with torch.autocast(sets.values.device.type, enabled=False):
+        with without_autocast(sets.values.device):
             position_weights = self._position_weights(sets, dtype)
             pooled, plan = embed(
                 sets.present_values().to(dtype),

@@ -13,7 +13,8 @@ class SetSequential(nn.Sequential):
     Sets are packed once. :class:`KernelFeatures` and :class:`OTKPooling` know where each
     begins; all other layers before the pooling, such as `nn.Linear`, `nn.LayerNorm` or
     `nn.Dropout`, are applied to packed elements of shape (n_elements, n_features), and
-    those behind it to its output.
+    those behind it to its output. Layers that mix elements, as convolutions and attention
+    do, would mix those of different sets: they need padded batches, before.
 
     Parameters
     ----------
@@ -86,11 +87,21 @@ class SetSequential(nn.Sequential):
         out = sets
         for layer in self:
             if isinstance(out, PackedSets) and not isinstance(layer, _OF_SETS):
-                out = out.with_values(layer(out.values))
+                values = layer(out.values)
+                _check_elements(layer, values, out.values)
+                out = out.with_values(values)
             else:
                 out = layer(out)
         is_inner = x is sets
         return out.in_input_form() if isinstance(out, PackedSets) and not is_inner else out
+
+
+def _check_elements(layer, values, before):
+    if values.ndim != 2 or values.shape[0] != before.shape[0]:
+        raise ValueError(
+            f"{type(layer).__name__} turns packed elements of shape {tuple(before.shape)} "
+            f"into {tuple(values.shape)}; expected a layer that is applied to each element."
+        )
 
 
 # Layers that take `PackedSets`.

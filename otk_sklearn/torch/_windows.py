@@ -9,10 +9,13 @@ from otk_sklearn.torch._packed_sets import InputForm, packed_layout
 
 
 def n_windows(lengths, filter_size, padding):
-    """Return how many windows there are in sets of these lengths, tensors of int64."""
+    """Return how many windows there are in sets of these lengths, a tensor or a number."""
     if filter_size == 1 or padding == "same":
         return lengths
-    return (lengths - filter_size + 1).clamp(min=1).minimum(lengths)
+    whole = lengths - filter_size + 1
+    if isinstance(lengths, torch.Tensor):
+        return whole.clamp(min=1).minimum(lengths)
+    return torch.sym_min(torch.sym_max(whole, 1), lengths)
 
 
 def n_kept(lengths, subsampling):
@@ -94,7 +97,7 @@ class _Windows:
             positions = self._means(positions, taps)
         length = sets.form.length
         if length is not None:
-            length = int(self._lengths_of(torch.tensor(length)))
+            length = self._lengths_of(length)
         return replace(
             sets,
             values=values,

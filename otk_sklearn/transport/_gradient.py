@@ -30,6 +30,8 @@ def pull_back_plans(plan, offsets, transport, gradients):
     powers = 0.0, 1.0
     if transport.solver == "sinkhorn":
         powers = transport.penalty.powers(transport.epsilon)
-    inverse_epsilon = plan.dtype.type(1 / transport.epsilon)
+    # As where plans are solved for, epsilon is in the range of the dtype.
+    epsilon = max(transport.epsilon, np.finfo(plan.dtype).tiny)
+    inverse_epsilon = plan.dtype.type(1 / epsilon)
     plans_to_similarities(plan, offsets, powers, inverse_epsilon, gradients, of_masses)
     return of_masses

@@ -181,6 +181,11 @@ def test_an_estimator_of_a_layer_is_fitted_and_can_be_fitted_again():
             "has a Linear; expected only KernelFeatures and OTKPooling",
         ),
         (KernelFeatures(3, 2), "kernel='rbf' that no OTKPooling follows"),
+        (
+            SetSequential(OTKPooling(3, 4), OTKPooling(3, 2)),
+            "one of which is behind an OTK",
+        ),
+        (SetSequential(), "layer has no layers; expected"),
     ],
 )
 def test_layers_without_an_estimator(layer, message):
@@ -264,6 +269,15 @@ def test_initialization_needs_layers_and_enough_elements():
     x = [torch.randn(2, 2, 3)]
     with pytest.raises(ValueError, match="Linear calls no OTKPooling or KernelFeatures"):
         initialize(torch.nn.Linear(3, 2), x)
+    with pytest.raises(ValueError, match="loader has 0 batches in pass 1"):
+        initialize(OTKPooling(3, 2), [])
+    two = torch.nn.Sequential(KernelFeatures(3, 2), KernelFeatures(2, 2))
+    before = {name: value.clone() for name, value in two.state_dict().items()}
+    with pytest.raises(ValueError, match="loader has 0 batches in pass 2, after 1 before"):
+        initialize(two, (batch for batch in x))
+    for name, value in two.state_dict().items():  # as it was
+        assert torch.equal(value, before[name])
+    assert two.training
     with pytest.warns(UserWarning, match="distinct"):
         with pytest.raises(
             ValueError, match="4 distinct elements; expected at least n_comp"

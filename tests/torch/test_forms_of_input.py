@@ -204,6 +204,25 @@ def test_weights(pooling, shapes, path):
     torch.testing.assert_close(more, out)
 
 
+def test_a_batch_may_have_sets_of_padding_only(pooling, shapes, path):
+    x = torch.randn(3, 5, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([3, 0, 5])
+    out = pooling(x, lengths=lengths)
+    assert not out[1].any()
+    assert torch.allclose(out[2], pooling(x[2:])[0])
+    out.sum().backward()
+    assert x.grad.isfinite().all()
+    assert not x.grad[1].any()
+
+
+def test_a_batch_of_no_sets(pooling):
+    x = torch.zeros(0, 5, 3, dtype=torch.float64)
+    assert pooling(x).shape == (0, 8, 3)
+    assert pooling(x, mask=torch.ones(0, 5, dtype=bool)).shape == (0, 8, 3)
+    assert pooling.plan(x).shape == (0, 2, 5, 4)
+    assert KernelFeatures(3, 4, filter_size=2)(x.float()).shape == (0, 4, 4)
+
+
 def test_sets_without_elements_are_zero(pooling, path):
     x, index = ragged(LENGTHS)
     ptr = torch.tensor([0, 0, 2, 2, 9, 10, 14, 14])
@@ -295,6 +314,14 @@ WRONG = [
     ((BATCH,), {"weights": torch.ones(2, 3)}, r"weights is of shape \(2, 3\); expected"),
     ((BATCH,), {"weights": -torch.ones(2, 4)}, "weights contains -1; expected finite"),
     ((BATCH,), {"positions": torch.ones(2, 4, 3)}, "positions is.*expected a tensor"),
+    (
+        (BATCH,),
+        {"positions": torch.ones(2, 4, 1).long()},
+        "positions has dtype torch.int64",
+    ),
+    ((BATCH,), {"positions": torch.full((2, 4, 1), torch.nan)}, "positions has NaN"),
+    ((X, INDEX, None, -1), {}, "dim_size is -1; expected an integer, at least 0"),
+    ((X, INDEX > 0), {}, "index is torch.bool; expected a tensor of integers"),
 ]
 
 
@@ -323,5 +350,41 @@ def test_wrong_parameters():
         ValueError, match=r"x has shape \(5, 4\); expected \(n_elements, 3\)"
     ):
         SetSequential(torch.nn.Linear(3, 4), OTKPooling(3, 2))(X, INDEX)
+    with pytest.raises(
+        ValueError, match=r"Flatten turns packed elements of shape \(5, 3\)"
+    ):
+        SetSequential(torch.nn.Flatten(0), OTKPooling(3, 2))(X, INDEX)
+
+
+def test_absent_elements_may_be_anything_in_any_layer():
+    x, index = ragged(LENGTHS, dtype=torch.float32)
+    weights = torch.rand(len(x)) + 0.1
+    weights[[2, 9]] = 0
+    torch.manual_seed(0)
+    network = SetSequential(
+        torch.nn.Linear(3, 3), KernelFeatures(3, 4, filter_size=2), OTKPooling(4, 2)
+    )
+    x[[2, 9]] = 0
+    expected = network(x, index, weights=weights)
+    x[2], x[9] = torch.nan, torch.inf
+    out = network(x, index, weights=weights)
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "homogeneous"])
+@pytest.mark.parametrize("scale", [0, 1e-38, 1e-25, 1e-22, 1e20, 1e25, 1e37])
+def test_features_are_finite_at_any_scale(kernel, scale):
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    features = KernelFeatures(3, 4, kernel=kernel)
+    inputs = (x * scale).requires_grad_()
+    out = features(inputs)
+    out.sum().backward()
+    assert out.isfinite().all()
+    assert inputs.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in features.parameters())
+    if kernel == "homogeneous" and scale > 1e-30:  # of degree one
+        torch.testing.assert_close(out / scale, features(x), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match=r"x has shape \(2, 4\); expected \(..., 3\)"):
         KernelFeatures(3, 2)(torch.zeros(2, 4))

@@ -143,6 +143,35 @@ def test_exact_plans_are_constant(path):
     torch.testing.assert_close(gradient, expected)
 
 
+def test_gradients_of_weights_in_float32(path):
+    """Where similarities are large in units of epsilon, sums of the plan cancel."""
+    x, index = ragged((40,) * 5, n_features=16)
+    pooling = converged(16, 10, epsilon=0.1)
+    x = 0.3 * x
+    slopes, gradients = torch.randn(5, 10, 16, dtype=torch.float64), []
+    for dtype in (torch.float64, torch.float32):
+        weights = torch.ones(len(x), dtype=dtype, requires_grad=True)
+        out = pooling.to(dtype)(x.to(dtype), index, weights=weights)
+        gradients += torch.autograd.grad(out, weights, slopes.to(dtype))
+    error = (gradients[1] - gradients[0]).abs().max() / gradients[0].abs().max()
+    assert error < 1e-3
+
+
+def test_weights_of_zero_have_no_gradient(path):
+    x, index = ragged((5, 4))
+    pooling = converged(3, 2)
+    weights = torch.rand(9, dtype=torch.float64) + 0.1
+    weights[[1, 6]] = 0
+    out = pooling(x, index, weights=weights.requires_grad_())
+    (gradient,) = torch.autograd.grad(out.square().sum(), weights)
+    assert gradient[[1, 6]].abs().max() < 1e-12
+    present = torch.tensor([0, 2, 3, 4, 5, 7, 8])
+    kept = weights[present].detach().requires_grad_()
+    out = pooling(x[present], index[present], weights=kept)
+    (expected,) = torch.autograd.grad(out.square().sum(), kept)
+    torch.testing.assert_close(gradient[present], expected)
+
+
 def test_gradients_have_no_gradient(path):
     x, index = ragged()
     pooling = converged(3, 2)

@@ -157,6 +157,17 @@ class Sets(torch.utils.data.Dataset):
         return x, i
 
 
+def test_without_memory():
+    """Modules on the meta device say what they are, and what shape their output has."""
+    features = KernelFeatures(3, 4, gamma=0.7, device="meta")
+    assert "gamma=0.7" in repr(features)
+    empty = features.to_empty(device="cpu")
+    empty.reset_parameters()
+    assert empty.gamma.item() == pytest.approx(0.7)
+    out = OTKPooling(3, 4, device="meta")(torch.empty(2, 5, 3, device="meta"))
+    assert out.shape == (2, 4, 3)
+
+
 def test_data_loader():
     loader = torch.utils.data.DataLoader(Sets(), batch_size=5, collate_fn=collate_sets)
     batches = list(loader)
@@ -264,6 +275,7 @@ def test_an_aggregation():
     convolution = geometric.nn.GraphConv(12, 5, aggr=aggregation)
     convolution.lin_rel = nn.Linear(12, 5)
     convolution.lin_root = nn.Linear(3, 5)
+    assert torch.equal(pickle.loads(pickle.dumps(aggregation))(x, index), out[:4])
     convolution(x, edges).sum().backward()
     assert pooling.references.grad.abs().sum() > 0
 
