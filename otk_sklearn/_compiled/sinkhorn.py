@@ -228,7 +228,10 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         error = marginal_error(rule, start, stop, error)
         if not (in_range and error < np.inf):
             return 0
-        done = n_iter == iterations.max_iter or error < iterations.tol
+        if relaxes_columns(rule) and error < iterations.tol and n_iter > 1:
+            return n_iter - 1  # rows are those of the last w: a step could miss tol again
+        met = error < iterations.tol and not relaxes_columns(rule)
+        done = n_iter == iterations.max_iter or met
         use_plain = (
             done or iterations.tol == 0.0 or not extrapolates(rule) or n_iter < first_step
         )

@@ -102,6 +102,27 @@ def test_extrapolation_ends_at_the_plan_of_many_plain_iterations(epsilon, relaxa
     assert found.n_iter <= 1.5 * n_plain + 5
 
 
+@pytest.mark.filterwarnings("ignore:Sinkhorn missed")
+@pytest.mark.parametrize("epsilon", [1e-6, 0.0237, 0.5])
+@pytest.mark.parametrize("tol", [0.5, 0.1, 1e-2, 1e-4])
+def test_iterations_end_on_a_plan_that_meets_the_tolerance(epsilon, tol):
+    """Not on the one after it, which may miss it again."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        n, p = rng.integers(1, 40), rng.integers(1, 8)
+        x = rng.normal(size=(n, 3))
+        x[:, 0] = 1.0
+        z, masses = rng.normal(size=(p, 3)), np.full(n, 1 / n)
+        params = {"epsilon": epsilon, "support_relaxation": 1.0, "max_iter": 30}
+        plan, found = plan_of(x, z, masses, tol=tol, **params)
+        assert found.residual[0, 0] < tol or found.n_iter[0, 0] == 30
+        assert_allclose(plan.sum(axis=1), masses, rtol=1e-10)
+        if found.n_iter[0, 0] < 4:  # plain ones
+            params["max_iter"] = found.n_iter[0, 0]
+            expected = plain_plan(x @ z.T, masses, solver="sinkhorn", **params)
+            assert_allclose(plan, expected, atol=1e-10)
+
+
 def test_a_large_relaxation_is_balanced_transport():
     x, z, masses = make_problem(40, 6, weighted=True)
     balanced, _ = plan_of(x, z, masses)
