@@ -43,7 +43,7 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of d
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch
-	$(PARALLEL) $(BIN)/python -m pytest -m "slow or not slow" --numprocesses auto tests/torch \
+	$(PARALLEL) $(BIN)/python -m pytest -m "slow or not slow" --numprocesses auto tests/layers \
 		tests/test_docstrings.py tests/test_documents.py
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
