@@ -733,7 +733,8 @@ IMPORTS = {
     "fractions", "functools", "hashlib", "importlib", "inspect", "itertools", "joblib",
     "json", "math", "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy",
     "operator", "os", "ot", "otk_sklearn", "pandas", "pyarrow", "re", "scipy", "sklearn",
-    "sktime", "sys", "threading", "threadpoolctl", "time", "typing", "warnings",
+    "sktime", "sys", "threading", "threadpoolctl", "time", "torch", "torch_geometric",
+    "typing", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",

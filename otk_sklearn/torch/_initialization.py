@@ -75,7 +75,7 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
     options = {"random_state": random_state, "max_elements": max_elements, "n_jobs": n_jobs}
     before = copy.deepcopy(network.state_dict())
     modes = {module: module.training for module in network.modules()}
-    network.eval()
+    network.train(False)
     try:
         _learn_all(network, loader, options)
     except BaseException:
