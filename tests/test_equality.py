@@ -1,7 +1,7 @@
 """Objects that hold arrays can be compared and hashed, as members of lists and keys are."""
 
 import dataclasses
-import importlib
+import importlib.util
 import pkgutil
 import typing
 from types import NoneType
@@ -20,8 +20,11 @@ def defined_classes():
 
     In there, named tuples are numba's, which compares them by their items.
     """
+    left_out = ["otk_sklearn._compiled"]
+    if not importlib.util.find_spec("torch"):
+        left_out.append("otk_sklearn.torch")
     for found in pkgutil.walk_packages(otk_sklearn.__path__, "otk_sklearn."):
-        if found.name.startswith("otk_sklearn._compiled"):
+        if found.name.startswith(tuple(left_out)):
             continue
         for value in vars(importlib.import_module(found.name)).values():
             is_own = isinstance(value, type) and value.__module__ == found.name

@@ -9,7 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from otk_sklearn._utils.named_tuples import compared_by_identity
 
+
+@compared_by_identity
 class InputForm(NamedTuple):
     """The form of input that packed sets come from.
 
