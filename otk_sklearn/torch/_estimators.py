@@ -17,19 +17,8 @@ from otk_sklearn.features._feature_map import (
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._windows import window_parameters
 from otk_sklearn.torch._features import KernelFeatures, set_kernel
-from otk_sklearn.torch._pooling import OTKPooling
+from otk_sklearn.torch._pooling import TRANSPORT_PARAMETERS, OTKPooling
 from otk_sklearn.torch._sequential import SetSequential
-
-_POOLING = (
-    "epsilon",
-    "max_iter",
-    "tol",
-    "solver",
-    "relaxation",
-    "support_relaxation",
-    "position",
-    "position_sigma",
-)
 
 
 def from_estimator(estimator):
@@ -85,7 +74,7 @@ def from_estimator(estimator):
     state = fitted_state(estimator)
     n_references, n_supports, n_components = state.references.shape
     references = torch.tensor(state.references)
-    options = {name: getattr(estimator, name) for name in _POOLING}
+    options = {name: getattr(estimator, name) for name in TRANSPORT_PARAMETERS}
     pooling = OTKPooling(
         n_components,
         n_supports,
@@ -168,12 +157,12 @@ def to_estimator(layer, *, n_axes=1):
                 f"layer has a {type(part).__name__}; expected only KernelFeatures and "
                 "OTKPooling."
             )
-    if not layers or any(isinstance(part, OTKPooling) for part in layers[:-1]):
+    if not layers:
+        raise TypeError("layer has no layers; expected KernelFeatures or OTKPooling.")
+    if any(isinstance(part, OTKPooling) for part in layers[:-1]):
         raise TypeError(
             f"layer has {len(layers)} layers, one of which is behind an OTKPooling; "
             "expected this to be the last one."
-            if layers
-            else "layer has no layers; expected KernelFeatures or OTKPooling."
         )
     steps = []
     while layers:
@@ -206,7 +195,7 @@ def embedding_parameters(features, pooling):
     features : KernelFeatures or None
     pooling : OTKPooling
     """
-    parameters = {name: getattr(pooling, name) for name in _POOLING}
+    parameters = {name: getattr(pooling, name) for name in TRANSPORT_PARAMETERS}
     parameters |= {"n_supports": pooling.n_supports, "n_references": pooling.n_references}
     if features is None:
         return {"kernel": "linear", **parameters}

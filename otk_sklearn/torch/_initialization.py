@@ -35,9 +35,9 @@ def initialize(network, loader, *, random_state=None, max_elements="auto", n_job
         in place, and evaluated in evaluation mode.
     loader : iterable
         Such as a `DataLoader` or a list, iterated over for each layer, whose elements of
-        all batches are held in memory. Batches are what the network is
-        called with: a tensor, or a dict of its arguments; or a tuple of that and of labels,
-        which are ignored.
+        all batches are held in memory. Batches are what the network is called with: a
+        tensor, or a dict of its arguments; or a tuple of that and of labels, which are
+        ignored.
     random_state : int, RandomState instance or None, default=None
         As for `OTKEmbedding`.
     max_elements : int or "auto", default="auto"

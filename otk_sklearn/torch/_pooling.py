@@ -13,9 +13,8 @@ from otk_sklearn.torch._kernels import unit_rows
 from otk_sklearn.torch._operators import embed
 from otk_sklearn.torch._packed_sets import packed_sets, without_autocast, working_dtype
 
-_SHARED = (
-    "n_supports",
-    "n_references",
+# Parameters that OTKEmbedding has, too, and may change after `fit`.
+TRANSPORT_PARAMETERS = (
     "epsilon",
     "max_iter",
     "tol",
@@ -25,6 +24,8 @@ _SHARED = (
     "position",
     "position_sigma",
 )
+
+_SHARED = "n_supports", "n_references", *TRANSPORT_PARAMETERS
 
 
 class OTKPooling(nn.Module):
@@ -87,9 +88,9 @@ class OTKPooling(nn.Module):
     On CPUs, plans are computed by the compiled functions of `OTKEmbedding`, in float32 with
     a float64 rescue where that is not precise enough. On other devices, they are computed
     in float64 and the log domain, by torch operations; iterations are plain there, so that
-    more are needed at small epsilon. The backward pass solves one linear
-    system of `n_supports` unknowns for each plan: its time and memory don't depend on the
-    number of iterations. It has no gradient itself, and there is no forward mode.
+    more are needed at small epsilon. The backward pass solves one linear system of
+    `n_supports` unknowns for each plan: its time and memory don't depend on the number of
+    iterations. It has no gradient itself, and there is no forward mode.
 
     References
     ----------
