@@ -14,6 +14,7 @@ import otk_sklearn
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 MODULES = [
     "otk_sklearn",
+    "otk_sklearn.batches",
     "otk_sklearn.datasets",
     "otk_sklearn.display",
     "otk_sklearn.inspection",

@@ -1,0 +1,7 @@
+"""Sets larger than memory, in batches: sampling, reading, and applying fitted models.
+
+Needs nothing but the core packages; what reads or writes Arrow needs pyarrow:
+`pip install otk-sklearn[arrow]`.
+"""
+
+__all__ = []
