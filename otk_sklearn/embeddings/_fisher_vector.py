@@ -20,8 +20,9 @@ from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 from otk_sklearn.embeddings._gaussian_mixture import fit_mixture, responsibilities
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.sets._arrays import as_fitted
+from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.sets._offsets import offsets_in
-from otk_sklearn.sets._sampling import group_equal_rows, sample_size
+from otk_sklearn.sets._sampling import draw_rows, masses_unless_equal, sample_size
 
 
 class FisherVectorEmbedding(SetEmbedding):
@@ -191,11 +192,9 @@ class FisherVectorEmbedding(SetEmbedding):
 
     def _sample_elements(self, sets, seed):
         """Return at most `max_elements` elements of positive weight, in float64."""
-        rows = np.flatnonzero(sets.masses)
         max_elements = sample_size(self.max_elements, self.n_components)
-        if len(rows) > max_elements:
-            random = np.random.RandomState(seed)
-            rows = np.sort(random.choice(rows, max_elements, replace=False))
+        masses = masses_unless_equal(sets)
+        rows = draw_rows(sets.offsets, masses, max_elements, seed)
         if len(rows) < 2:
             raise ValueError(
                 "X has n_samples=1 element of positive weight to fit a mixture to, with "

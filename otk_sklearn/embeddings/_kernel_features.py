@@ -9,7 +9,6 @@ from otk_sklearn.features._anchors import (
     learn_feature_map,
 )
 from otk_sklearn.features._feature_map import feature_attributes
-from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_size
 from otk_sklearn.sets._windows import window_attributes, windows_of
 
@@ -32,7 +31,7 @@ def learn_feature_attributes(model, kernel, sets, sample_weight):
     elements = distinct_elements(
         kernel,
         windows,
-        positions_of(windows, None),
+        None,
         sample_size(model.max_elements, model.n_components),
         sample_seed,
         sample_weight,

@@ -23,9 +23,9 @@ from otk_sklearn.matching._references import (
     wasserstein_kmeans,
 )
 from otk_sklearn.sets._arrays import check_parameter_array
-from otk_sklearn.sets._positions import n_axes_of, positions_of
+from otk_sklearn.sets._equality import merge_equal_sets
+from otk_sklearn.sets._positions import n_axes_of
 from otk_sklearn.sets._sampling import (
-    merge_equal_sets,
     present_sets,
     sample_sets,
     sample_size,
@@ -129,11 +129,10 @@ class _EmbeddingLearner:
         return feature_map, elements
 
     def _sample_elements(self, max_elements):
-        windows, positions = self._windows_and_positions(self._sets)
         return distinct_elements(
             self._model.kernel,
-            windows,
-            positions,
+            self._windows_of(self._sets),
+            self._model.position,
             max_elements,
             self._elements_seed,
             self._sample_weight,
@@ -188,7 +187,8 @@ class _EmbeddingLearner:
             model.position,
         )
         sets, sample_weight = sample_sets(
-            *self._windows_and_positions(sets),
+            self._windows_of(sets),
+            model.position,
             self._n_for_references,
             model.n_references,
             self._sets_seed,
@@ -218,9 +218,8 @@ class _EmbeddingLearner:
         method = self._model.references
         return method == "random" or (method == "kmeans" and self._model.n_references == 1)
 
-    def _windows_and_positions(self, sets):
-        windows = windows_of(sets, self._model.filter_size, self._model.padding)
-        return windows, positions_of(windows, self._model.position)
+    def _windows_of(self, sets):
+        return windows_of(sets, self._model.filter_size, self._model.padding)
 
 
 def _check_references(references):

@@ -16,7 +16,6 @@ from otk_sklearn._utils.sklearn_compat import Interval
 from otk_sklearn.embeddings._base import Pooling, SampleWeightMixin, SetEmbedding
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._collection import SetCollection
-from otk_sklearn.sets._positions import positions_of
 from otk_sklearn.sets._sampling import sample_elements, sample_size
 
 
@@ -133,7 +132,7 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
         sample_seed, projections_seed, *_ = draw_seeds(self.random_state)
         elements = sample_elements(
             sets,
-            positions_of(sets, None),
+            None,
             sample_size(self.max_elements, self.n_quantiles),
             sample_seed,
             sample_weight,

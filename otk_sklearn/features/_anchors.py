@@ -38,14 +38,14 @@ class FeatureParameters(NamedTuple):
         return cls(kernel, model.gamma, model.n_components, model.anchors, model.damping)
 
 
-def distinct_elements(kernel, sets, positions, max_elements, random_state, sample_weight):
+def distinct_elements(kernel, sets, position, max_elements, random_state, sample_weight):
     """Sample elements of sets to learn from, with a kernel.
 
     Parameters
     ----------
     kernel : str
         One of `KERNELS`.
-    sets, positions, max_elements, random_state, sample_weight
+    sets, position, max_elements, random_state, sample_weight
         As in `sample_elements`.
 
     Returns
@@ -53,7 +53,7 @@ def distinct_elements(kernel, sets, positions, max_elements, random_state, sampl
     Elements
         Distinct, and L2-normalized if the kernel normalizes them.
     """
-    elements = sample_elements(sets, positions, max_elements, random_state, sample_weight)
+    elements = sample_elements(sets, position, max_elements, random_state, sample_weight)
     if KERNELS[kernel].normalizes:
         return unit_elements(elements)
     return elements

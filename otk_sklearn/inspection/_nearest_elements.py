@@ -8,8 +8,8 @@ from sklearn.utils import Bunch
 from otk_sklearn._utils.chunks import batches_of, chunk_rows
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
+from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.sets._positive_mass import with_positive_mass
-from otk_sklearn.sets._sampling import group_equal_rows
 from otk_sklearn.sets._windows import fitted_windows
 
 

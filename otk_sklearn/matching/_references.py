@@ -14,8 +14,9 @@ from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.features._unit_norm import unit_rows
 from otk_sklearn.matching._embedding_state import EmbeddingState
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.sets._positions import order_supports
-from otk_sklearn.sets._sampling import Elements, group_equal_rows, sum_groups
+from otk_sklearn.sets._sampling import Elements, sum_groups
 from otk_sklearn.sets._validation import check_finite_output
 
 # Iterations of Wasserstein K-means, and those without improvement before it stops.

@@ -411,12 +411,11 @@ weights)
             raise IndexError(
                 f"SetCollection has 1 dimension; the index gave {chosen.ndim}."
             )
-        if len(chosen) and (np.diff(chosen) == 1).all():
-            return self._span(chosen[0], chosen[-1] + 1)
-        starts = self._offsets[chosen]
-        lengths = self._offsets[chosen + 1] - starts
-        offsets = offsets_of(lengths)
-        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        starts, stops = self._offsets[chosen], self._offsets[chosen + 1]
+        offsets = offsets_of(stops - starts)
+        if len(chosen) and (starts[1:] == stops[:-1]).all():  # no copy
+            return self._take(chosen, slice(starts[0], stops[-1]), offsets)
+        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
         return self._take(chosen, rows, offsets)
 
     def _span(self, start, stop):

@@ -44,11 +44,25 @@ def check_positions(positions, offsets):
     return read_only(positions)
 
 
-def positions_of(sets, position):
-    """Positions of the elements, with 0 axes if `position` is None."""
+def positions_at(sets, rows, position):
+    """Positions of some elements, with 0 axes if `position` is None.
+
+    Parameters
+    ----------
+    sets : SetCollection or WindowedSets
+    rows : ndarray of int of shape (n_rows,)
+    position : str or None
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_axes)
+    """
     if position is None:
-        return np.empty((len(sets.values), 0))
-    return element_positions(sets)
+        return np.empty((len(rows), 0))
+    if sets.positions is not None:
+        return sets.positions[rows]
+    s = np.searchsorted(sets.offsets, rows, side="right") - 1
+    return ((rows - sets.offsets[s]) / sets.lengths[s])[:, np.newaxis]
 
 
 def element_positions(sets):

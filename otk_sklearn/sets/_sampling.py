@@ -5,26 +5,27 @@ fitted attributes don't depend on the order of sets or elements, on repeating al
 of a set, or on the scale of weights, unless the sets exceed the size of the sample.
 """
 
-import hashlib
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.sets._offsets import offsets_of
-from otk_sklearn.sets._positions import element_positions
-from otk_sklearn.sets._positive_mass import rows_with_effect
+from otk_sklearn.sets._positions import positions_at
+from otk_sklearn.sets._random_keys import (
+    element_keys,
+    rows_of_smallest_keys,
+    set_keys,
+    smallest_keys,
+)
+from otk_sklearn.sets._windows import WindowedSets
 
 # Elements sampled with `max_elements="auto"`: for each centre to learn, and at least. More
 # are not worth their time (see docs/defaults.md).
 _ELEMENTS_PER_CENTER = 256
 _MIN_ELEMENTS = 20_000
-
-# Rows compared at a time.
-_MAX_COMPARED = 2**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,137 +86,15 @@ def present_indices(sets, sample_weight=None):
     return present
 
 
-def group_equal_rows(values, rows=None):
-    """Group equal rows, in an order of groups that depends on nothing but their contents.
+def masses_unless_equal(sets):
+    """Return the mass of each element, or None if those of each set have equal masses.
 
     Parameters
     ----------
-    values : ndarray of shape (n_values, n_features), or windows
-    rows : ndarray of int of shape (n_rows,), default=None
-        Which rows to group: all by default.
-
-    Returns
-    -------
-    first : ndarray of int of shape (n_groups,)
-        The number of one row of each group, among those to group.
-    label : ndarray of int of shape (n_rows,)
-        The group of each row.
+    sets : SetCollection or WindowedSets
     """
-    if rows is None:
-        rows = np.arange(len(values))
-    keys = _hash_rows(values, rows)
-    order = np.argsort(keys, kind="stable")
-    differs = np.ones(len(rows), bool)
-    differs[1:] = np.diff(keys[order]) > 0
-    same = np.flatnonzero(~differs)
-    if not _are_equal(values, rows[order[same - 1]], rows[order[same]]):
-        order, differs = _sort_rows(values[rows])
-    label = np.empty_like(order)
-    label[order] = np.cumsum(differs) - 1
-    return order[differs], label
-
-
-def _hash_rows(values, rows):
-    """Return integers of 64 bits, equal for equal rows, and very likely for no others.
-
-    In the sums of 32-bit words times random numbers of 64 bits, two different rows agree in
-    the upper half with a probability of about 2^-32. There are two such sums.
-    """
-    n_words = values.shape[1] * (values[:0].itemsize // 4)
-    factors = np.frombuffer(np.random.RandomState(0).bytes(16 * n_words), "<u8")
-    factors = factors.astype(np.uint64).reshape(2, n_words)
-    keys, half = np.empty(len(rows), np.uint64), np.uint64(32)
-    for batch in batches_of(len(rows), _MAX_COMPARED):
-        # -0.0 becomes 0.0: from here on, equal rows have equal bytes.
-        words = (values[rows[batch]] + 0.0).view(np.uint32)
-        high, low = (np.einsum("ij,j->i", words, f) >> half for f in factors)
-        keys[batch] = high << half | low
-    return keys
-
-
-def _are_equal(values, first, second):
-    """Whether rows with these indices are equal to those with the other ones."""
-    return all(
-        np.array_equal(
-            values[first[start : start + _MAX_COMPARED]],
-            values[second[start : start + _MAX_COMPARED]],
-        )
-        for start in range(0, len(first), _MAX_COMPARED)
-    )
-
-
-def _sort_rows(rows):
-    """Sort rows by their bytes; return the order, and which differ from the one before."""
-    rows = rows + 0.0
-    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    # As np.unique does it, without its sorted copy of the rows.
-    order = np.argsort(as_bytes, kind="stable")
-    differs = np.ones(len(rows), bool)
-    for batch in batches_of(len(rows) - 1, _MAX_COMPARED):
-        before, after = order[:-1][batch], order[1:][batch]
-        differs[1:][batch] = as_bytes[before] != as_bytes[after]
-    return order, differs
-
-
-def group_equal_sets(sets, filter_size, padding, position):
-    """Return the index of one set of each group of equal sets, and the sets' labels.
-
-    Sets are equal if they have the same elements (or windows) of positive mass. They are
-    ordered by a hash of these.
-
-    Parameters
-    ----------
-    sets : SetCollection
-    filter_size, padding, position
-        As in `OTKEmbedding`.
-    """
-    has_effect, positions_of_rest = rows_with_effect(sets, filter_size, padding), None
-    if has_effect is not None:
-        # Default positions count the rows that are left out.
-        is_default = sets.positions is None and position is not None
-        positions_of_rest = element_positions(sets) if is_default else sets.positions
-    digests = []
-    for start, stop in itertools.pairwise(sets.offsets):
-        rows, positions = slice(start, stop), sets.positions
-        if has_effect is not None and not has_effect[rows].all():
-            rows, positions = start + np.flatnonzero(has_effect[rows]), positions_of_rest
-        digests.append(_digest(sets, rows, positions))
-    _, first, label = np.unique(digests, return_index=True, return_inverse=True)
-    return first, label
-
-
-def _digest(sets, rows, positions):
-    """Hash of some rows of a set, their weights unless all are equal, and positions."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(sets.values[rows].tobytes())
-    weights = None if sets.weights is None else sets.weights[rows]
-    if weights is not None and (weights != weights[:1]).any():
-        digest.update(weights.tobytes())
-    if positions is not None:
-        digest.update(positions[rows].tobytes())
-    return digest.digest()
-
-
-def merge_equal_sets(sets, sample_weight, filter_size, padding, position):
-    """Return the distinct sets, sorted by a hash of their contents, and their weights.
-
-    Fitting on them gives the same result for a repeated set as for one of larger weight.
-    Sets that are all distinct and of equal weight keep their order.
-
-    Parameters
-    ----------
-    sets : SetCollection
-    sample_weight : ndarray of shape (n_sets,) or None
-        Positive.
-    filter_size, padding, position
-        As in `OTKEmbedding`.
-    """
-    if sample_weight is None:
-        sample_weight = np.ones(len(sets))
-    first, label = group_equal_sets(sets, filter_size, padding, position)
-    if len(first) == len(sets) and np.ptp(sample_weight) == 0:
-        return sets, sample_weight
-    return sets[first], np.bincount(label, sample_weight)
+    weights = (sets.rows if isinstance(sets, WindowedSets) else sets).weights
+    return None if weights is None else sets.masses
 
 
 def sum_groups(label, n_groups, masses, positions):
@@ -238,7 +117,7 @@ def sample_size(max_elements, n_centers):
     return max_elements
 
 
-def sample_elements(sets, positions, max_elements, random_state, sample_weight=None):
+def sample_elements(sets, position, max_elements, random_state, sample_weight=None):
     """Sample elements of the sets, and merge equal ones.
 
     With the same `random_state`, a smaller sample is a part of a larger one.
@@ -246,7 +125,8 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     Parameters
     ----------
     sets : SetCollection or WindowedSets
-    positions : ndarray of shape (n_elements, n_axes)
+    position : str or None
+        None ignores positions.
     max_elements : int
         If there are more elements, this many are drawn without replacement.
     random_state : int
@@ -258,25 +138,50 @@ def sample_elements(sets, positions, max_elements, random_state, sample_weight=N
     Elements
         Distinct, of positive mass, in an order that depends on nothing but their contents.
     """
-    masses = sets.masses
+    masses = masses_unless_equal(sets)
+    rows = draw_rows(sets.offsets, masses, max_elements, random_state)
+    s = np.searchsorted(sets.offsets, rows, side="right") - 1
+    masses = 1.0 / sets.lengths[s] if masses is None else masses[rows]
     if sample_weight is not None:
-        masses = masses * np.repeat(sample_weight, sets.lengths)
-    rows = np.flatnonzero(masses)
-    if len(rows) > max_elements:
-        random = np.random.RandomState(random_state)
-        rows = np.sort(random.choice(rows, max_elements, replace=False))
+        masses = masses * sample_weight[s]
+        if not masses.all():  # underflow
+            rows, masses = rows[masses > 0], masses[masses > 0]
     first, label = group_equal_rows(sets.values, rows)
-    merged = sum_groups(label, len(first), masses[rows], positions[rows])
+    merged = sum_groups(label, len(first), masses, positions_at(sets, rows, position))
     return Elements(sets.values[rows[first]], *merged)
 
 
-def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_weight):
+def draw_rows(offsets, masses, max_elements, random_state):
+    """Draw elements of positive mass without replacement, at most `max_elements`.
+
+    Parameters
+    ----------
+    offsets : ndarray of int of shape (n_sets + 1,)
+    masses : ndarray of shape (n_elements,) or None
+        As returned by `masses_unless_equal`.
+    max_elements : int
+    random_state : int
+
+    Returns
+    -------
+    ndarray of int
+        In increasing order.
+    """
+    if masses is None or masses.all():
+        return rows_of_smallest_keys(offsets, max_elements, random_state)
+    present = np.flatnonzero(masses)
+    offsets = np.searchsorted(present, offsets)
+    return present[rows_of_smallest_keys(offsets, max_elements, random_state)]
+
+
+def sample_sets(sets, position, max_elements, min_sets, random_state, sample_weight):
     """Sample sets, and elements of long sets.
 
     Parameters
     ----------
     sets : SetCollection or WindowedSets
-    positions : ndarray of shape (n_elements, n_axes)
+    position : str or None
+        None ignores positions.
     max_elements : int
         If there are more elements, sets are drawn with about this many in total.
     min_sets : int
@@ -291,29 +196,41 @@ def sample_sets(sets, positions, max_elements, min_sets, random_state, sample_we
     sample_weight : ndarray
         Their weights.
     """
-    masses = sets.masses
-    random = np.random.RandomState(random_state)
-    lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
-    chosen = np.arange(len(sets))
+    masses, lengths, chosen = masses_unless_equal(sets), sets.lengths, np.arange(len(sets))
+    keys = set_keys(chosen.astype(np.uint64), random_state)
+    if masses is not None:
+        lengths = np.add.reduceat(masses > 0, sets.offsets[:-1], dtype=np.int64)
     if lengths.sum() > max_elements:
-        # A balance between the number of sets and the number of elements of each.
-        longest = max(max_elements // len(sets), math.isqrt(max_elements))
+        longest = longest_sampled(max_elements, len(sets))
         lengths = np.minimum(lengths, max(1, min(longest, max_elements // min_sets)))
-        order = random.permutation(len(sets))
-        n_chosen = np.searchsorted(np.cumsum(lengths[order]), max_elements, side="right")
-        chosen = np.sort(order[: max(min_sets, n_chosen)])
+        order = np.argsort(keys, kind="stable")
+        chosen = np.sort(order[: max(min_sets, n_sampled(lengths[order], max_elements))])
     rows = []
     for s in chosen:
         start, stop = sets.offsets[s : s + 2]
-        of_set = start + np.flatnonzero(masses[start:stop])
-        if len(of_set) > lengths[s]:
-            of_set = np.sort(random.choice(of_set, lengths[s], replace=False))
-        rows.append(of_set)
+        present = np.arange(start, stop)
+        if masses is not None:
+            present = start + np.flatnonzero(masses[start:stop])
+        of_elements = element_keys(keys[s : s + 1], np.arange(len(present)))
+        rows.append(present[smallest_keys(of_elements, lengths[s])])
     rows = np.concatenate(rows)
     sample = SetCollection(
         sets.values[rows],
         offsets_of(lengths[chosen]),
-        weights=masses[rows],
-        positions=positions[rows] if positions.shape[1] else None,
+        weights=None if masses is None else masses[rows],
+        positions=positions_at(sets, rows, position) if position is not None else None,
     )
     return sample, sample_weight[chosen]
+
+
+def longest_sampled(max_elements, n_sets):
+    """Return how many elements to sample of a set, at most, if so many sets are known.
+
+    It is a balance between the number of sets and the number of elements of each.
+    """
+    return max(max_elements // n_sets, math.isqrt(max_elements))
+
+
+def n_sampled(lengths, max_elements):
+    """Return how many sets, of these lengths, have `max_elements` elements at most."""
+    return int(np.searchsorted(np.cumsum(lengths), max_elements, side="right"))

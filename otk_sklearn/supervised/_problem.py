@@ -8,8 +8,8 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._equality import group_equal_sets
 from otk_sklearn.sets._long_tables import number_groups
-from otk_sklearn.sets._sampling import group_equal_sets
 from otk_sklearn.supervised._losses import Loss
 
 # Number of folds of cross-validation.

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from otk_sklearn import OTKEmbedding, SetCollection
 from otk_sklearn._compiled import pooling, primitives
 from otk_sklearn.datasets import load_digit_points
-from otk_sklearn.sets._sampling import group_equal_rows
+from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.transport._problem import Transport
 from otk_sklearn.transport._solvers import solve_plans
 

@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from otk_sklearn import SetCollection
-from otk_sklearn.sets import _sampling
-from otk_sklearn.sets._sampling import group_equal_rows, sample_elements, sample_size
+from otk_sklearn.sets import _equality
+from otk_sklearn.sets._equality import group_equal_rows
+from otk_sklearn.sets._sampling import sample_elements, sample_size
 from otk_sklearn.sets._windows import windows_of
 
 
@@ -23,9 +24,9 @@ def rows_with_ties(n_features=40, dtype=np.float32):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_equal_rows_are_grouped_whatever_their_hashes(hashes, dtype, monkeypatch):
     if hashes != "as they are":
-        n_keys, hash_rows = 1 if hashes == "all collide" else 5, _sampling._hash_rows
+        n_keys, hash_rows = 1 if hashes == "all collide" else 5, _equality._hash_rows
         monkeypatch.setattr(
-            _sampling, "_hash_rows", lambda *args: hash_rows(*args) % np.uint64(n_keys)
+            _equality, "_hash_rows", lambda *args: hash_rows(*args) % np.uint64(n_keys)
         )
     rows = rows_with_ties(dtype=dtype)
     first, label = group_equal_rows(rows)
@@ -40,7 +41,7 @@ def test_hashes_distinguish_rows(dtype):
     """Among these, a sum of 64 bits of the words times factors would find equal ones."""
     rows = np.eye(300, dtype=dtype)
     rows = np.concatenate([rows, 2 * rows, rows * 2.0**-10, rows[::-1] + rows])
-    keys = _sampling._hash_rows(rows, np.arange(len(rows)))
+    keys = _equality._hash_rows(rows, np.arange(len(rows)))
     assert len(np.unique(keys)) == len(np.unique(rows, axis=0)) == 1050
 
 
@@ -57,19 +58,18 @@ def test_windows_are_grouped_without_all_of_them():
 
 def test_sampled_elements_are_distinct_and_keep_their_mass():
     sets = SetCollection(rows_with_ties(), [0, 1000, 3000])
-    none = np.empty((3000, 0))
-    sample = sample_elements(sets, none, 10_000, 0)
+    sample = sample_elements(sets, None, 10_000, 0)
     expected, label = np.unique(sets.values, axis=0, return_inverse=True)
     order = np.lexsort(sample.rows.T[::-1])
     assert_array_equal(sample.rows[order], expected)
     masses = np.bincount(label.ravel(), np.repeat([1 / 1000, 1 / 2000], [1000, 2000]))
     assert_allclose(sample.masses[order], masses)
-    assert len(np.unique(sample_elements(sets, none, 500, 0).rows, axis=0)) <= 500
+    assert len(np.unique(sample_elements(sets, None, 500, 0).rows, axis=0)) <= 500
 
 
 def test_smaller_samples_are_parts_of_larger_ones():
     sets = SetCollection(np.arange(1000.0)[:, np.newaxis], [0, 1000])
-    small, large = (sample_elements(sets, np.empty((1000, 0)), n, 0) for n in [50, 300])
+    small, large = (sample_elements(sets, None, n, 0) for n in [50, 300])
     assert len(small.rows) == 50
     assert len(large.rows) == 300
     assert np.isin(small.rows, large.rows).all()
