@@ -4,4 +4,6 @@ Needs nothing but the core packages; what reads or writes Arrow needs pyarrow:
 `pip install otk-sklearn[arrow]`.
 """
 
-__all__ = []
+from otk_sklearn.batches._sampler import SetSampler
+
+__all__ = ["SetSampler"]

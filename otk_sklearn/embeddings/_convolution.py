@@ -18,7 +18,7 @@ from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.sets._offsets import masses_of, offsets_of
 from otk_sklearn.sets._positive_mass import without_empty_sets
 from otk_sklearn.sets._validation import check_finite_output
-from otk_sklearn.sets._windows import fitted_windows, subsampling_windows
+from otk_sklearn.sets._windows import check_no_gaps, fitted_windows, subsampling_windows
 
 
 class ConvolutionalKernelLayer(
@@ -203,6 +203,8 @@ class ConvolutionalKernelLayer(
 
     def _pooled_windows(self, sets):
         """Values, lengths, weights and positions that replace those of nonempty sets."""
+        if self.subsampling > 1:
+            check_no_gaps(sets, "subsampling", self.subsampling)
         windows = fitted_windows(self, sets)
         kept, taps = subsampling_windows(windows.offsets, self.subsampling)
         feature_map = fitted_feature_map(self)

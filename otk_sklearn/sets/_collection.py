@@ -134,6 +134,7 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         self._offsets = check_offsets(offsets, len(self._values))
         self._weights = self._positions = self._names = self._feature_names = None
         self._rows, self._n_rows, self._index = None, None, None
+        self._has_gaps = False
         if weights is not None:
             self._weights = check_weights(weights, self._offsets)
         if positions is not None:
@@ -271,7 +272,8 @@ weights)
                     f"collections has {type(sets).__name__} at {i}; expected "
                     "[SetCollection.from_sets(x) for x in collections]."
                 )
-        return cls(**concatenated(collections, names))
+        joined = cls(**concatenated(collections, names))
+        return with_gaps(joined, any(sets.has_gaps for sets in collections))
 
     @property
     def values(self):
@@ -307,6 +309,11 @@ weights)
     def lengths(self):
         """Number of elements of each set."""
         return np.diff(self._offsets)
+
+    @property
+    def has_gaps(self):
+        """Whether elements between these were left out, in a sample of the sets."""
+        return self._has_gaps
 
     @property
     def masses(self):
@@ -370,7 +377,8 @@ weights)
                 raise ValueError(
                     f"offsets has {len(changed)} sets; expected {len(self)}, as before."
                 )
-            return with_index(changed._replace(_names=self._names), self._index)
+            changed = with_gaps(changed._replace(_names=self._names), self._has_gaps)
+            return with_index(changed, self._index)
         if weights is not None or positions is not None:
             raise ValueError(
                 "weights or positions are given without offsets; expected both, or neither."
@@ -458,20 +466,35 @@ weights)
         columns["feature_names"] = self.feature_names
         columns["column_labels"] = None if labels is None else labels.tolist()
         table = {"rows": self._rows, "n_rows": self._n_rows, "index": self._index}
+        table["has_gaps"] = self._has_gaps
         return SetCollection, (self._values, self._offsets), columns | table
 
     def __setstate__(self, columns):
         names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
         index, labels = columns.pop("index", None), columns.pop("column_labels", None)
+        has_gaps = columns.pop("has_gaps", False)
         if labels is not None:
             columns["feature_names"] = ColumnLabels(labels)
         self.__init__(self._values, self._offsets, **columns)
+        self._has_gaps = has_gaps
         if names is not None:  # of sets chosen repeatedly: not unique
             self._names = check_names(names, len(self), unique=False)
         if rows is not None:
             self._rows, self._n_rows = check_rows(rows, n_rows, len(self._values)), n_rows
         if index is not None:
             self._index = check_index(index, len(self))
+
+
+def with_gaps(sets, has_gaps=True):
+    """Return a collection that knows whether elements between its own were left out.
+
+    Windows of consecutive elements are then an error.
+    """
+    if has_gaps == sets._has_gaps:
+        return sets
+    sets = sets._replace()
+    sets._has_gaps = has_gaps
+    return sets
 
 
 def with_index(sets, index):

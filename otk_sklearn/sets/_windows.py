@@ -27,7 +27,19 @@ def windows_of(sets, filter_size, padding):
     -------
     SetCollection or WindowedSets
     """
-    return sets if filter_size == 1 else WindowedSets(sets, filter_size, padding)
+    if filter_size == 1:
+        return sets
+    check_no_gaps(sets, "filter_size", filter_size)
+    return WindowedSets(sets, filter_size, padding)
+
+
+def check_no_gaps(sets, parameter, value):
+    """Raise an error if these are samples of sets, in which neighbours are missing."""
+    if sets.has_gaps:
+        raise ValueError(
+            f"X has only some of the elements of some sets, and {parameter}={value} needs "
+            f"neighbours; expected SetSampler(filter_size={value}) to sample them."
+        )
 
 
 def window_attributes(filter_size, padding):
