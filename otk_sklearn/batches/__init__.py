@@ -4,6 +4,7 @@ Needs nothing but the core packages; what reads or writes Arrow needs pyarrow:
 `pip install otk-sklearn[arrow]`.
 """
 
+from otk_sklearn.batches._epochs import fit_batches
 from otk_sklearn.batches._sampler import SetSampler
 
-__all__ = ["SetSampler"]
+__all__ = ["SetSampler", "fit_batches"]
