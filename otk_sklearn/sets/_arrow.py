@@ -199,8 +199,8 @@ def _check_elements(elements, label, offsets):
     """Raise an error if an element is missing. Numbers may be: they become NaN."""
     start = 0
     for chunk in elements:
-        is_number = _is_number(chunk.type) and not pa.types.is_null(chunk.type)
-        if chunk.null_count and not is_number:
+        holds_numbers = is_number(chunk.type) and not pa.types.is_null(chunk.type)
+        if chunk.null_count and not holds_numbers:
             missing = chunk.is_null().to_numpy(zero_copy_only=False)
             check_not_missing(missing, label, offsets, start)
         start += len(chunk)
@@ -248,7 +248,7 @@ def _leaves(elements, source):
 
 def _check_numbers(leaves, elements, source, offsets):
     """Raise an error that shows an element if they don't hold numbers."""
-    wrong = [k for k, leaf in enumerate(leaves[0]) if not _is_number(leaf.type)]
+    wrong = [k for k, leaf in enumerate(leaves[0]) if not is_number(leaf.type)]
     if not wrong:
         return
     leaf, element_type, where = leaves[0][wrong[0]], elements[0].type, ""
@@ -274,11 +274,11 @@ def _feature_names(arrow_type, n_features, column_name):
 
 
 def _to_numpy(leaves, n_elements):
-    return [_numbers(leaf).reshape(n_elements, -1) for leaf in leaves]
+    return [numbers_of(leaf).reshape(n_elements, -1) for leaf in leaves]
 
 
-def _numbers(array):
-    """Convert to NumPy, with NaN for missing numbers; no copy if there are none."""
+def numbers_of(array):
+    """Convert numbers to NumPy, with NaN for missing ones; no copy if there are none."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_float16(array.type):
@@ -304,7 +304,7 @@ def _is_list(arrow_type):
     )
 
 
-def _is_number(arrow_type):
+def is_number(arrow_type):
     arrow_type = _decoded(arrow_type)
     return (
         pa.types.is_floating(arrow_type)
