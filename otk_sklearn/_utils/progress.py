@@ -124,12 +124,15 @@ class Percentage:
     Parameters
     ----------
     name : str
-        Name of the estimator.
-    n_sets : int
+        Name of the estimator or function.
+    n_items : int or None
+        Number of sets. None means that it is unknown: their count is printed.
+    items : str, default="sets"
+        What is counted.
     """
 
-    def __init__(self, name, n_sets):
-        self._name, self._n_sets, self._n_done = name, n_sets, 0
+    def __init__(self, name, n_items, items="sets"):
+        self._name, self._n_items, self._items, self._n_done = name, n_items, items, 0
         self._start = self._printed = time.perf_counter()
         self._lock = threading.Lock()
 
@@ -146,7 +149,7 @@ class Percentage:
             if now < self._printed + _PRINT_INTERVAL:
                 return
             self._printed = now
-            print(
-                f"[{self._name}] {100 * self._n_done // self._n_sets} % of "
-                f"{self._n_sets:,} sets, {now - self._start:.1f}s"
-            )
+            share = f"{self._n_done:,}"
+            if self._n_items is not None:
+                share = f"{100 * self._n_done // self._n_items} % of {self._n_items:,}"
+            print(f"[{self._name}] {share} {self._items}, {now - self._start:.1f}s")
