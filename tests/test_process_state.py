@@ -26,10 +26,11 @@ from otk_sklearn import (
 PACKAGE = Path(otk_sklearn.__file__).parent
 
 # They change the state of the process, and most of them restore what another thread may
-# have changed since. `numpy.errstate` and `sklearn.config_context` are local to a thread.
+# have changed since. `numpy.errstate`, `sklearn.config_context` and `joblib.parallel_config`
+# are local to a thread.
 CHANGE_THE_PROCESS = {
     "catch_warnings", "chdir", "environ", "filterwarnings",
-    "parallel_backend", "parallel_config", "printoptions", "putenv", "rcParams",
+    "parallel_backend", "printoptions", "putenv", "rcParams",
     "random.seed", "random.set_state", "rc_context", "register_parallel_backend",
     "resetwarnings", "set_config", "set_printoptions", "setcontext", "seterr",
     "setlocale", "setrecursionlimit", "setswitchinterval", "showwarning", "simplefilter",

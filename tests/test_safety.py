@@ -732,15 +732,19 @@ IMPORTS = {
     "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses", "datetime",
     "fractions", "functools", "hashlib", "importlib", "inspect", "itertools", "joblib",
     "json", "math", "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy",
-    "operator", "os", "ot", "otk_sklearn", "pandas", "pyarrow", "re", "scipy", "sklearn",
-    "sktime", "sys", "threading", "threadpoolctl", "time", "torch", "torch_geometric",
-    "typing", "uuid", "warnings",
+    "operator", "os", "ot", "otk_sklearn", "pandas", "pathlib", "polars", "pyarrow", "re",
+    "scipy", "sklearn", "sktime", "sys", "threading", "threadpoolctl", "time", "torch",
+    "torch_geometric", "typing", "uuid", "warnings",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",
     "import_module", "urlopen", "fromfile", "memmap", "CDLL", "carray", "farray",
     "fork", "forkpty", "execv", "execve", "execvp", "posix_spawn", "spawnv", "startfile",
 }  # fmt: skip
+
+
+# Writes the files that users name.
+MAY_OPEN = {"_destinations.py"}
 
 
 def called_and_imported(tree):
@@ -764,7 +768,8 @@ def test_the_package_runs_no_strings_reads_no_pickles_and_opens_nothing():
     assert {module.parent.name for module in modules} >= PACKAGES
     for module in modules:
         called, imported = called_and_imported(ast.parse(module.read_text()))
-        assert not called & FORBIDDEN_CALLS, module.name
+        may_call = {"open"} if module.name in MAY_OPEN else set()
+        assert not called & FORBIDDEN_CALLS - may_call, module.name
         assert imported <= IMPORTS, module.name
     called, imported = called_and_imported(
         ast.parse("import pickle, os.path as p\nfrom ast import literal_eval\n(np).load(f)")

@@ -147,7 +147,9 @@ class _ArrayWriter:
         shape, stop = tuple(self._array.shape), self._n_rows + len(rows)
         if shape[1:] != rows.shape[1:]:
             raise ValueError(
-                f"destination has shape {shape}; expected (n_sets, *{rows.shape[1:]})."
+                f"destination has shape {shape}; expected "
+                f"{('n_sets', *rows.shape[1:])}".replace("'", "")
+                + "."
             )
         if stop > shape[0]:
             if not self._grows:
