@@ -26,8 +26,8 @@ from otk_sklearn import (
 PACKAGE = Path(otk_sklearn.__file__).parent
 
 # They change the state of the process, and most of them restore what another thread may
-# have changed since. `numpy.errstate`, `sklearn.config_context` and `joblib.parallel_config`
-# are local to a thread.
+# have changed since. `numpy.errstate`, `sklearn.config_context` and
+# `joblib.parallel_config` are local to a thread.
 CHANGE_THE_PROCESS = {
     "catch_warnings", "chdir", "environ", "filterwarnings",
     "parallel_backend", "printoptions", "putenv", "rcParams",

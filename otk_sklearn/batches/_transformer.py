@@ -89,8 +89,9 @@ class BatchTransformer:
     decided by the type of their column, not by the batch, so that all batches have the
     same schema, also those without rows. A column of Python objects of pandas has no type,
     and its embeddings are float64. In pandas, lists of fixed size are a column of
-    `ArrowDtype`; of the others, `pyarrow.array(frame["embedding"])`, `flatten` returns all
-    numbers without a copy.
+    `ArrowDtype`. The numbers of a column of Arrow are
+    `column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)`, without a copy
+    where it has one chunk; of pandas, `pyarrow.Table.from_pandas(frame)` has it.
 
     It can be pickled, and is little larger than the estimator: an `OTKEmbedding()` of
     elements with 32 features takes 75 kB.

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
 import joblib
@@ -526,6 +527,9 @@ class Watching(BaseEstimator):
 
     def transform(self, X):
         blas = [x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"]
+        with ThreadPoolExecutor(1) as pool:
+            elsewhere = pool.submit(joblib.effective_n_jobs, 2).result()
+        assert elsewhere == 2  # other threads are not affected
         row = [joblib.effective_n_jobs(self.n_jobs), max(blas)]
         return np.tile(row, (len(X), 1))
 

@@ -128,7 +128,7 @@ def test_arrays_that_grow_have_as_many_rows_in_the_end(n_rows):
 def test_arrays_of_h5py(tmp_path):
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "file.h5", "w") as file:
-        array = file.create_dataset("x", (0, 8), maxshape=(None, 8), chunks=(4, 8))
+        array = file.create_dataset("x", (0, 8), "f4", maxshape=(None, 8), chunks=(4, 8))
         transform_to(EMBEDDING, batches(), array)
         assert_array_equal(array[:], EXPECTED.astype(array.dtype))
 
