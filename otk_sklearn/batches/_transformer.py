@@ -183,6 +183,7 @@ class BatchTransformer:
         Parameters
         ----------
         batches : iterable of RecordBatch or Table of pyarrow
+            All of one schema.
 
         Yields
         ------
@@ -241,6 +242,7 @@ class BatchTransformer:
         Returns
         -------
         pyarrow.Schema
+            Columns that are kept, and the output.
         """
         return self(schema.empty_table()).schema
 
@@ -385,6 +387,7 @@ class BatchTransformer:
         Returns
         -------
         list of str
+            Those that are read or kept.
         """
         needed = [*_listed(self.weights), *_listed(self.positions), *_listed(self.keep)]
         if self.column is not None:
