@@ -182,8 +182,15 @@ def check_constant(table, names, groups, numbers, starts):
     for name in names:
         column = _array(table.column(name))
         first = column.take(first_rows)
-        both_missing = pc.and_(column.is_null(), first.is_null())
-        same = pc.or_(pc.equal(column, first).fill_null(False), both_missing)
+        try:
+            same = pc.equal(column, first).fill_null(False)
+        except pa.ArrowNotImplementedError as error:
+            raise ValueError(
+                f"batch[{name!r}] holds {column.type}; expected numbers, strings or dates "
+                "in every column to keep."
+            ) from error
+        missing = [x.is_null(nan_is_null=True) for x in (column, first)]
+        same = pc.or_(same, pc.and_(*missing))
         if not pc.all(same, min_count=0).as_py():
             row = pc.index(same, False).as_py()
             raise ValueError(

@@ -46,5 +46,9 @@ class SeenNames:
 def _hashes(names):
     if names.dtype.kind in "iumM":
         return names.astype(np.int64)
-    texts = (name if isinstance(name, str) else repr(name) for name in names.tolist())
-    return np.fromiter(map(hash, texts), np.int64, len(names))
+    return np.fromiter(map(_hash, names.tolist()), np.int64, len(names))
+
+
+def _hash(name):
+    # Python's own would be the same for -1 and -2, for 1 and True.
+    return hash(name if isinstance(name, str) else ("not text", repr(name)))

@@ -366,6 +366,10 @@ class BatchTransformer:
                 f"features={self.features!r} is given with column={self.column!r}; "
                 "expected it with groups, for a long table."
             )
+        for name in ("groups", "weights", "output"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} is {value!r}; expected the name of one column.")
         keep = self.keep
         if isinstance(keep, str) or keep is not None and not isinstance(keep, list | tuple):
             expected = [keep] if isinstance(keep, str) else "a list of names"

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -44,6 +43,16 @@ def rows_of(out, name="embedding"):
     return array.flatten().to_numpy().reshape(len(array), -1)
 
 
+def entries_of(out, name):
+    """A column of any kind of batch, as a list."""
+    column = out[name]
+    return column.to_list() if hasattr(column, "to_list") else column.to_pylist()
+
+
+def columns_of(out):
+    return list(out.schema.names) if hasattr(out, "num_rows") else list(out.columns)
+
+
 def list_table(sets=SETS):
     n = len(sets)
     return pa.table({"id": range(n), "sets": sets.to_arrow(), "tag": ["x", "y"] * (n // 2)})
@@ -73,16 +82,8 @@ def test_lists_of_any_kind_of_batch(kind, dtype):
     assert type(out) is type(batch)
     assert_allclose(rows_of(out), EMBEDDING.transform(sets), rtol=1e-4)
     assert rows_of(out).dtype == dtype
-    assert list(out.to_pandas() if kind == "record batch" else out)[-1] is not None
-    kept = (
-        out
-        if isinstance(out, pd.DataFrame)
-        else pl.from_arrow(out)
-        if kind != "polars"
-        else out
-    )
-    assert list(kept.columns) == ["id", "tag", "embedding"]
-    assert list(kept["tag"]) == ["x", "y"] * 6
+    assert columns_of(out) == ["id", "tag", "embedding"]
+    assert entries_of(out, "tag") == ["x", "y"] * 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,14 +98,7 @@ def test_long_tables_of_any_kind_of_batch(kind):
         frame = long.to_pandas()
         expected = SetCollection.from_groups(frame[FEATURES].to_numpy(), frame["id"])
         assert_allclose(rows_of(out), EMBEDDING.transform(expected), rtol=1e-12)
-        labels = out["id"] if kind != "record batch" else out.column("id")
-        assert (
-            pa.array(labels).to_pylist() == expected.names.tolist()
-            if kind in ("pandas", "record batch")
-            else labels.to_pylist() == expected.names.tolist()
-            if kind in ("table", "several chunks")
-            else labels.to_list() == expected.names.tolist()
-        )
+        assert entries_of(out, "id") == expected.names.tolist()
 
 
 def test_pandas_cells_are_arrays_nested_lists_or_missing():
@@ -218,6 +212,34 @@ def test_other_columns_of_a_long_table_are_kept_where_they_are_constant():
     expected = r"batch\['y'\] has 'b' and 'c' in the set 'set 11'; expected one value a set"
     with pytest.raises(ValueError, match=expected):
         transformer(table)
+
+
+def test_columns_to_keep_that_have_missing_values_or_can_not_be_compared():
+    table = long_table()
+    table = table.append_column("nan", pa.array(np.full(len(table), np.nan)))
+    table = table.append_column("list", pa.array([[1]] * len(table)))
+    options = {"groups": "id", "features": FEATURES}
+    out = BatchTransformer(EMBEDDING, keep=["nan"], **options)(table)
+    assert np.isnan(out["nan"].to_numpy()).all()
+    with pytest.raises(
+        ValueError, match=r"batch\['list'\] holds list<.*in every column to"
+    ):
+        BatchTransformer(EMBEDDING, keep=["list"], **options)(table)
+
+
+def test_dictionaries_of_labels_that_change_from_batch_to_batch():
+    table = long_table()
+    batches = []
+    for start in range(0, len(table), 25):
+        part = table.slice(start, 25)
+        part = part.set_column(0, "id", part["id"].combine_chunks().dictionary_encode())
+        batches.append(part.append_column("same", part["id"]))
+    transformer = BatchTransformer(EMBEDDING, groups="id", features=FEATURES, keep=["same"])
+    out = pa.Table.from_batches(transformer.map(batches))
+    assert pa.types.is_dictionary(out["id"].type)
+    assert out["id"].to_pylist() == out["same"].to_pylist()
+    assert out["id"].to_pylist() == [f"set {i}" for i in range(12)]
+    assert_allclose(rows_of(out), EMBEDDING.transform(SETS), rtol=1e-12)
 
 
 CLASSIFIER = make_pipeline(EMBEDDING, LogisticRegression()).fit(SETS, Y)
@@ -397,6 +419,12 @@ def test_column_of_the_output():
             ValueError,
             r"expected one of \['transform'\]",
         ),
+        (
+            {"groups": ["a", "b"]},
+            TypeError,
+            r"groups is \['a', 'b'\]; expected the name of",
+        ),
+        ({"column": "x", "weights": ["w"]}, TypeError, r"weights is \['w'\]; expected the"),
         ({"column": "x", "n_jobs": 0}, ValueError, "n_jobs is 0; expected a number of"),
         ({"column": "x", "n_jobs": True}, ValueError, "n_jobs is True; expected"),
     ],
@@ -476,8 +504,9 @@ def test_outputs_that_are_no_vectors_are_refused():
         BatchTransformer(model, column="sets")(list_table())
 
 
-@pytest.mark.parametrize("module", [pickle, cloudpickle])
+@pytest.mark.parametrize("module", ["pickle", "cloudpickle"])
 def test_pickles_are_little_larger_than_the_estimator(module):
+    module = pytest.importorskip(module)
     parameters = {"method": "predict", "keep": ["id"], "n_jobs": 2}
     transformer = BatchTransformer(CLASSIFIER, column="sets", **parameters)
     transformer(list_table())
