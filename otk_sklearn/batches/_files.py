@@ -136,15 +136,19 @@ def _in_folder(folder):
 
 def _targets(files, source, destination):
     """The file that is written for each source file."""
-    folder = Path(os.path.commonpath([file.absolute().parent for file in files]))
+    paths = [Path(os.path.abspath(file)) for file in files]  # without ".."
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
     if isinstance(source, str | os.PathLike) and Path(source).is_dir():
-        folder = Path(source).absolute()
-    if destination.absolute().is_relative_to(folder):
+        folder = Path(os.path.abspath(source))
+        are_sources = Path(os.path.abspath(destination)).is_relative_to(folder)
+    else:
+        are_sources = Path(os.path.abspath(destination)) == folder
+    if are_sources:
         raise ValueError(
             f"destination is {os.fspath(destination)!r}, in the folder of the source; "
-            "expected another folder, as its files would become sources."
+            "expected another folder, as its files would be sources."
         )
-    targets = [destination / file.absolute().relative_to(folder) for file in files]
+    targets = [destination / path.relative_to(folder) for path in paths]
     if len(set(targets)) < len(targets):
         raise ValueError("source has a file twice; expected each of them once.")
     return targets

@@ -147,7 +147,7 @@ class ParquetSource:
     def _read_ends(self, i):
         """The labels of the first and the last row of a file; None without rows."""
         groups = self._transformer.groups
-        with parquet.ParquetFile(self._files[i]) as file:
+        with _opened(self._files[i]) as file:
             filled = [
                 k for k in range(file.num_row_groups) if file.metadata.row_group(k).num_rows
             ]
@@ -165,9 +165,14 @@ class ParquetSource:
         return int(np.argmax(others)) if others.any() else len(others)
 
     def _read(self, i):
-        with parquet.ParquetFile(self._files[i]) as file:
+        with _opened(self._files[i]) as file:
             columns = self._transformer.columns(file.schema_arrow.names)
             yield from file.iter_batches(_batch_rows(file.metadata), columns=columns)
+
+
+def _opened(path):
+    """A file that is read as it is needed; pyarrow would keep all that it has read."""
+    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
 
 
 def _footer(path):

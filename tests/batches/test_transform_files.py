@@ -73,6 +73,9 @@ def test_lists_of_files(source, tmp_path):
     assert sorted(contents(tmp_path / "some")) == [NAMES[0], NAMES[3]]
     [one] = transform_files(LISTS, source / NAMES[0], tmp_path / "one")
     assert one == tmp_path / "one" / NAMES[0]
+    beside = source / ".." / "beside"
+    transform_files(LISTS, source / "year=2024" / "..", beside)
+    assert sorted(contents(beside)) == NAMES
 
 
 class Failing(BatchTransformer):
@@ -275,6 +278,38 @@ def test_a_set_that_comes_again_is_found(tmp_path):
         transform_files(LONG, tmp_path / "sets", tmp_path / "target")
 
 
+PEAKS = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+from otk_sklearn import SetCollection, SetPooling
+from otk_sklearn.batches import BatchTransformer, _parquet, transform_files
+
+_parquet._MAX_BYTES = 2**22
+folder = Path(sys.argv[1])
+values = np.random.default_rng(0).normal(size=(2**16, 16))  # 8 MiB
+table = pa.table({"sets": SetCollection(values, np.arange(0, 2**16 + 1, 64)).to_arrow()})
+transformer = BatchTransformer(SetPooling().fit([values[:64]]), column="sets")
+for n_row_groups in (4, 24):
+    file = folder / f"{n_row_groups}.parquet"
+    with parquet.ParquetWriter(file, table.schema, compression="none") as writer:
+        for _ in range(n_row_groups):
+            writer.write_table(table)
+    transform_files(transformer, file, folder / "target")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_size_of_a_file(tmp_path):
+    """By 160 MiB; pyarrow would keep what it has read of a file."""
+    command = [sys.executable, "-c", PEAKS, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
+    small, large = map(float, done.stdout.split())
+    assert large < small + 40
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -283,6 +318,7 @@ def test_a_set_that_comes_again_is_found(tmp_path):
         ((LISTS, "empty", "new"), ValueError, "empty'.*without a Parquet file"),
         ((LISTS, "missing", "new"), FileNotFoundError, "source has no file 'missing'"),
         ((LISTS, "sets", "sets/new"), ValueError, "'sets/new', in the folder of the sou"),
+        ((LISTS, "sets/part-0.parquet", "sets"), ValueError, "'sets', in the folder of"),
         ((LISTS, ["sets/part-0.parquet"] * 2, "new"), ValueError, "has a file twice"),
     ],
 )
