@@ -44,7 +44,8 @@ class CompleteSets:
         first_row : int
             The number of its first row in error messages.
         """
-        block = self._of_table(batch) if column_names(batch) else self._of_sets(batch)
+        is_table = bool(column_names(batch))
+        block = self._of_table(batch, first_row) if is_table else self._of_sets(batch)
         if block.names is not None:
             check_kind(self._kinds, block.names, "names")
             self._check_new(block.names, first_row)
@@ -53,7 +54,7 @@ class CompleteSets:
             _check_like(block, self._first)
         return block
 
-    def _of_table(self, table):
+    def _of_table(self, table, first_row):
         columns = self._columns
         if columns.column is None:
             raise TypeError(
@@ -65,7 +66,7 @@ class CompleteSets:
         names = target = None
         if columns.groups is not None:
             names = Labels(table, columns.groups, "groups").take_joined(rows)
-            check_no_missing(names, rows, "groups")
+            check_no_missing(names, first_row + rows, "groups")
         if columns.target is not None:
             target = Labels(table, columns.target, "target").take(rows)
         lists = {
@@ -73,7 +74,8 @@ class CompleteSets:
             for name in ("column", "weights", "positions")
             if (part := getattr(columns, name)) is not None
         }
-        return _block(_read_lists(table, columns, **lists), names, target)
+        label = f"column, from row {first_row} on," if first_row else "column"
+        return _block(_read_lists(table, columns, label, **lists), names, target)
 
     def _of_sets(self, batch):
         given = self._columns.given()
@@ -119,7 +121,7 @@ def _lists(table, names, argument):
     return table.select(names) if hasattr(table, "select") else table[names]
 
 
-def _read_lists(table, columns, column, weights=None, positions=None):
+def _read_lists(table, columns, label, column, weights=None, positions=None):
     if hasattr(table, "iloc") and not is_container(table[columns.column]):
         return _read_cells(column, weights, positions)
     from otk_sklearn.sets._arrow import read_arrow
@@ -129,7 +131,7 @@ def _read_lists(table, columns, column, weights=None, positions=None):
         column,
         weights=weights,
         positions=positions,
-        name="column",
+        name=label,
         n_features=_ANY_NUMBER,
     )
     return SetCollection(**arguments | {"names": None})

@@ -52,7 +52,8 @@ def iter_sets(
     features : list of labels of columns, or one of them, default=None
         Columns of numbers of a long table, or one of lists of equal length. None means all
         columns that have no other role here; the index that pandas stores in a file without
-        a name is none. With `offsets`, names of the features.
+        a name is none. In float32 if all are float32 or float16, or else in float64. With
+        `offsets`, names of the features.
     column : label of a column, or list of them, default=None
         The column that has a set in each row, as a list of elements, in any form that
         `SetCollection.from_arrow` takes; several have one feature each. In pandas, its

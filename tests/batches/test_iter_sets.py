@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -469,7 +470,7 @@ def test_missing_lists_are_empty_sets_also_before_the_first_element():
         {"x": lists, "y": [*"abcde"], "w": pa.array([None, [], [2.0], [], [3.0]])}
     )
     for convert in [lambda x: x, pl.from_arrow, pa.Table.to_pandas]:
-        batches = [convert(table[i : i + 1]) for i in range(5)]
+        batches = [convert(table)[i : i + 1] for i in range(5)]
         ((sets, y),) = iter_sets(batches, column="x", target="y", weights="w")
         assert sets.lengths.tolist() == [0, 0, 1, 0, 1]
         assert sets.values.tolist() == [[1, 2], [3, 4]]
@@ -801,6 +802,45 @@ def test_errors_of_the_batches_themselves_are_not_changed():
 def test_lazy_frames_of_old_versions_of_polars_are_refused():
     with pytest.raises(TypeError, match=r"expected a newer one, or batches\.collect\(\)"):
         iter_sets(pl.LazyFrame({"id": [1], "x": [1.0]}), groups="id")
+
+
+def test_memory_does_not_grow_with_the_number_of_batches():
+    def tables():
+        for i in range(200):  # of 0.6 MB each, 128 MB together
+            x = np.full((10_000, 8), i, float)
+            frame = pd.DataFrame(x, columns=[*"abcdefgh"])
+            yield frame.assign(id=np.arange(i * 10_000, (i + 1) * 10_000) // 700)
+
+    tracemalloc.start()
+    try:
+        n_sets = sum(map(len, iter_sets(tables(), groups="id", max_elements=20_000)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert n_sets == -(-2_000_000 // 700)
+    assert peak < 10e6
+
+
+def test_what_other_libraries_split_into_is_named():
+    frame = type("DataFrame", (), {"__module__": "dask.dataframe"})()
+    expected = (
+        r"dask\.DataFrame; expected \(part\.compute\(\) for part in batches\.partitions"
+    )
+    with pytest.raises(TypeError, match=expected):
+        iter_sets(frame, groups="id")
+
+
+def test_errors_in_later_rows_of_a_large_table_count_all_rows():
+    n = 70_000
+    lists = [[[0.0]]] * (n - 1) + [[None]]
+    table = pa.table({"x": pa.array(lists, pa.list_(pa.list_(pa.float64())))})
+    expected = "element 0 of set 4463 of column, from row 65536 on, is missing"
+    with pytest.raises(ValueError, match=expected):
+        list(iter_sets(table, column="x"))
+    names = pa.array([*map(str, range(n - 1)), None])
+    table = pa.table({"id": names, "x": np.arange(n, dtype=float)})
+    with pytest.raises(ValueError, match="^batches: groups has no value in row 69999;"):
+        list(iter_sets(table, groups="id"))
 
 
 def test_batches_are_read_only_when_they_are_needed():

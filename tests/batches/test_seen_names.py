@@ -13,6 +13,7 @@ NAMES = {
     "tuples": lambda i: (i - 500, f"x{i % 7}"),  # to Python, -1 and -2 have the same hash
     "dates": lambda i: datetime.date(2020, 1, 1) + datetime.timedelta(i),
     "floats": lambda i: i / 7,
+    "mixed": lambda i: str(i // 2) if i % 2 else i // 2,
 }
 
 
