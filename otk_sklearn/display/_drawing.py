@@ -138,7 +138,7 @@ def place_elements(rows, kind, columns, names, are_named, otherwise):
         return kind, rows.positions[:, ::-1], ["column", "row"]
     if kind == "points":
         columns = check_columns(columns, names)
-        return kind, rows.values[:, columns], [names[i] for i in columns]
+        return kind, rows.values[:][:, columns], [names[i] for i in columns]
     return kind, None, None
 
 

@@ -190,15 +190,16 @@ class SupportsDisplay(Display):
         if kind == "text":
             of_kind["texts"] = _texts(nearest, element_names)
         elif kind == "features":
-            spread = rows.values.std(axis=0)
-            means = _means(nearest, rows) - rows.values.mean(axis=0)
+            values = rows.values[:]
+            spread = values.std(axis=0)
+            means = _means(nearest, rows) - values.mean(axis=0)
             of_kind["values"] = means / np.where(spread > 0, spread, 1)
             of_kind["feature_names"] = names
         else:
             step = -(-len(rows.values) // _MAX_BACKGROUND)
             of_kind["values"] = _means(nearest, rows)[..., columns]
             of_kind["feature_names"] = [names[i] for i in columns]
-            of_kind["background"] = rows.values[::step, columns]
+            of_kind["background"] = rows.values[::step][:, columns]
         return cls(**nearest, **of_kind).plot(ax, colorbar=colorbar)
 
     @property

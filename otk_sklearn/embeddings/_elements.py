@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 from numbers import Integral
 
 import numpy as np
@@ -16,12 +17,10 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    has_fit_parameter,
-)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from otk_sklearn._utils.chunks import batches_of
 from otk_sklearn._utils.estimators import (
     DocumentedMixin,
     SetsOutMixin,
@@ -38,10 +37,17 @@ from otk_sklearn._utils.sklearn_compat import (
     raise_for_params,
     routing_enabled,
 )
+from otk_sklearn.embeddings._row_by_row import learns_from_parts, treats_rows_alone
 from otk_sklearn.sets._arrays import (
     as_floats,
     check_elements,
     columns_of_no_numbers,
+)
+from otk_sklearn.sets._collection import with_computed_values
+from otk_sklearn.sets._computed_values import (
+    MAX_COMPUTED_BYTES,
+    ComputedValues,
+    all_finite,
 )
 from otk_sklearn.sets._frames import as_frame, check_finite_columns, take_rows
 from otk_sklearn.sets._misalignment import warn_if_misaligned
@@ -53,6 +59,14 @@ from otk_sklearn.sets._validation import (
     check_finite,
     input_attributes,
 )
+
+# Bytes of elements that are fitted on, or tried out, at a time.
+_PART_BYTES = 2**22
+_N_TRIED = 16
+
+
+def _can_learn_in_batches(self):
+    return hasattr(self.transformer, "partial_fit")
 
 
 class ElementTransformer(
@@ -157,6 +171,7 @@ class ElementTransformer(
 
     # Metadata is requested by the transformer, not by this router.
     __metadata_request__fit = {"sample_weight": UNUSED}
+    __metadata_request__partial_fit = {"sample_weight": UNUSED}
 
     def __init__(self, transformer, *, max_elements=None, random_state=None):
         self.transformer = transformer
@@ -196,24 +211,73 @@ class ElementTransformer(
         present_indices(sets)  # raises if there are none
         warn_if_misaligned(X, y=y, sample_weight=sample_weight, **params)
         progress = Progress(self).begin_fit(0, X, y, sample_weight)
-        metadata = self._fit_metadata(sets, sample_weight, params)
-        rows = self._sampled_rows(sets, metadata.get("sample_weight"))
-
-        def repeat_for_elements(values):
-            check_consistent_length(sets, values)
-            return np.repeat(np.asarray(values), sets.lengths, axis=0)[rows]
-
-        elements = as_frame(sets.values, sets.feature_names)
+        metadata = self._fit_metadata("fit", sets, sample_weight, params)
         transformer = clone(self._inner_transformer())
-        with _locating_nonfinite_values(sets), _arrays_by_default():
-            transformer.fit(
-                take_rows(elements, rows),
-                None if y is None else repeat_for_elements(y),
-                **{name: repeat_for_elements(value) for name, value in metadata.items()},
-            )
+        self._learn(transformer, "fit", sets, y, metadata)
         attributes = {**input_attributes(sets), "transformer_": transformer}
         progress.end_fit(attributes)
         set_fitted(self, attributes)
+        return self
+
+    @available_if(_can_learn_in_batches)
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y=None, sample_weight=None, **params):
+        """Go on fitting the transformer, on the elements of a batch of sets.
+
+        Available if the transformer has `partial_fit`, such as `StandardScaler` and
+        `IncrementalPCA`. The first call is a start; after `fit`, it goes on from there.
+
+        Parameters
+        ----------
+        X : sets
+            Any input that `fit` accepts, with the features of earlier batches.
+        y : array-like of shape (n_sets,) or (n_sets, n_outputs), default=None
+            Targets. Each element has the target of its set.
+        sample_weight : array-like of shape (n_sets,), default=None
+            As in `fit`, for a transformer whose `partial_fit` accepts `sample_weight`.
+        **params : dict
+            Other metadata, as in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. Collections that it has returned before don't change.
+
+        Raises
+        ------
+        ValueError
+            If X does not match earlier batches, or `sample_weight` is given, and the
+            transformer does not accept it. The estimator is then unchanged, as after any
+            other error.
+
+        Notes
+        -----
+        At most `max_elements` of the elements of each batch are used.
+
+        Examples
+        --------
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from otk_sklearn import ElementTransformer
+        >>> scaler = ElementTransformer(StandardScaler())
+        >>> for batch in [[[[0.0], [2.0]]], [[[4.0]], [[6.0]]]]:
+        ...     scaler = scaler.partial_fit(batch)
+        >>> scaler.transformer_.mean_
+        array([3.])
+        """
+        model = copy.copy(self)  # attributes of one fit, even if another thread refits
+        if hasattr(model, "transformer_"):
+            sets = as_fitted_sets(model, X, keep_frames=True)
+            transformer = copy.deepcopy(model.transformer_)
+            attributes = model._input_attributes_with(sets)
+        else:
+            sets = as_sets(X, keep_frames=True)
+            transformer = clone(model._inner_transformer())
+            attributes = input_attributes(sets)
+        present_indices(sets)  # raises if there are none
+        warn_if_misaligned(X, y=y, sample_weight=sample_weight, **params)
+        metadata = model._fit_metadata("partial_fit", sets, sample_weight, params)
+        model._learn(transformer, "partial_fit", sets, y, metadata)
+        set_fitted(self, {**attributes, "transformer_": transformer})
         return self
 
     def transform(self, X):
@@ -228,7 +292,8 @@ class ElementTransformer(
         Returns
         -------
         SetCollection
-            Sets of the transformed elements, of the same lengths.
+            Sets of the transformed elements, of the same lengths. See the notes for when
+            these are computed.
 
         Raises
         ------
@@ -240,8 +305,10 @@ class ElementTransformer(
         """
         model = copy.copy(self)  # attributes of one fit, even if another thread refits
         sets = as_fitted_sets(model, X, keep_frames=True)
-        elements = as_frame(sets.values, getattr(model, "feature_names_in_", None))
-        with _locating_nonfinite_values(sets), _arrays_by_default():
+        if model._can_wait(sets.values):
+            return model._transform_later(sets)
+        elements = take_rows(sets.values, slice(None))
+        with _locating_nonfinite_values(sets):
             output = model._output_of(elements)
         values = model._as_values(output, len(elements))
         return sets.with_values(values, feature_names=model._names_of(output))
@@ -278,6 +345,7 @@ class ElementTransformer(
             transformer=self._inner_transformer(),
             method_mapping=MethodMapping()
             .add(caller="fit", callee="fit")
+            .add(caller="partial_fit", callee="partial_fit")
             .add(caller="fit_transform", callee="fit"),
         )
 
@@ -287,12 +355,76 @@ class ElementTransformer(
             return FunctionTransformer(feature_names_out="one-to-one")
         return self.transformer
 
+    def _learn(self, transformer, method, sets, y, metadata):
+        """Call a method of the transformer with elements, or with parts if they are many.
+
+        Parameters
+        ----------
+        transformer : transformer
+        method : {"fit", "partial_fit"}
+        sets : SetCollection or FrameCollection
+        y : array-like of shape (n_sets,) or (n_sets, n_outputs) or None
+        metadata : dict of array-like of shape (n_sets,)
+        """
+        rows = self._sampled_rows(sets, metadata.get("sample_weight"))
+
+        def of_elements(values):
+            check_consistent_length(sets, values)
+            return np.repeat(np.asarray(values), sets.lengths, axis=0)[rows]
+
+        y = None if y is None else of_elements(y)
+        metadata = {name: of_elements(value) for name, value in metadata.items()}
+        is_all = isinstance(rows, slice)
+        parts = [slice(None)]
+        if learns_from_parts(transformer) and not hasattr(sets.values, "columns"):
+            row_bytes = sets.n_features * sets.dtype.itemsize
+            n_rows = len(sets.values) if is_all else len(rows)
+            if n_rows * row_bytes > MAX_COMPUTED_BYTES:
+                method, parts = "partial_fit", batches_of(n_rows, _PART_BYTES // row_bytes)
+        with _locating_nonfinite_values(sets), _arrays_by_default():
+            for part in parts:
+                elements = take_rows(sets.values, part if is_all else rows[part])
+                getattr(transformer, method)(
+                    as_frame(elements, sets.feature_names),
+                    None if y is None else y[part],
+                    **{name: value[part] for name, value in metadata.items()},
+                )
+
+    def _can_wait(self, values):
+        """Whether the result for elements may be computed later: it will not fail then."""
+        is_lazy = isinstance(values, ComputedValues)
+        if hasattr(values, "columns") or values.nbytes <= MAX_COMPUTED_BYTES:
+            return False
+        if self.transformer == "passthrough" and not is_lazy:  # no copy
+            return False
+        return treats_rows_alone(self.transformer_) and all_finite(values)
+
+    def _transform_later(self, sets):
+        """Return sets whose elements are computed when they are needed.
+
+        If the new elements take at most half of the memory, they are computed now, block by
+        block: by a projection that takes more time than it would save memory.
+        """
+        self.transformer_ = copy.deepcopy(self.transformer_)  # which users may change
+
+        def function(elements):
+            return self._as_values(self._output_of(elements), len(elements))
+
+        output = self._output_of(sets.values[:_N_TRIED])
+        tried = self._as_values(output, _N_TRIED)
+        values = ComputedValues(sets.values, function, tried.shape[1], tried.dtype)
+        if 2 * values.nbytes <= sets.values.nbytes:
+            values = values[:]
+        return with_computed_values(sets, values, self._names_of(output))
+
     def _output_of(self, elements):
         """Return the output of the fitted transformer, which may refuse to have no rows."""
         names = None if len(elements) else self._told_names()
-        if names is None:
+        if names is not None:
+            return np.empty((0, len(names)))
+        elements = as_frame(elements, getattr(self, "feature_names_in_", None))
+        with _arrays_by_default():
             return self.transformer_.transform(elements)
-        return np.empty((0, len(names)))
 
     def _as_values(self, output, n_elements):
         """Return the output of the transformer as a dense array of floats."""
@@ -326,20 +458,30 @@ class ElementTransformer(
         except Exception:  # some can't tell; scikit-learn's set_output does likewise
             return None
 
-    def _fit_metadata(self, sets, sample_weight, params):
-        """Return the metadata of the sets to pass to the `fit` of the transformer."""
+    def _input_attributes_with(self, sets):
+        """Return the fitted attributes that describe the input, with another batch."""
+        before = {"feature_names_in_", "_column_labels", "n_features_in_"}
+        are_single = self._single_elements and bool((sets.lengths == 1).all())
+        return {
+            **{name: value for name, value in vars(self).items() if name in before},
+            "_single_elements": are_single,
+        }
+
+    def _fit_metadata(self, method, sets, sample_weight, params):
+        """Return the metadata of the sets to pass to this method of the transformer."""
         if self.transformer == "passthrough":  # ignored as by a Pipeline
             return {}
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if routing_enabled():
-            routed = process_routing(self, "fit", **metadata, **params)
-            metadata = dict(routed.transformer.fit)
+            routed = process_routing(self, method, **metadata, **params)
+            metadata = dict(getattr(routed.transformer, method))
         else:
-            raise_for_params(params, self, "fit")
-            if metadata and not has_fit_parameter(self.transformer, "sample_weight"):
+            raise_for_params(params, self, method)
+            accepted = inspect.signature(getattr(self.transformer, method)).parameters
+            if metadata and "sample_weight" not in accepted:
                 raise ValueError(
                     f"sample_weight is given, but transformer={self.transformer!r} does "
-                    "not accept it; expected a transformer whose fit does."
+                    f"not accept it; expected a transformer whose {method} does."
                 )
         if "sample_weight" in metadata:
             metadata["sample_weight"] = check_sample_weight(metadata["sample_weight"], sets)

@@ -125,7 +125,7 @@ def permutation_importance(
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
 
     def permuted_score(feature, seed):
-        values = sets.values.copy()
+        values = sets.values[:].copy()
         chosen = np.random.RandomState(seed).permutation(present)
         values[present, feature] = values[chosen, feature]
         permuted = sets.with_values(values, feature_names=sets.feature_names)

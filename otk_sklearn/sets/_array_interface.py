@@ -25,7 +25,7 @@ class ArrayInterface:
     # `take`; that of NumPy calls a method of the same name.
 
     def __array_namespace__(self, *, api_version=None):
-        return get_namespace(self.values)[0]
+        return get_namespace(self.offsets)[0]
 
     @property
     def device(self):

@@ -10,6 +10,7 @@ import numpy as np
 
 from otk_sklearn.sets._array_interface import ArrayInterface
 from otk_sklearn.sets._arrays import as_elements
+from otk_sklearn.sets._computed_values import ComputedValues, take_values
 from otk_sklearn.sets._concatenation import concatenated
 from otk_sklearn.sets._conversions import Conversions
 from otk_sklearn.sets._names import (
@@ -76,6 +77,9 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
     Attributes
     ----------
     values : ndarray of shape (n_elements, n_features)
+        Of the many elements that an `ElementTransformer` returns, computed when this is
+        first read, and kept from then on. Estimators, and `X[i]`, don't read it: they
+        compute some elements at a time, each time they need them.
     offsets : ndarray of int64 of shape (n_sets + 1,)
     weights : ndarray of float64 of shape (n_elements,) or None
     positions : ndarray of float64 of shape (n_elements, n_axes) or None
@@ -149,7 +153,9 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         sets = SetCollection.__new__(SetCollection)
         vars(sets).update(vars(self))
         for name, part in parts.items():
-            setattr(sets, name, None if part is None else read_only(part.view()))
+            if isinstance(part, np.ndarray):
+                part = read_only(part.view())
+            setattr(sets, name, part)
         if "_offsets" in parts:
             sets._offsets = immutable_copy(parts["_offsets"])
         return sets
@@ -272,13 +278,19 @@ weights)
                     f"collections has {type(sets).__name__} at {i}; expected "
                     "[SetCollection.from_sets(x) for x in collections]."
                 )
-        joined = cls(**concatenated(collections, names))
+        joined = cls(**concatenated(list(map(on_demand, collections)), names))
         return with_gaps(joined, any(sets.has_gaps for sets in collections))
 
     @property
     def values(self):
         """Elements of all sets, one set after the other."""
-        return self._values.view()
+        return self._kept_values().view()
+
+    def _kept_values(self):
+        """The values, computed if they are not yet."""
+        if isinstance(self._values, ComputedValues):
+            self._values = self._values[:]
+        return self._values
 
     @property
     def offsets(self):
@@ -333,7 +345,10 @@ weights)
         SetCollection
             With a copy of the values, unless they already have this dtype.
         """
-        return self._replace(_values=as_elements(self._values.astype(dtype, copy=False)))
+        values = self._values.astype(dtype, copy=False)
+        if isinstance(values, np.ndarray):
+            values = as_elements(values)
+        return self._replace(_values=values)
 
     def with_values(
         self, values, *, feature_names=None, offsets=None, weights=None, positions=None
@@ -421,7 +436,7 @@ weights)
             )
         starts, stops = self._offsets[chosen], self._offsets[chosen + 1]
         offsets = offsets_of(stops - starts)
-        if len(chosen) and (starts[1:] == stops[:-1]).all():  # no copy
+        if len(chosen) and (starts[1:] == stops[:-1]).all():  # views, as of a slice
             return self._take(chosen, slice(starts[0], stops[-1]), offsets)
         rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
         return self._take(chosen, rows, offsets)
@@ -436,7 +451,7 @@ weights)
         """The chosen sets, which have these elements and offsets."""
         indices = dict.fromkeys(("_values", "_weights", "_positions", "_rows"), rows)
         parts = {
-            name: part[index]
+            name: take_values(part, index)
             for name, index in {**indices, "_names": chosen}.items()
             if (part := getattr(self, name)) is not None
         }
@@ -467,7 +482,8 @@ weights)
         columns["column_labels"] = None if labels is None else labels.tolist()
         table = {"rows": self._rows, "n_rows": self._n_rows, "index": self._index}
         table["has_gaps"] = self._has_gaps
-        return SetCollection, (self._values, self._offsets), columns | table
+        # Computed values are stored as such: joblib then finds equal contents to be equal.
+        return SetCollection, (self._kept_values(), self._offsets), columns | table
 
     def __setstate__(self, columns):
         names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
@@ -510,3 +526,55 @@ def with_index(sets, index):
     sets = sets._replace()
     sets._index = index
     return sets
+
+
+class _SetsOnDemand(SetCollection):
+    """A collection as estimators see it: `values` may be an array or `ComputedValues`."""
+
+    @property
+    def values(self):
+        """Elements of all sets, computed when indexed."""
+        return self._values
+
+    def _replace(self, **parts):
+        return on_demand(super()._replace(**parts))
+
+
+def on_demand(sets):
+    """Return a collection for use by estimators.
+
+    Parameters
+    ----------
+    sets : SetCollection
+
+    Returns
+    -------
+    SetCollection
+        The same, if its values are in memory; else its `values` are `ComputedValues`.
+    """
+    return _with_class(_SetsOnDemand, sets) if _is_computed(sets) else sets
+
+
+def with_computed_values(sets, values, feature_names):
+    """Return a collection, for users, of the same sets with other elements.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    values : ndarray or ComputedValues of shape (n_elements, n_features_new)
+    feature_names : array-like of str of shape (n_features_new,) or None
+    """
+    if feature_names is not None:
+        feature_names = check_feature_names(feature_names, values.shape[1])
+    parts = {"_values": values, "_feature_names": feature_names}
+    return _with_class(SetCollection, sets._replace(**parts))
+
+
+def _is_computed(sets):
+    return isinstance(sets._values, ComputedValues)
+
+
+def _with_class(cls, sets):
+    copied = cls.__new__(cls)
+    vars(copied).update(vars(sets))
+    return copied

@@ -13,6 +13,7 @@ def concatenated(collections, names="keep"):
     Parameters
     ----------
     collections : list of SetCollection
+        As `on_demand` returns them.
     names : "keep", array-like of shape (n_sets,) or None
         Those of the result; "keep" means the names that the sets have.
     """
@@ -38,7 +39,7 @@ def concatenated(collections, names="keep"):
                 "the same in each."
             )
     joined = {
-        "values": np.concatenate([sets.values for sets in collections]),
+        "values": np.concatenate([sets.values[:] for sets in collections]),
         "offsets": offsets_of(np.concatenate([sets.lengths for sets in collections])),
         "feature_names": labelled[0] if labelled else None,
         "names": _kept_names(collections) if isinstance(names, str) else names,

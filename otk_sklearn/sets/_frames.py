@@ -107,6 +107,7 @@ def as_frame(values, feature_names):
     """Return elements as a DataFrame, without a copy, if their features have names.
 
     Transformers select columns by name from it. Without pandas, they get the array.
+    scikit-learn makes the array in a DataFrame writeable if it can: this one can't be.
     """
     if feature_names is None or hasattr(values, "columns"):
         return values
@@ -114,6 +115,7 @@ def as_frame(values, feature_names):
         import pandas
     except ImportError:
         return values
+    values = np.asarray(memoryview(values).toreadonly())
     return pandas.DataFrame(values, columns=feature_names, copy=False)
 
 

@@ -21,7 +21,8 @@ from otk_sklearn.sets._arrays import (
     is_missing_cell,
     nullable_as_floats,
 )
-from otk_sklearn.sets._collection import SetCollection, with_index
+from otk_sklearn.sets._collection import SetCollection, on_demand, with_index
+from otk_sklearn.sets._computed_values import all_finite, first_not_finite
 from otk_sklearn.sets._containers import check_container, is_container, read_container
 from otk_sklearn.sets._frames import is_sequence_of_frames, stack_frames
 from otk_sklearn.sets._names import (
@@ -78,7 +79,7 @@ def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
 def _convert(X, n_features=None, keep_frames=False):
     """Return X as sets, and whether these are rows of a table."""
     if isinstance(X, SetCollection):
-        return X, False
+        return on_demand(X), False
     if n_features is not None and _has_no_sets(X):
         return SetCollection(np.empty((0, n_features)), [0]), False
     sets, are_rows = _convert_others(X, n_features, keep_frames)
@@ -134,11 +135,13 @@ def _listed(X):
 
 def check_finite(sets):
     """Raise an error that names the first set with NaN or infinity."""
-    if _all_finite(sets.values):
+    values = sets.values
+    if all_finite(values):
         return
-    row, column = np.argwhere(~np.isfinite(sets.values))[0]
+    row, column = first_not_finite(values)
     i, element = locate_element(row, sets.offsets)
-    what = "NaN" if np.isnan(sets.values[row, column]) else "infinity (inf)"
+    is_nan = np.isnan(values[row : row + 1][0, column])
+    what = "NaN" if is_nan else "infinity (inf)"
     feature = column
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
@@ -161,8 +164,9 @@ def check_finite_output(out, name, offsets=None, sets="X"):
     sets : str, default="X"
         Name of the sets in the error message.
     """
-    if _all_finite(out):
-        return
+    with np.errstate(all="ignore"):
+        if np.isfinite(out.sum()) or np.isfinite(out).all():
+            return
     i = np.argmin(np.isfinite(out).all(axis=1))
     if offsets is not None:
         i, _ = locate_element(i, offsets)
@@ -170,12 +174,6 @@ def check_finite_output(out, name, offsets=None, sets="X"):
         f"The {name} of set {i} of {sets} leaves the range of {out.dtype}; expected "
         "elements on a smaller scale (see ElementTransformer)."
     )
-
-
-def _all_finite(array):
-    """Whether all numbers are finite: if their sum is, which takes no memory, they are."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def check_not_empty(sets, empty_sets, X):

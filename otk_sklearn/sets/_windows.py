@@ -7,6 +7,7 @@ import numpy as np
 
 from otk_sklearn._compiled.features import copy_windows
 from otk_sklearn._utils.chunks import batches_of
+from otk_sklearn.sets._computed_values import ComputedValues
 from otk_sklearn.sets._offsets import masses_of, offsets_of
 
 # Rows gathered at a time to average the weights and positions of windows.
@@ -288,5 +289,26 @@ class _WindowValues:
     def take(self, index, out):
         """Write the windows with these indices to `out`, and return it."""
         windows = out.reshape(len(out), self._windows.size, self._values.shape[1])
-        copy_windows(self._values, *self._windows.bounds(index), windows)
+        if not isinstance(self._values, ComputedValues):
+            copy_windows(self._values, *self._windows.bounds(index), windows)
+            return out
+        for batch in batches_of(len(index), self._batch_windows):
+            self._compute(index[batch], windows[batch])
         return out
+
+    @property
+    def _batch_windows(self):
+        return max(1, _MAX_BATCH_ROWS // (self._windows.size * self._values.shape[1]))
+
+    def _compute(self, index, windows):
+        """Write windows of rows that are computed: each row once."""
+        first, starts, stops = self._windows.bounds(index)
+        starts = np.maximum(first, starts)  # of the rows in the window
+        stops = np.minimum(first + self._windows.size, stops)
+        rows = offsets_of(stops - starts)
+        rows = np.arange(rows[-1]) - np.repeat(rows[:-1] - starts, stops - starts)
+        rows = np.unique(rows)
+        # Where they are among the rows that are computed.
+        moved = np.searchsorted(rows, starts) - starts
+        bounds = first + moved, starts + moved, stops + moved
+        copy_windows(self._values[rows], *bounds, windows)
