@@ -1,5 +1,6 @@
 """Memory above the input: peaks of a process of its own, and limits of address space."""
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import sklearn
 from joblib import parallel_config
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import (
@@ -288,10 +290,17 @@ def call_with_limit(model, method, path, allowance):
     values = np.load(path, mmap_mode="r")
     sets = SetCollection(values, np.arange(0, len(values) + 1, 100))
     model.fit(sets[:20]).transform(sets[:20])
+    with more_address_space(allowance):
+        getattr(model, method)(sets)
+
+
+@contextlib.contextmanager
+def more_address_space(allowance):
+    """Allow so many more bytes, and no more."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (resident("VmSize") + allowance, limits[1]))
     try:
-        getattr(model, method)(sets)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
@@ -317,3 +326,61 @@ def values_in_a_file(tmp_path_factory):
 def test_sets_in_a_file(model, method, allowance, values_in_a_file, elsewhere):
     """Of 244 MiB in the file, no copy is made, nor of half of it."""
     elsewhere(call_with_limit, model, method, values_in_a_file, allowance)
+
+
+def scaled(*steps):
+    return make_pipeline(ElementTransformer(StandardScaler()), *steps)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "allowance"),
+    [
+        (scaled(embedding(2, 4, 1000)), "transform", 48 * MIB),
+        (scaled(embedding(2, 4, 1000)), "fit", 80 * MIB),
+        (scaled(embedding(2, 4, 1000, filter_size=2)), "fit_transform", 96 * MIB),
+        (scaled(SetPooling(["mean", "std"])), "fit_transform", 80 * MIB),
+        (scaled(scaled(embedding(2, 4, 1000))), "fit_transform", 80 * MIB),
+    ],
+    ids=lambda case: " ".join(str(case).split()),
+)
+def test_scaled_sets_in_a_file(model, method, allowance, values_in_a_file, elsewhere):
+    """Elements are scaled in blocks where they are read."""
+    elsewhere(call_with_limit, model, method, values_in_a_file, allowance)
+
+
+def scale_named(path):
+    """Scale features that have names: they reach the scaler as DataFrames."""
+    values = np.load(path, mmap_mode="r")
+    names = [f"x{i}" for i in range(values.shape[1])]
+    offsets = np.arange(0, len(values) + 1, 100)
+    sets = SetCollection(values, offsets, feature_names=names)
+    model = scaled(SetPooling())
+    model.fit(sets[:20]).transform(sets[:20])
+    with more_address_space(80 * MIB):
+        model.fit(sets).transform(sets)
+
+
+def test_scaled_sets_in_a_file_with_names(values_in_a_file, elsewhere):
+    elsewhere(scale_named, values_in_a_file)
+
+
+def check_with_limit(path):
+    """Make sets of a file, choose some, and look for NaN, in little memory."""
+    values = np.load(path, mmap_mode="c")  # changes stay in memory
+    values[-1, 3] = np.nan
+    offsets = np.arange(0, len(values) + 1, 100)
+    offsets = np.concatenate([offsets, offsets[-1:]])  # an empty set
+    model = SetPooling(empty_sets="zero").fit([[[0.0] * values.shape[1]]])
+    with more_address_space(24 * MIB):
+        sets = SetCollection(values, offsets)
+        assert sets[np.flatnonzero(sets.lengths)].n_features == values.shape[1]
+        try:
+            model.transform(sets)
+        except ValueError as error:
+            return str(error)
+
+
+def test_checks_of_sets_in_a_file(values_in_a_file, elsewhere):
+    """Neither a copy of the elements, nor a boolean for each of their numbers."""
+    message = elsewhere(check_with_limit, values_in_a_file)
+    assert "X contains NaN in set 9999 (element 99, feature 3)" in message

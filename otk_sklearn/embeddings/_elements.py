@@ -127,6 +127,17 @@ class ElementTransformer(
     has names, too, if it returns a DataFrame or tells them by `get_feature_names_out`. A
     sparse output, such as that of `OneHotEncoder`, becomes dense.
 
+    Elements of more than 16 MiB stay as they are, and are transformed in blocks, each time
+    that the next step reads them: a map of a file is not copied into memory. That is done
+    if the transformer is known to treat each element on its own, and all elements are
+    finite, so that no error comes late. Known are `StandardScaler`, `MinMaxScaler`,
+    `MaxAbsScaler`, `RobustScaler`, `Normalizer`, `PCA`, `IncrementalPCA`, `TruncatedSVD`,
+    `GaussianRandomProjection` of scikit-learn, and each `Pipeline` of them; subclasses are
+    not. To at most half of the size, these transform at once, in blocks. A
+    collection keeps its values once they have been read as `values`, and a pickle has
+    them. The first three are also fitted in blocks, to the same result up to rounding;
+    the others take as much memory as their `fit`, which `max_elements` bounds.
+
     `set_output` has no effect, as the output is not tabular; it exists so that the
     `set_output` of a Pipeline reaches the last step. The global `transform_output` does not
     reach the transformer either, only `set_output` of its own.
@@ -159,6 +170,24 @@ class ElementTransformer(
     ['onehotencoder__kind_x', 'onehotencoder__kind_y', 'standardscaler__size']
     >>> encoded[1]
     array([[1., 0., 0.]])
+
+    In batches, if the transformer has `partial_fit`. With `IncrementalPCA`, which needs at
+    least as many elements as components in each, embeddings can be compressed likewise:
+
+    >>> import numpy as np
+    >>> from sklearn.decomposition import IncrementalPCA
+    >>> from otk_sklearn import OTKEmbedding
+    >>> rng = np.random.default_rng(0)
+    >>> batches = [[rng.normal(size=(5, 2)) for _ in range(20)] for _ in range(3)]
+    >>> scaler, pca = ElementTransformer(StandardScaler()), IncrementalPCA(4)
+    >>> for batch in batches:
+    ...     scaler = scaler.partial_fit(batch)
+    >>> embedding = OTKEmbedding(2, n_components=8, random_state=0)
+    >>> embedding = embedding.fit(scaler.transform(batches[0]))
+    >>> for batch in batches:
+    ...     pca = pca.partial_fit(embedding.transform(scaler.transform(batch)))
+    >>> pca.transform(embedding.transform(scaler.transform(batches[2]))).shape
+    (20, 4)
     """
 
     __module__ = "otk_sklearn"  # where users import it from
@@ -376,11 +405,12 @@ class ElementTransformer(
         metadata = {name: of_elements(value) for name, value in metadata.items()}
         is_all = isinstance(rows, slice)
         parts = [slice(None)]
-        if learns_from_parts(transformer) and not hasattr(sets.values, "columns"):
-            row_bytes = sets.n_features * sets.dtype.itemsize
+        if learns_from_parts(transformer) and _are_many_and_finite(sets.values):
+            row_bytes = sets.values.nbytes // len(sets.values)
             n_rows = len(sets.values) if is_all else len(rows)
             if n_rows * row_bytes > MAX_COMPUTED_BYTES:
-                method, parts = "partial_fit", batches_of(n_rows, _PART_BYTES // row_bytes)
+                max_rows = max(1, _PART_BYTES // row_bytes)
+                method, parts = "partial_fit", batches_of(n_rows, max_rows)
         with _locating_nonfinite_values(sets), _arrays_by_default():
             for part in parts:
                 elements = take_rows(sets.values, part if is_all else rows[part])
@@ -392,12 +422,9 @@ class ElementTransformer(
 
     def _can_wait(self, values):
         """Whether the result for elements may be computed later: it will not fail then."""
-        is_lazy = isinstance(values, ComputedValues)
-        if hasattr(values, "columns") or values.nbytes <= MAX_COMPUTED_BYTES:
-            return False
-        if self.transformer == "passthrough" and not is_lazy:  # no copy
-            return False
-        return treats_rows_alone(self.transformer_) and all_finite(values)
+        if self.transformer == "passthrough" and not isinstance(values, ComputedValues):
+            return False  # nothing is copied
+        return treats_rows_alone(self.transformer_) and _are_many_and_finite(values)
 
     def _transform_later(self, sets):
         """Return sets whose elements are computed when they are needed.
@@ -410,8 +437,9 @@ class ElementTransformer(
         def function(elements):
             return self._as_values(self._output_of(elements), len(elements))
 
-        output = self._output_of(sets.values[:_N_TRIED])
-        tried = self._as_values(output, _N_TRIED)
+        first = sets.values[:_N_TRIED]
+        output = self._output_of(first)
+        tried = self._as_values(output, len(first))
         values = ComputedValues(sets.values, function, tried.shape[1], tried.dtype)
         if 2 * values.nbytes <= sets.values.nbytes:
             values = values[:]
@@ -504,6 +532,18 @@ class ElementTransformer(
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _are_many_and_finite(values):
+    """Whether elements are worth to be gone through in blocks, and fit for it.
+
+    Parameters
+    ----------
+    values : ndarray, ComputedValues or DataFrame of shape (n_elements, n_features)
+    """
+    if hasattr(values, "columns") or values.nbytes <= MAX_COMPUTED_BYTES:
+        return False
+    return all_finite(values)
 
 
 def _arrays_by_default():

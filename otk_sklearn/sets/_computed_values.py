@@ -105,7 +105,9 @@ class ComputedValues:
         return read_only(values)
 
     def _compute(self, index):
-        return read_only(self._function(self._inputs[index]).view())
+        with np.errstate(all="ignore"):  # what overflows is found by those who read it
+            values = self._function(self._inputs[index])
+        return read_only(values.view())
 
 
 def take_values(values, index):
@@ -126,7 +128,7 @@ def all_finite(values):
 
 
 def first_not_finite(values):
-    """Return the row and column of the first NaN or infinity, or None.
+    """Return the row, the column and the value of the first NaN or infinity, or None.
 
     Parameters
     ----------
@@ -141,5 +143,6 @@ def first_not_finite(values):
                 continue
             wrong = np.argwhere(~np.isfinite(block))
             if len(wrong):
-                return rows.start + wrong[0, 0], wrong[0, 1]
+                row, column = wrong[0]
+                return rows.start + row, column, block[row, column]
     return None

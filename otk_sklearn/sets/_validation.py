@@ -138,10 +138,9 @@ def check_finite(sets):
     values = sets.values
     if all_finite(values):
         return
-    row, column = first_not_finite(values)
+    row, column, value = first_not_finite(values)
     i, element = locate_element(row, sets.offsets)
-    is_nan = np.isnan(values[row : row + 1][0, column])
-    what = "NaN" if is_nan else "infinity (inf)"
+    what = "NaN" if np.isnan(value) else "infinity (inf)"
     feature = column
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
