@@ -387,7 +387,7 @@ def test_weights_of_sets_reach_the_parts(at_any_size):
 @pytest.mark.parametrize("names", [None, list("abc")])
 @pytest.mark.parametrize("scaler", SCALERS, ids=str)
 def test_input_is_never_overwritten(scaler, names, request):
-    """By a scaler that may: elements reach it in a DataFrame if their features have names."""
+    """By a scaler that may; elements reach it in a DataFrame if features have names."""
     values = np.random.default_rng(0).normal(3, 1, size=(50, 3))
     before = values.copy()
     X = SetCollection(values, [0, 20, 50], feature_names=names)
