@@ -524,13 +524,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             Both are 0 with the other solvers.
         """
         state, sets = state_and_sets(self, X)
-        windows, matching = state.windows_of(sets), Matching(state, sets.dtype)
-
-        def diagnose(chunk):
-            plans = matching.plans(windows[chunk])
-            return plans.n_iter, plans.residual
-
-        n_iter, residual = map(np.concatenate, zip(*matching.map(diagnose, windows)))
+        n_iter, residual = state.diagnose(sets)
         check_finite_output(residual, "transport problem")
         return Bunch(n_iter=n_iter, residual=residual)
 

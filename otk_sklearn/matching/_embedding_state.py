@@ -1,5 +1,6 @@
 """The state of a fitted embedding, and the embedding of sets by it."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.matching._streaming import StreamedMatching, is_streamed
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._validation import check_finite_output
 from otk_sklearn.sets._windows import windows_of
@@ -62,9 +64,79 @@ class EmbeddingState:
         def embed(chunk):
             return matching.embed(windows[chunk], embeddings[chunk]).residual
 
-        residuals = matching.map(embed, windows, report)
+        def embed_streamed(i):
+            return self.embed_streamed(windows[i : i + 1], embeddings[i : i + 1]).residual
+
+        residuals = self._map(embed, embed_streamed, windows, matching, report)
         check_finite_output(embeddings, "embedding")
         return embeddings, np.concatenate(residuals)
+
+    def embed_streamed(self, windows, out):
+        """Write the embedding of one set to `out`, without keeping its plan.
+
+        Parameters
+        ----------
+        windows : SetCollection or WindowedSets
+            The elements that are matched.
+        out : ndarray of shape (1, n_references * n_supports * n_components)
+
+        Returns
+        -------
+        StreamedPlan
+        """
+        return StreamedMatching(self, windows.dtype).embed_set(windows, out)
+
+    def diagnose(self, sets):
+        """Return the number of Sinkhorn iterations and the residual of each set.
+
+        Parameters
+        ----------
+        sets : SetCollection
+
+        Returns
+        -------
+        n_iter : ndarray of int of shape (n_sets, n_references)
+            Passes over the elements of sets that are streamed.
+        residual : ndarray of shape (n_sets, n_references)
+        """
+        windows, matching = self.windows_of(sets), Matching(self, sets.dtype)
+
+        def diagnose(chunk):
+            plans = matching.plans(windows[chunk])
+            return plans.n_iter, plans.residual
+
+        def diagnose_streamed(i):
+            embedding = np.empty((1, self.references.size), sets.dtype)
+            plan = self.embed_streamed(windows[i : i + 1], embedding)
+            return np.full(plan.residual.shape, plan.n_passes), plan.residual
+
+        results = self._map(diagnose, diagnose_streamed, windows, matching)
+        n_iter, residual = map(np.concatenate, zip(*results))
+        return n_iter, residual
+
+    def _map(self, function, of_streamed, windows, matching, report=None):
+        """Call a function with slices of sets, and another with each that is streamed.
+
+        Sets that are streamed come one after the other, each with all threads.
+        """
+        streamed = np.flatnonzero(is_streamed(self, windows))
+        if not len(streamed):
+            return matching.map(function, windows, report)
+        results, start = [], 0
+        for stop in [*streamed, len(windows)]:
+            if start < stop:
+                shifted = functools.partial(_call_shifted, function, start)
+                results += matching.map(shifted, windows[start:stop], report)
+            if stop < len(windows):
+                results.append(of_streamed(stop))
+                if report is not None:
+                    report(1)
+            start = stop + 1
+        return results
+
+
+def _call_shifted(function, start, chunk):
+    return function(slice(chunk.start + start, chunk.stop + start))
 
 
 def warn_unconverged(transport, residual, which_sets=""):

@@ -151,23 +151,25 @@ class Matching:
             plans = self._plans_in_float64(sets)
             return plans._replace(plan=plans.plan.astype(np.float32))
         masses = sets.masses
-        similarities, rounding = self._similarities(sets, blocks)
-        if position_weights is not None:
-            similarities *= position_weights
-        if transport.penalty.needs_norms:
-            norms = self._half_squared_norms(sets, blocks)
-            similarities -= norms
-        solver_input = None if self.objective is None else similarities.copy()
+        similarities, rounding = self._solver_input(sets, blocks, position_weights)
+        kept = None if self.objective is None else similarities.copy()
         plans = solve_plans(similarities, rounding, sets.offsets, masses, transport)
         if self.objective is not None:
             of_objective = transport if self.objective == "regularized" else None
-            value = plan_values(
-                solver_input, plans.plan, sets.offsets, masses, of_objective
-            )
+            value = plan_values(kept, plans.plan, sets.offsets, masses, of_objective)
             plans = plans._replace(value=value)
         if not plans.solved.all():
             self._solve_in_float64(sets, plans)
         return plans
+
+    def _solver_input(self, sets, blocks, position_weights):
+        """Similarities as plans are solved for, and their rounding errors, set by set."""
+        similarities, rounding = self._similarities(sets, blocks)
+        if position_weights is not None:
+            similarities *= position_weights
+        if self._state.transport.penalty.needs_norms:
+            similarities -= self._half_squared_norms(sets, blocks)
+        return similarities, rounding
 
     def _similarities(self, sets, blocks):
         """Return `<psi(x_i), z_j>`, and their rounding errors, set by set.

@@ -34,8 +34,7 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     limits = np.finfo(similarities.dtype)
     trusted = np.ones(len(offsets) - 1, bool)
     if similarities.dtype == np.float32:
-        trusted = rounding <= _MAX_ROUNDING * transport.epsilon
-        trusted &= limits.tiny <= transport.epsilon <= limits.max
+        trusted = is_accurate_in_float32(rounding, transport)
         # Smaller masses would become 0, and their elements absent.
         too_small = (masses > 0) & (masses < limits.tiny)
         trusted &= ~np.logical_or.reduceat(too_small, offsets[:-1])
@@ -51,6 +50,13 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     else:
         plans = sinkhorn_plans(similarities, trusted, offsets, masses, transport)
     return plans._replace(solved=plans.solved & trusted)
+
+
+def is_accurate_in_float32(rounding, transport):
+    """Whether float32 is accurate enough for similarities with these rounding errors."""
+    limits = np.finfo(np.float32)
+    in_range = limits.tiny <= transport.epsilon <= limits.max
+    return (rounding <= _MAX_ROUNDING * transport.epsilon) & in_range
 
 
 def plan_values(similarities, plan, offsets, masses, transport=None):
