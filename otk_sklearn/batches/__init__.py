@@ -7,6 +7,7 @@ Needs nothing but the core packages; what reads or writes Arrow needs pyarrow:
 from otk_sklearn.batches._compilation import compile_kernels
 from otk_sklearn.batches._epochs import fit_batches
 from otk_sklearn.batches._files import transform_files
+from otk_sklearn.batches._huge_sets import transform_blocks
 from otk_sklearn.batches._iteration import iter_sets
 from otk_sklearn.batches._sampler import SetSampler
 from otk_sklearn.batches._transformer import BatchTransformer
@@ -18,6 +19,7 @@ __all__ = [
     "compile_kernels",
     "fit_batches",
     "iter_sets",
+    "transform_blocks",
     "transform_files",
     "transform_to",
 ]

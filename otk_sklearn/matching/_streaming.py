@@ -15,6 +15,7 @@ import sklearn
 from otk_sklearn._utils.chunks import batches_of, chunk_rows, map_chunks
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.matching._matching import Matching
+from otk_sklearn.sets._offsets import read_only
 from otk_sklearn.sets._positive_mass import SetsOfPositiveMass, with_positive_mass
 from otk_sklearn.sets._windows import WindowedSets
 from otk_sklearn.transport._solvers import is_accurate_in_float32
@@ -109,14 +110,15 @@ class ElementBlock:
 
     def astype(self, dtype):
         """Return the block with values of this dtype."""
-        values = self.values.astype(dtype, copy=False)
+        values = read_only(self.values.astype(dtype, copy=False))
         return ElementBlock(values, self.weights, self.positions)
 
     def take(self, rows):
         """Return the block of these rows."""
         weights = None if self.weights is None else self.weights[rows]
         positions = None if self.positions is None else self.positions[rows]
-        return ElementBlock(self.values[rows], weights, positions)
+        # Read-only, as those of sets: kernels are not compiled for another type.
+        return ElementBlock(read_only(self.values[rows]), weights, positions)
 
 
 class SetStream:
@@ -164,7 +166,7 @@ class SetStream:
             index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
             positions = (index / self.n_elements)[:, np.newaxis]
         weights = None if self._weights is None else self._weights[rows]
-        return ElementBlock(self._values[rows], weights, positions)
+        return ElementBlock(read_only(self._values[rows]), weights, positions)
 
     def first_sample(self, size):
         """Return a random block: an element of each of so many parts of the set."""
@@ -325,7 +327,7 @@ class StreamedMatching(Matching):
             transport.needs_float64 or 0 < transport.tol < _MIN_FLOAT32_TOL
         ):
             return self._in_float64._matched(block.astype(np.float64))
-        blocks, position_weights = self._feature_blocks(block), None
+        blocks = self._feature_blocks(block)
         position_weights = self._position_weights(block)
         similarities, rounding = self._solver_input(block, blocks, position_weights)
         if self.dtype == np.float32 and not is_accurate_in_float32(rounding, transport):

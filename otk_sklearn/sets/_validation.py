@@ -133,7 +133,7 @@ def _listed(X):
     return array if cells is None else cells
 
 
-def check_finite(sets):
+def check_finite(sets, name="X"):
     """Raise an error that names the first set with NaN or infinity."""
     values = sets.values
     if all_finite(values):
@@ -145,7 +145,7 @@ def check_finite(sets):
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
     raise ValueError(
-        f"X contains {what} in set {i} (element {element}, feature {feature}); "
+        f"{name} contains {what} in set {i} (element {element}, feature {feature}); "
         f"expected finite values{padding_hint(sets, i, element)}."
     )
 

@@ -227,7 +227,7 @@ class WindowedSets:
         self.rows, self._filter_size, self._padding = sets, filter_size, padding
         self.windows = filter_windows(sets.offsets, filter_size, padding)
         self.taps = np.ones(filter_size)
-        self.values = _WindowValues(sets.values, self.windows)
+        self.values = WindowValues(sets.values, self.windows)
 
     @property
     def offsets(self):
@@ -271,7 +271,7 @@ class WindowedSets:
         return WindowedSets(self.rows[index], self._filter_size, self._padding)
 
 
-class _WindowValues:
+class WindowValues:
     """A lazy array of windows, computed when indexed."""
 
     def __init__(self, values, windows):

@@ -10,7 +10,7 @@ where the power is 1 if masses of elements are fixed, less if they have a penalt
 what the next scalings depend on, and what is pooled: a few numbers for each support.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -20,7 +20,7 @@ from otk_sklearn.transport._solvers import solve_plans
 # Largest root mean square of a step of Newton's method, in logarithms of scalings.
 _MAX_STEP = 2.0
 
-# Column sums count as at least this part of the total mass: logarithms stay finite.
+# Column sums count as at least this part of the total mass.
 _LEAST_COLUMN = 1e-300
 
 
@@ -166,7 +166,9 @@ def sampled_log_w(similarities, weights, transport):
     masses /= masses.sum()
     offsets = np.array([0, n_elements])
     offsets.flags.writeable = False  # as for sets, to avoid recompilation
-    plans = solve_plans(similarities, np.zeros(1), offsets, masses, transport)
+    # The difference between the sample and all elements counts, too.
+    tight = replace(transport, tol=transport.tol / 10)
+    plans = solve_plans(similarities, np.zeros(1), offsets, masses, tight)
     log_w = plans.potentials[0] / transport.epsilon
     log_w -= log_w.mean(axis=1, keepdims=True)  # a common factor doesn't change plans
     return np.nan_to_num(log_w, nan=0.0) - np.log(n_supports)
@@ -204,37 +206,50 @@ class SupportScalings:
         self._element_power = element_power(transport)
         self._support_power = transport.penalty.powers(transport.epsilon)[1]
         self.residual, self.pooled, self.done = np.inf, None, False
-        self._plain_log_w, self._max_step = log_w, _MAX_STEP
+        self._last_residual, self._max_step = np.inf, _MAX_STEP
+        self._plain_log_w = None  # instead of a step of Newton's method
 
     def update(self, sums, r):
         """Take the sums of a pass with these scalings, of which r is the reference."""
         if self.done:
             return
-        mass = 1.0 / len(self.log_w)
+        # Far from convergence, they may be 0: logarithms stay finite.
         columns = np.maximum(sums.columns[r] / sums.weight, _LEAST_COLUMN)
         log_columns = np.log(columns) + sums.log_scale[r]
-        # Masses of supports for which the plan would be optimal: with fixed ones, its
-        # column sums.
-        log_implied = self.log_w + self._support_power * (log_columns - self.log_w)
-        log_implied -= logsumexp(log_implied)
-        step = np.log(mass) - log_implied
+        step = self._plain_step(log_columns)
         residual = self._residual(step, sums.shares[r] / sums.weight)
-        plain_only = self._transport.tol == 0.0
-        if self.pooled is not None and not (plain_only or residual < self.residual):
-            self.log_w = self._plain_log_w
-            self._max_step /= 4
-            return
-        self.residual = residual
+        runs_all = self._transport.tol == 0.0
+        if residual < self.residual or self.pooled is None or runs_all:
+            self.residual = residual
+            self.pooled = self._pooled(sums.pooled[r] / sums.weight, columns)
         self.done = residual < self._transport.tol or self._element_power == 0.0
         self.done |= not np.isfinite(residual)  # nor are similarities
-        if self._support_power < 1.0:  # iterations end with the elements
-            self.pooled = sums.pooled[r] / sums.weight
-        else:  # with the supports: each column is scaled to its mass
-            self.pooled = sums.pooled[r] * (mass / (columns * sums.weight))[:, np.newaxis]
+        if self._plain_log_w is not None and not residual < self._last_residual:
+            self.log_w, self._plain_log_w = self._plain_log_w, None
+            self._max_step /= 4
+            return
+        self._last_residual = residual
+        if runs_all or self.done:
+            self.log_w = self.log_w + step
+            return
         self._plain_log_w = self.log_w + step
-        self.log_w = self._plain_log_w
-        if not (plain_only or self.done):
-            self.log_w = self.log_w + self._newton_step(step, sums.overlaps[r]) - step
+        self.log_w = self.log_w + self._newton_step(step, sums.overlaps[r])
+        self._max_step = min(2 * self._max_step, _MAX_STEP)
+
+    def _plain_step(self, log_columns):
+        """The change of log w in a plain iteration, up to a constant.
+
+        It is the logarithm of `b_j` divided by the masses of supports for which the plan
+        would be optimal, which are its column sums if masses are fixed.
+        """
+        power = self._support_power
+        log_implied = (1.0 - power) * self.log_w + power * log_columns
+        return logsumexp(log_implied) - log_implied - np.log(len(log_implied))
+
+    def _pooled(self, pooled, columns):
+        if self._support_power < 1.0:  # iterations end with the elements
+            return pooled
+        return pooled / (len(columns) * columns)[:, np.newaxis]  # with the supports
 
     def _residual(self, step, shares):
         """The residual of the plan that this pass leads to, or a bound of it.
