@@ -1,0 +1,65 @@
+"""One set that doesn't fit into memory: time for each element, and the peak of memory.
+
+Elements are generated block by block, and written nowhere. The same with a set of 1e6 that
+is in memory is timed beside it.
+
+    python benchmarks/speed/huge_set.py [--elements 1e8]
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+
+from otk_sklearn import OTKEmbedding
+from otk_sklearn.batches import transform_blocks
+
+BLOCK_SHAPE = 200_000, 32
+N_IN_MEMORY = 1_000_000
+
+
+def block(seed):
+    """Gaussian elements, around one of a few places by block."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(BLOCK_SHAPE, np.float32) + rng.integers(3) / 2
+
+
+def peak():
+    """Peak of resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main():
+    """Print a line for each way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--elements", type=float, default=1e8)
+    n_blocks = int(np.ceil(parser.parse_args().elements / BLOCK_SHAPE[0]))
+    before = peak()
+    embedding = OTKEmbedding(random_state=0).fit([block(seed)[:2000] for seed in range(20)])
+    transform_blocks(embedding, [block(0)])  # what is compiled
+
+    start = time.perf_counter()
+    for seed in range(n_blocks):
+        block(seed)
+    generation = time.perf_counter() - start
+
+    start = time.perf_counter()
+    result = transform_blocks(embedding, lambda: map(block, range(n_blocks)))
+    took = time.perf_counter() - start - result.n_passes * generation
+    print(
+        f"{result.n_elements:.1e} elements in blocks: "
+        f"{1e9 * took / result.n_elements:.0f} ns an element in {result.n_passes} passes (without {generation:.0f} s of generation "
+        f"in each), residual {result.residual.max():.1e}, peak "
+        f"{(peak() - before) / 2**20:.0f} MiB above that before"
+    )
+
+    X = [np.concatenate([block(seed) for seed in range(N_IN_MEMORY // BLOCK_SHAPE[0])])]
+    start = time.perf_counter()
+    embedding.transform(X)
+    took = time.perf_counter() - start
+    print(f"{N_IN_MEMORY:.0e} in memory: {1e9 * took / N_IN_MEMORY:.0f} ns an element")
+
+
+if __name__ == "__main__":
+    main()
