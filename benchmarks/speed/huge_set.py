@@ -49,7 +49,8 @@ def main():
     took = time.perf_counter() - start - result.n_passes * generation
     print(
         f"{result.n_elements:.1e} elements in blocks: "
-        f"{1e9 * took / result.n_elements:.0f} ns an element in {result.n_passes} passes (without {generation:.0f} s of generation "
+        f"{1e9 * took / result.n_elements:.0f} ns an element in {result.n_passes} "
+        f"passes (without {generation:.0f} s of generation "
         f"in each), residual {result.residual.max():.1e}, peak "
         f"{(peak() - before) / 2**20:.0f} MiB above that before"
     )
