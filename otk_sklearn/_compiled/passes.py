@@ -196,6 +196,15 @@ def _write_block_log(domain, rule, kernel, first, scalings, row_scalings, rows):
         for i in range(len(values)):
             values[i] = np.exp(values[i] + row_scalings[i] + w_j)
             rows[i] += values[i]
+    if relaxes_columns(rule):  # rows are exact, whatever the rounding of large logarithms
+        masses = rule.masses[first : first + len(rows)]
+        for i in range(len(rows)):
+            rows[i] = masses[i] / rows[i] if rows[i] > 0.0 else 1.0
+        for j in range(len(w)):
+            values = kernel[j, first : first + len(rows)]
+            for i in range(len(values)):
+                values[i] *= rows[i]
+        copy(masses, rows)
 
 
 @inlined
