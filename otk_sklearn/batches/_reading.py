@@ -1,13 +1,17 @@
 """Sets out of a batch: of columns of lists, or of a long table. Needs pyarrow."""
 
+import contextlib
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from otk_sklearn.sets._arrow import read_arrow
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._computed_values import first_not_finite
 from otk_sklearn.sets._list_columns import read_lists, sets_of_lists
-from otk_sklearn.sets._offsets import offsets_of
+from otk_sklearn.sets._offsets import locate_element, offsets_of
 
 
 def read_list_columns(batch, column, weights, positions, n_features):
@@ -32,17 +36,31 @@ def read_list_columns(batch, column, weights, positions, n_features):
     if cells is not None:
         sets = _sets_of_cells(batch, cells, weights, positions, n_features)
         return sets, np.dtype(np.float64)  # as objects tell no type
+    lists = _lists(batch, column)
+    _check_no_text(lists, column)
     sets = sets_of_lists(
         SetCollection,
         "from_arrow",
         read_arrow,
-        _lists(batch, column),
+        lists,
         name=f"batch[{column!r}]",
         weights=None if weights is None else _lists(batch, weights),
         positions=None if positions is None else _lists(batch, positions),
         n_features=n_features,
     )
     return sets, sets.dtype
+
+
+def _check_no_text(lists, column):
+    """Raise an error for arrays that Dask has turned into text, as it does by default."""
+    if "dask.dataframe" not in sys.modules or isinstance(lists, pa.Table):
+        return
+    if pa.types.is_string(lists.type) or pa.types.is_large_string(lists.type):
+        raise ValueError(
+            f"batch[{column!r}] holds {lists.type}; expected a list of elements for each "
+            "set. Dask turns arrays in pandas into strings, unless they are lists of Arrow, "
+            'or dask.config.set({"dataframe.convert-string": False}) comes first.'
+        )
 
 
 def _sets_of_cells(batch, cells, weights, positions, n_features):
@@ -198,3 +216,30 @@ def check_constant(table, names, groups, numbers, starts):
                 f"in the set {table.column(groups)[row].as_py()!r}; expected one value a "
                 "set in every column to keep."
             )
+
+
+@contextlib.contextmanager
+def noted_if_not_finite(sets, columns, describe):
+    """Add a note to an error that tells the first NaN or infinity there is.
+
+    An engine has many batches, in which the number of a set alone leads nowhere. Only
+    after an error: some estimators accept NaN.
+
+    Parameters
+    ----------
+    sets : SetCollection
+    columns : list of str
+        One for each feature, or one with lists of all.
+    describe : callable
+        What a set is called, by its number.
+    """
+    try:
+        yield
+    except ValueError as error:
+        wrong = first_not_finite(sets.values)
+        if wrong is not None:
+            row, feature, value = wrong
+            i, _ = locate_element(row, sets.offsets)
+            column = columns[feature] if len(columns) > 1 else columns[0]
+            error.add_note(f"The column {column!r} has {value} in {describe(i)}.")
+        raise

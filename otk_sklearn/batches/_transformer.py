@@ -247,7 +247,7 @@ class BatchTransformer:
         return self(schema.empty_table()).schema
 
     def _transform_lists(self, batch):
-        from otk_sklearn.batches._reading import read_list_columns
+        from otk_sklearn.batches._reading import noted_if_not_finite, read_list_columns
 
         read = [*_listed(self.column), *_listed(self.weights), *_listed(self.positions)]
         keep = _listed(self.keep)
@@ -258,11 +258,14 @@ class BatchTransformer:
         sets, dtype = read_list_columns(
             batch, self.column, self.weights, self.positions, self._n_features
         )
-        return batch.with_column(keep, None, self.output, self._output_of(sets, dtype))
+        with noted_if_not_finite(sets, _listed(self.column), "row {0}".format):
+            output = self._output_of(sets, dtype)
+        return batch.with_column(keep, None, self.output, output)
 
     def _transform_long_table(self, batch):
         from otk_sklearn.batches._reading import (
             check_constant,
+            noted_if_not_finite,
             number_rows,
             read_long_table,
         )
@@ -278,8 +281,12 @@ class BatchTransformer:
         sets = read_long_table(
             table, numbers, features, self.weights, positions, self._n_features
         )
-        kept = [self.groups, *keep]
-        return batch.with_column(kept, starts, self.output, self._output_of(sets))
+        labels = table.column(self.groups)
+        with noted_if_not_finite(
+            sets, features, lambda i: f"the set {labels[starts[i]].as_py()!r}"
+        ):
+            output = self._output_of(sets)
+        return batch.with_column([self.groups, *keep], starts, self.output, output)
 
     def _features_among(self, names, others):
         """The columns of features of a long table."""

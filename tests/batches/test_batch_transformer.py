@@ -334,7 +334,10 @@ def test_large_batches_of_a_stream_are_split(monkeypatch):
     table = list_table(SetCollection(values, SETS.offsets))
     with pytest.raises(ValueError, match="NaN in set 1") as error:
         list(transformer.map([list_table(), table]))
-    assert error.value.__notes__ == ["In batch 1, from row 10 on."]
+    assert error.value.__notes__ == [
+        "The column 'sets' has nan in row 1.",
+        "In batch 1, from row 10 on.",
+    ]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 50, 10_000])
@@ -473,6 +476,30 @@ def test_wrong_long_tables():
     lists = table.set_column(0, "id", pa.array([[1]] * len(table)))
     with pytest.raises(ValueError, match=r"batch\['id'\] holds list.*expected labels"):
         transformer(lists)
+
+
+@pytest.mark.parametrize("value", [None, np.nan, np.inf])
+@pytest.mark.parametrize("lists", [False, True])
+def test_a_note_tells_the_column_and_the_set_of_what_is_missing(value, lists):
+    """The number of a set in one of many batches would not."""
+    table, row = long_table(), SETS.offsets[7]
+    values = SETS.values.copy()
+    values[row, 1] = np.nan if value is None else value
+    cells = values[:, 1].tolist()
+    cells[row] = value
+    features, name = FEATURES, "x1"
+    table = table.set_column(2, "x1", pa.array(cells))
+    if lists:
+        features = name = "x"
+        elements = pa.FixedSizeListArray.from_arrays(values.ravel(), 3)
+        table = table.select(["id"]).append_column("x", elements)
+    transformer = BatchTransformer(EMBEDDING, groups="id", features=features)
+    with pytest.raises(ValueError, match="X contains .* in set 7") as error:
+        transformer(table)
+    found = value or np.nan
+    assert error.value.__notes__ == [f"The column {name!r} has {found} in the set 'set 7'."]
+    kept = pickle.loads(pickle.dumps(error.value))  # as engines bring it back
+    assert kept.__notes__ == error.value.__notes__
 
 
 @pytest.mark.parametrize(
