@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from otk_sklearn.sets._collection import SetCollection
 
 
-def as_column(out, call):
+def as_column(out, call, fixed_size_lists=True):
     """Return the output of a method as an Arrow array with an entry for each set.
 
     Parameters
@@ -15,11 +15,13 @@ def as_column(out, call):
     out : array-like of shape (n_sets,) or (n_sets, n_columns)
     call : str
         The method, as error messages call it.
+    fixed_size_lists : bool, default=True
+        Whether lists have a fixed size. Plain ones have offsets of 32 bits.
 
     Returns
     -------
     pyarrow.Array
-        Of scalars, or of lists of fixed size. Numbers are not copied.
+        Of scalars, or of lists. Numbers are not copied.
     """
     if isinstance(out, SetCollection):
         raise TypeError(
@@ -32,6 +34,11 @@ def as_column(out, call):
             f"{call} returns {type(out).__name__} of shape {array.shape}; expected an "
             "array with an entry or a row for each set."
         )
+    if not fixed_size_lists and array.size >= 2**31:
+        raise ValueError(
+            f"{call} returns {array.size} numbers for a batch; expected less than 2**31 for "
+            "plain lists, of smaller batches."
+        )
     try:
         numbers = pa.array(np.ascontiguousarray(array).ravel())
     except pa.ArrowInvalid as error:
@@ -40,7 +47,11 @@ def as_column(out, call):
         ) from error
     if array.ndim == 1:
         return numbers
-    return pa.FixedSizeListArray.from_arrays(numbers, array.shape[1])
+    n_rows, n_columns = array.shape
+    if fixed_size_lists:
+        return pa.FixedSizeListArray.from_arrays(numbers, n_columns)
+    offsets = pa.array(np.arange(n_rows + 1) * n_columns, pa.int32())
+    return pa.ListArray.from_arrays(offsets, numbers)
 
 
 def row_bytes(arrow_type):

@@ -129,7 +129,7 @@ class PandasBatch:
         frame = self._frame[names]
         if rows is not None:
             frame = frame.iloc[rows].reset_index(drop=True)
-        if pa.types.is_fixed_size_list(array.type):  # otherwise it would become objects
+        if array.type.num_fields:  # lists, which would otherwise become objects
             values = pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
         else:
             values = array.to_pandas().array

@@ -1,6 +1,7 @@
 """`BatchTransformer`: a fitted estimator as a function from batches to batches."""
 
 import contextlib
+import copy
 from numbers import Integral
 
 import joblib
@@ -64,6 +65,10 @@ class BatchTransformer:
         The columns that the output has, too. Those of a long table must have one value in
         all rows of a set. None means all columns but those that sets are read from; none
         of a long table.
+    fixed_size_lists : bool, default=True
+        Whether embeddings and other outputs with several columns are lists of fixed size,
+        whose number of columns is part of their type. False means plain lists, the only
+        ones that Spark has.
     n_jobs : int, default=1
         Number of threads of each call. Engines process a batch on each processor, so that
         1 is best there: it also keeps steps with an `n_jobs` of their own, and BLAS, from
@@ -84,11 +89,10 @@ class BatchTransformer:
 
     Notes
     -----
-    Embeddings and other outputs with several columns are lists of fixed size, in float32
-    if all elements of the sets are float32 or float16, and otherwise in float64. This is
-    decided by the type of their column, not by the batch, so that all batches have the
-    same schema, also those without rows. A column of Python objects of pandas has no type,
-    and its embeddings are float64. In pandas, lists of fixed size are a column of
+    Embeddings are float32 if all elements of the sets are float32 or float16, and otherwise
+    float64. This is decided by the type of their column, not by the batch, so that all
+    batches have the same schema, also those without rows. A column of Python objects of
+    pandas has no type, and its embeddings are float64. In pandas, lists are a column of
     `ArrowDtype`. The numbers of a column of Arrow are
     `column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)`, without a copy
     where it has one chunk; of pandas, `pyarrow.Table.from_pandas(frame)` has it.
@@ -118,6 +122,9 @@ class BatchTransformer:
     """
 
     __module__ = "otk_sklearn.batches"  # where users import it from
+    __name__ = (
+        "BatchTransformer"  # of an instance, too: engines show the names of functions
+    )
 
     def __init__(
         self,
@@ -131,6 +138,7 @@ class BatchTransformer:
         method="transform",
         output=None,
         keep=None,
+        fixed_size_lists=True,
         n_jobs=1,
     ):
         check_is_fitted(estimator)
@@ -145,6 +153,7 @@ class BatchTransformer:
         self.method = method
         self.output = OUTPUTS[method] if output is None else output
         self.keep = keep
+        self.fixed_size_lists = fixed_size_lists
         self.n_jobs = n_jobs
         self._check_columns()
 
@@ -198,7 +207,6 @@ class BatchTransformer:
             again after others.
         """
         from otk_sklearn.batches._joining import whole_sets
-        from otk_sklearn.batches._outputs import row_bytes
         from otk_sklearn.batches._tables import as_tables, check_schema, record_batches
 
         tables = as_tables(batches)
@@ -208,7 +216,7 @@ class BatchTransformer:
         for i, table in enumerate(tables):
             if schema is None:
                 schema = self.schema(table.schema)
-                n_rows = max(1, _MAX_BYTES // row_bytes(schema.field(self.output).type))
+                n_rows = max(1, _MAX_BYTES // self._row_bytes(table.schema))
             if self.groups is not None:  # one row of the output for each set
                 n_rows = table.num_rows
             for start in range(0, table.num_rows, n_rows):
@@ -245,6 +253,14 @@ class BatchTransformer:
             Columns that are kept, and the output.
         """
         return self(schema.empty_table()).schema
+
+    def _row_bytes(self, schema):
+        """Approximate number of bytes of the output of a set."""
+        from otk_sklearn.batches._outputs import row_bytes
+
+        with_sizes = copy.copy(self)  # whose type tells the number of columns
+        with_sizes.fixed_size_lists = True
+        return row_bytes(with_sizes.schema(schema).field(self.output).type)
 
     def _transform_lists(self, batch):
         from otk_sklearn.batches._reading import noted_if_not_finite, read_list_columns
@@ -351,7 +367,7 @@ class BatchTransformer:
         from otk_sklearn.batches._outputs import as_column
 
         label = f"{self.method} of {type(self.estimator).__name__}"
-        return as_column(self._call(sets), label)
+        return as_column(self._call(sets), label, self.fixed_size_lists)
 
     def _call(self, sets):
         method = getattr(self.estimator, self.method)

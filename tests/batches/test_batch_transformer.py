@@ -28,6 +28,7 @@ from otk_sklearn import (
     SetPooling,
 )
 from otk_sklearn.batches import BatchTransformer
+from otk_sklearn.batches._outputs import as_column
 
 SETS = SetCollection.from_sets(make_sets(n_features=3))
 Y = np.array(["a", "b"] * 6)
@@ -373,13 +374,46 @@ def test_schemas_that_change_in_a_stream_are_refused():
         list(BatchTransformer(EMBEDDING, column="sets").map(batches))
 
 
-def test_output_of_a_stream_can_be_cast_to_plain_lists():
-    """As Spark has no lists of fixed size."""
-    transformer = BatchTransformer(EMBEDDING, column="sets", keep=["id"])
-    schema = pa.schema({"id": pa.int64(), "embedding": pa.list_(pa.float64())})
-    [out] = [batch.cast(schema) for batch in transformer.map(list_table().to_batches())]
-    assert out.schema == schema
-    assert_allclose(np.array(out["embedding"].to_pylist()), EMBEDDING.transform(SETS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_lists(kind):
+    """The only ones of some engines, such as Spark."""
+    transformer = BatchTransformer(EMBEDDING, column="sets", fixed_size_lists=False)
+    out = transformer(KINDS[kind](list_table()))
+    if kind == "pandas":
+        out = pa.Table.from_pandas(out, preserve_index=False)
+    elif kind == "polars":
+        assert out.schema["embedding"] == pl.List(pl.Float64)
+        out = out.to_arrow()
+    assert pa.types.is_list(out.schema.field("embedding").type) or kind == "polars"
+    assert_array_equal(out["embedding"].to_pylist(), EMBEDDING.transform(SETS))
+
+
+def test_plain_lists_in_streams_and_without_rows(monkeypatch):
+    monkeypatch.setattr("otk_sklearn.batches._transformer._MAX_BYTES", 5 * 8 * 8)
+    transformer = BatchTransformer(EMBEDDING, column="sets", fixed_size_lists=False)
+    batches = list(transformer.map([list_table()]))
+    assert [len(batch) for batch in batches] == [5, 5, 2]
+    expected = pa.schema(
+        {"id": pa.int64(), "tag": pa.string(), "embedding": pa.list_(pa.float64())}
+    )
+    assert transformer.schema(list_table().schema) == expected
+    for batch in [*batches, transformer(list_table().slice(0, 0))]:
+        assert batch.schema == expected
+    out = pa.Table.from_batches(batches)
+    assert_allclose(out["embedding"].to_pylist(), EMBEDDING.transform(SETS), rtol=1e-12)
+    predicted = BatchTransformer(
+        CLASSIFIER, column="sets", method="predict", fixed_size_lists=False
+    )
+    assert predicted(list_table())["prediction"].to_pylist() == list(
+        CLASSIFIER.predict(SETS)
+    )
+
+
+def test_plain_lists_count_to_31_bits():
+    many = np.broadcast_to(np.zeros(1, np.int8), (2**16, 2**15))
+    expected = r"returns 2147483648 numbers for a batch; expected less than 2\*\*31"
+    with pytest.raises(ValueError, match=expected):
+        as_column(many, "transform of Model", fixed_size_lists=False)
 
 
 def test_columns_that_are_needed():
@@ -620,6 +654,12 @@ def test_numbers_are_not_copied():
     BatchTransformer(model, column="sets")(table)
     start = table["sets"].chunk(0).flatten().flatten().to_numpy()
     assert np.shares_memory(seen[-1].values, start)
+
+
+def test_an_instance_has_the_name_of_a_function():
+    """As Ray's `map_groups` asks for it."""
+    assert BatchTransformer(EMBEDDING, groups="id").__name__ == "BatchTransformer"
+    assert BatchTransformer.__name__ == "BatchTransformer"
 
 
 def test_representation():
