@@ -63,7 +63,8 @@ def parse_arguments(name, description, methods, seeds, folders):
         parser.add_argument(f"--{folder.replace('_', '-')}", type=Path, required=True)
     options = parser.parse_args()
     if not list(selected_keys(options, methods)):
-        parser.error(f"no method matches {options.methods}; there are {methods}")
+        names = {name: None for problem in options.problems for name in methods[problem]}
+        parser.error(f"no method matches {options.methods}; there are {list(names)}")
     return options
 
 

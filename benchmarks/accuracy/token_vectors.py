@@ -3,8 +3,9 @@
 Sentences of the Stanford Sentiment Treebank as sets of token vectors of a frozen encoder
 (`_token_vectors.py`), positive or negative: 10,000 or all 67,349 phrases of GLUE's SST-2
 for training, its development set of 872 sentences for test; and whole sentences, 6,920 and
-1,821. Every embedding is followed by the same logistic regression of centred features in
-one common unit, whose C is chosen on whole sentences of the training set. Seeds are of the
+1,821. Vectors are the states after the last layer, or after the last three, side by side.
+Every embedding is followed by the same logistic regression of centred features in one
+common unit, whose C is chosen on whole sentences of the training set. Seeds are of the
 embedding. Times are of the processor, on one thread, for both parts.
 
     python benchmarks/accuracy/token_vectors.py --data-home FOLDER --cache FOLDER
@@ -17,7 +18,13 @@ import time
 import numpy as np
 from _scaffold import mean_and_deviation, print_tables, run, with_common
 from _selection import Scaler, make_classifier
-from _token_vectors import PROBLEMS, held_out_sentences, load_tokens, read_sentences
+from _token_vectors import (
+    N_LAYERS,
+    PROBLEMS,
+    held_out_sentences,
+    load_tokens,
+    read_sentences,
+)
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -83,6 +90,26 @@ def reduced(n_features, embedding):
 def unit_norm(embedding):
     """Divide elements by their norms before."""
     return make_pipeline(ElementTransformer(Normalizer()), embedding)
+
+
+class SamplePCA(PCA):
+    """Principal components of 50,000 elements: more of them change nothing but the time."""
+
+    def fit(self, X, y=None):
+        rows = np.random.default_rng(0).permutation(len(X))[:50_000]
+        return super().fit(X[np.sort(rows)])
+
+    def fit_transform(self, X, y=None):
+        return self.fit(X).transform(X)
+
+
+def unit_norm_reduced(n_features, embedding):
+    """Divide elements by their norms, then project them on principal components."""
+    return make_pipeline(
+        ElementTransformer(Normalizer()),
+        ElementTransformer(SamplePCA(n_features, random_state=0)),
+        embedding,
+    )
 
 
 HOMOGENEOUS = {"kernel": "homogeneous", "gamma": GAMMA}
@@ -172,14 +199,49 @@ CLASSIFIERS = {
     "OTKClassifier, rbf 64, 3": OTKClassifier(rbf(64), max_epochs=10),
     "OTKClassifier, rbf 256, 3": OTKClassifier(rbf(256), max_epochs=10),
 }
-METHODS = BASELINES | LINEAR | KERNELS | SETTINGS | ANCHORS | CLASSIFIERS
+# on the states after three layers; supports have other norms, so epsilon is another one
+LAYERS = {
+    "mean": SetPooling("mean"),
+    "mean, unit norm": unit_norm(SetPooling("mean")),
+    "mean, max, unit norm": unit_norm(SetPooling(["mean", "max"])),
+    "mean, std, unit norm": unit_norm(SetPooling(["mean", "std"])),
+    "SlicedWasserstein, 256 x 8, unit norm": unit_norm(
+        SlicedWassersteinEmbedding(256, n_quantiles=8)
+    ),
+    "PCA 64, unit norm, mean": unit_norm_reduced(64, SetPooling("mean")),
+    "PCA 64, unit norm, linear, 3": unit_norm_reduced(64, linear(3, 0.1)),
+    "PCA 64, unit norm, linear, 10": unit_norm_reduced(64, linear(10, 0.1)),
+    "PCA 64, unit norm, linear, 30": unit_norm_reduced(64, linear(30, 0.1)),
+    "PCA 64, unit norm, linear, 30, softmax": unit_norm_reduced(
+        64, linear(30, 0.1, solver="softmax")
+    ),
+    "PCA 64, unit norm, linear, 30, softmax, epsilon=0.02": unit_norm_reduced(
+        64, linear(30, 0.02, solver="softmax")
+    ),
+    "PCA 64, unit norm, linear, 30, softmax, epsilon=0.3": unit_norm_reduced(
+        64, linear(30, 0.3, solver="softmax")
+    ),
+    "PCA 128, unit norm, linear, 10": unit_norm_reduced(128, linear(10, 0.1)),
+    "PCA 128, unit norm, linear, 30": unit_norm_reduced(128, linear(30, 0.1)),
+    "PCA 128, unit norm, linear, 30, softmax": unit_norm_reduced(
+        128, linear(30, 0.1, solver="softmax")
+    ),
+    "linear, 10, unit norm": unit_norm(linear(10, 0.1)),
+    "PCA 128, unit norm, FisherVector, 4": unit_norm_reduced(128, FisherVectorEmbedding(4)),
+    "rbf 256, mean, unit norm": unit_norm(kernel_mean(256)),
+    "rbf 256, 3, unit norm": unit_norm(rbf(256)),
+    "homogeneous 2048, mean": kernel_mean(2048, anchors="random", **HOMOGENEOUS),
+    "homogeneous 2048, 3": homogeneous(2048, anchors="random"),
+}
+LAYERS = {f"three layers: {name}": embedding for name, embedding in LAYERS.items()}
+METHODS = BASELINES | LINEAR | KERNELS | SETTINGS | ANCHORS | LAYERS | CLASSIFIERS
 
 
 @functools.lru_cache(maxsize=1)
-def load_problem(problem, data_home, cache):
+def load_problem(problem, n_layers, data_home, cache):
     """Return sets and labels, for training and for test, and rows to hold out or not."""
     parts = PROBLEMS[problem]
-    X, X_test = (load_tokens(data_home, cache, part) for part in parts)
+    X, X_test = (load_tokens(data_home, cache, part, n_layers) for part in parts)
     y, y_test = (read_sentences(data_home, part)[1] for part in parts)
     return X, y, X_test, y_test, held_out_sentences(data_home, parts[0])
 
@@ -187,7 +249,8 @@ def load_problem(problem, data_home, cache):
 def evaluate(problem, method, seed, data_home, cache):
     """Fit, test, and take times."""
     warm_up()
-    X, y, X_test, y_test, rows = load_problem(problem, data_home, cache)
+    n_layers = N_LAYERS if method in LAYERS else 1
+    X, y, X_test, y_test, rows = load_problem(problem, n_layers, data_home, cache)
     embedding = with_common(METHODS[method], random_state=seed)
     start = time.process_time()
     if method in CLASSIFIERS:
