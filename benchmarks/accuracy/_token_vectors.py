@@ -9,8 +9,11 @@ side in float16, a file a part:
         [--problems NAME ...] [--threads N]
 
 encodes what is not in the cache yet, some 5,000 phrases in a minute of one core.
-`FOLDER` of the data has `sst2/train.tsv.gz` and `sst2/dev.tsv.gz`, as in GLUE, and
-`sst2_sentences/train.tsv` and `test.tsv`, columns sentence and label without a header.
+`FOLDER` of the data has `sst2/train.tsv.gz` and `sst2/dev.tsv.gz`, as in GLUE,
+`sst2_sentences/train.tsv` and `test.tsv`, columns sentence and label without a header, and
+`hutto_ICWSM_2014`, tweets, sentences of product reviews and of editorials that people
+rated from -4 to 4. That folder is in the archive of the same name in the source package
+`vaderSentiment` 0.5 (MIT licence): `pip download --no-deps vaderSentiment==0.5`.
 """
 
 import argparse
@@ -22,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit
 
 from otk_sklearn import SetCollection
 
@@ -47,11 +51,21 @@ PROBLEMS = {
     "10,000 phrases": (Part("sst2/train.tsv.gz", 10_000), TEST),
     "67,349 phrases": (Part("sst2/train.tsv.gz"), TEST),
     "sentences": (Part("sst2_sentences/train.tsv"), Part("sst2_sentences/test.tsv")),
+    "tweets and reviews": (Part("hutto_ICWSM_2014/train"), Part("hutto_ICWSM_2014/test")),
 }
 
 
 def read_sentences(data_home, part):
     """Return sentences, words separated by single spaces, and their labels."""
+    if part.file.startswith("hutto"):
+        table = read_rated(data_home, part)
+    else:
+        table = read_labelled(data_home, part)
+    return [" ".join(text.split()) for text in table["sentence"]], table["label"].to_numpy()
+
+
+def read_labelled(data_home, part):
+    """Return the table of a file of the treebank, or a sample of its rows."""
     header = {} if ".gz" in part.file else {"header": None, "names": ["sentence", "label"]}
     table = pd.read_csv(
         Path(data_home, part.file), sep="\t", quoting=3, keep_default_na=False, **header
@@ -59,7 +73,34 @@ def read_sentences(data_home, part):
     if part.size is not None:
         drawn = np.random.default_rng(0).permutation(len(table))[: part.size]
         table = table.iloc[np.sort(drawn)]
-    return [" ".join(text.split()) for text in table["sentence"]], table["label"].to_numpy()
+    return table
+
+
+def read_rated(data_home, part):
+    """Return sentences of three kinds.
+
+    Those rated above 0.5 are positive, those below -0.5 negative, others left out. A third
+    of the documents is for test: sentences of one document stay together.
+    """
+    folder = Path(data_home, part.file).parent
+    tables = []
+    for kind in ["tweets", "amazonReviewSnippets", "nytEditorialSnippets"]:
+        table = pd.read_csv(
+            folder / f"{kind}_GroundTruth.txt",
+            sep="\t",
+            quoting=3,
+            header=None,
+            names=["id", "rating", "sentence"],
+            dtype={"id": str},
+            encoding="latin-1",
+        )
+        tables.append(table.assign(document=kind + table["id"].str.split("_").str[0]))
+    table = pd.concat(tables, ignore_index=True)
+    split = GroupShuffleSplit(1, test_size=1 / 3, random_state=0)
+    train, test = next(split.split(table, groups=table["document"]))
+    table = table.iloc[test if part.file.endswith("test") else train]
+    table = table[table["rating"].abs() > 0.5]
+    return table.assign(label=(table["rating"] > 0).astype(int))
 
 
 def load_encoder():

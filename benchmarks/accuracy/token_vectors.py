@@ -3,10 +3,11 @@
 Sentences of the Stanford Sentiment Treebank as sets of token vectors of a frozen encoder
 (`_token_vectors.py`), positive or negative: 10,000 or all 67,349 phrases of GLUE's SST-2
 for training, its development set of 872 sentences for test; and whole sentences, 6,920 and
-1,821. Vectors are the states after the last layer, or after the last three, side by side.
-Every embedding is followed by the same logistic regression of centred features in one
-common unit, whose C is chosen on whole sentences of the training set. Seeds are of the
-embedding. Times are of the processor, on one thread, for both parts.
+1,821. Another problem is tweets, sentences of product reviews and of editorials, two thirds
+of the documents and one. Vectors are the states after the last layer, or after the last
+three, side by side. Every embedding is followed by the same logistic regression of centred
+features in one common unit, whose C is chosen on whole sentences of the training set. Seeds
+are of the embedding. Times are of the processor, on one thread, for both parts.
 
     python benchmarks/accuracy/token_vectors.py --data-home FOLDER --cache FOLDER
         [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
