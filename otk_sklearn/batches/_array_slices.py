@@ -56,7 +56,7 @@ def _slices(offsets, max_elements, of_elements, names, feature_names, target):
     starts = borders(np.maximum(np.diff(offsets), 1), max_elements)
     for start, stop in zip(starts[:-1], starts[1:]):
         rows = slice(int(offsets[start]), int(offsets[stop]))
-        parts = {k: x[rows] for k, x in of_elements.items() if x is not None}
+        parts = {k: _slice(x, rows) for k, x in of_elements.items() if x is not None}
         try:
             sets = SetCollection(
                 **parts,
@@ -67,7 +67,15 @@ def _slices(offsets, max_elements, of_elements, names, feature_names, target):
         except (TypeError, ValueError) as error:
             error_type = TypeError if isinstance(error, TypeError) else ValueError
             raise error_type(f"sets from {start} to {stop - 1}: {error}") from error
-        yield sets if target is None else (sets, target[start:stop])
+        if target is None:
+            yield sets
+        else:
+            yield sets, np.asarray(_slice(target, slice(start, stop)))
+
+
+def _slice(array, rows):
+    """Rows by their numbers: pandas might take those of an index instead."""
+    return getattr(array, "iloc", array)[rows]
 
 
 def _check_length(array, n, name, item):

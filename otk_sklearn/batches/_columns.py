@@ -16,6 +16,7 @@ from otk_sklearn.sets._arrays import (
     is_array_or_list,
     plain_as_floats,
 )
+from otk_sklearn.sets._unreadable import type_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,14 @@ class Columns:
         if self.features is None and self.column is None:
             return None
         return [*dict.fromkeys(itertools.chain(*self.given().values()))]
+
+    def check_none_given(self, batch):
+        """Raise an error for a batch without columns, unless no column is named."""
+        for argument, names in self.given().items():
+            raise TypeError(
+                f"this is {type_name(batch)}, and {argument} is {names[0]!r}; expected a "
+                "table with such a column, or no names of columns."
+            )
 
     def all_but(self, names):
         """Columns that have no other role; the index of pandas in a file is none either."""

@@ -78,13 +78,7 @@ class CompleteSets:
         return _block(_read_lists(table, columns, label, **lists), names, target)
 
     def _of_sets(self, batch):
-        given = self._columns.given()
-        if given:
-            argument, names = next(iter(given.items()))
-            raise TypeError(
-                f"this is {type_name(batch)}, and {argument} is {names[0]!r}; expected a "
-                "table with such a column, or no names of columns."
-            )
+        self._columns.check_none_given(batch)
         sets = _as_collection(batch)
         return _block(sets, sets.names, None)
 

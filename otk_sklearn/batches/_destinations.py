@@ -31,6 +31,11 @@ def open_destination(destination, output):
             f"destination is {str(destination)!r}; expected the name of a file with one of "
             f"the endings {', '.join(writers)}, or an array."
         )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"destination is {str(destination)!r}, in a folder that is missing; expected "
+            f"one that there is: Path({str(path.parent)!r}).mkdir(parents=True)."
+        )
     with written_whole(path) as temporary:
         writer = writers[path.suffix](temporary, output)
         with contextlib.closing(writer):
@@ -141,7 +146,8 @@ class _ArrayWriter:
                 "an array."
             )
         self._array, self._n_rows = array, 0
-        self._grows = hasattr(array, "resize") and not isinstance(array, np.ndarray)
+        is_fixed = isinstance(array, np.ndarray) or getattr(array, "chunks", True) is None
+        self._grows = hasattr(array, "resize") and not is_fixed
 
     def write(self, rows, names):
         shape, stop = tuple(self._array.shape), self._n_rows + len(rows)
@@ -150,6 +156,12 @@ class _ArrayWriter:
                 f"destination has shape {shape}; expected "
                 f"{('n_sets', *rows.shape[1:])}".replace("'", "")
                 + "."
+            )
+        dtype = np.dtype(getattr(self._array, "dtype", rows.dtype))
+        if not np.can_cast(rows.dtype, dtype, "same_kind"):
+            raise ValueError(
+                f"destination is {dtype}, which can't hold results of {rows.dtype}; "
+                f"expected {rows.dtype}."
             )
         if stop > shape[0]:
             if not self._grows:

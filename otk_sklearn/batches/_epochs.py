@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_scalar
 
 from otk_sklearn._utils.caller_warnings import warn_caller
+from otk_sklearn.supervised._base import SupervisedEmbedding
 
 # Probability of a batch of one class, below which it's taken for a sign of sorted sets.
 _BY_CHANCE = 1e-6
@@ -57,7 +58,7 @@ def fit_batches(
     ------
     ValueError
         If there is no sample to start from, or an iterator has no batches left in a later
-        epoch. After any error, the estimator is as it was.
+        epoch. After any error, the estimator is as it was; a note tells the batch.
 
     Warns
     -----
@@ -86,6 +87,11 @@ def fit_batches(
     1.0
     """
     check_scalar(n_epochs, "n_epochs", Integral, min_val=1)
+    if not isinstance(estimator, SupervisedEmbedding):
+        raise TypeError(
+            f"estimator is {type(estimator).__name__}; expected an OTKClassifier or an "
+            "OTKRegressor, without steps before it: batches may come out of these."
+        )
     is_fitted = hasattr(estimator, "embedding_")
     if sample is None and not is_fitted:
         raise ValueError(
@@ -106,9 +112,14 @@ def fit_batches(
         n_batches = 0
         for n_batches, batch in enumerate(_fresh(batches, "batches"), 1):
             X, y = _pair(batch, f"batch {n_batches - 1}")
-            if len(y):
-                mixture.check(y, n_batches - 1)
+            if not len(y):
+                continue
+            mixture.check(y, n_batches - 1)
+            try:
                 model.partial_fit(X, y)
+            except Exception as error:
+                error.add_note(f"In batch {n_batches - 1} of epoch {epoch}.")
+                raise
         if not n_batches:
             raise ValueError(
                 f"batches has none in epoch {epoch}; expected a function that returns a "

@@ -38,8 +38,10 @@ def transform_files(transformer, source, destination, *, verbose=False):
     ------
     ValueError
         If a file in `destination` was written by another model, with other parameters of
-        the transformer or of another source than now; or as from the transformer. A note
-        tells the file.
+        the transformer or of another source than now; if a file is no complete Parquet
+        file; or as from the transformer. A note tells the file of the source.
+    RuntimeError
+        If another process writes the same file at the same time.
 
     See Also
     --------
@@ -49,7 +51,9 @@ def transform_files(transformer, source, destination, *, verbose=False):
     -----
     Files are read in parts of about 64 MiB. In a long table, sets may go on from file to
     file, where all rows of a set are side by side in the order of the files: a set is
-    written to the file that belongs to the one in which it starts.
+    written to the file that belongs to the one in which it starts. Columns whose values are
+    in names of folders, such as "year=2024", are no columns of files: the names of folders
+    in `destination` keep them.
 
     The metadata of each file say what it was made of: hashes of the fitted estimator and
     the parameters, but for numbers of threads, and of the footer of its source, which has

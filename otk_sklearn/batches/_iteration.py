@@ -41,8 +41,9 @@ def iter_sets(
         sets are lists of arrays or a SetCollection. Sources are a `Dataset` or `Scanner` of
         `pyarrow.dataset`, a `pyarrow.parquet.ParquetFile`, a `RecordBatchReader` or another
         stream of Arrow tables, and a `polars.LazyFrame`. One table, or an iterable of
-        sources, is taken, too. Only columns that are needed are read, if `features` or
-        `column` are given. With `offsets`, an array of shape (n_elements, n_features).
+        sources, such as the fragments of a `Dataset`, is taken, too. Only columns that are
+        needed are read, if `features` or `column` are given. With `offsets`, an array of
+        shape (n_elements, n_features).
     groups : str or other label of a column, or list of them, default=None
         The column that tells the set of each row of a long table, in which a row is an
         element. All rows of a set must come one after the other, whatever the
@@ -205,7 +206,8 @@ def _label(name, argument):
     if isinstance(name, list) or hasattr(name, "__array__"):
         raise TypeError(
             f"{argument} is {name if isinstance(name, list) else type(name).__name__}; "
-            "expected the name of a column (arrays only with offsets)."
+            f"expected the name of a column, or {argument}=[*names] for a list of them "
+            "(arrays only with offsets)."
         )
     return name
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from otk_sklearn.batches._seen_names import SeenNames
+from otk_sklearn.batches._tables import check_schema
 from otk_sklearn.sets._names import as_labels
 
 
@@ -26,13 +27,15 @@ def whole_sets(tables, groups):
     Raises
     ------
     ValueError
-        If a set comes again after others.
+        If a set comes again after others, or columns of another type than before.
     """
-    held, seen = [], SeenNames()
+    held, seen, schema = [], SeenNames(), None
     for table in tables:
         start = start_of_last_set(table, groups)
         if start is None:
             continue
+        schema = schema or table.schema
+        check_schema(table.schema, schema)
         label = table.column(groups)[0]
         goes_on = held and held[0].column(groups)[0].as_py() == label.as_py()
         if start or (held and not goes_on):
@@ -57,7 +60,14 @@ def is_label(table, groups, label):
     labels = table.column(groups)
     if pa.types.is_dictionary(labels.type):
         labels = labels.cast(labels.type.value_type)
-    equal = pc.equal(labels, pa.scalar(label, labels.type))
+    try:
+        label_like = pa.scalar(label, labels.type)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"column {groups!r} is {labels.type}, and holds {label!r} elsewhere; expected "
+            "labels of one type."
+        ) from error
+    equal = pc.equal(labels, label_like)
     return equal.fill_null(label is None).to_numpy()
 
 

@@ -48,6 +48,8 @@ class LongTables:
         first_row : int
             The number of its first row in error messages.
         """
+        if not column_names(table):
+            self._columns.check_none_given(table)
         groups = Labels(table, self._columns.groups, "groups")
         features = self._feature_columns(table)
         starts = groups.starts()

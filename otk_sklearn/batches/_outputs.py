@@ -77,7 +77,7 @@ def as_table(column, output, names, schema):
     """
     columns = {output: column}
     if names is not None:
-        columns = {"name": pa.array(names.tolist()), **columns}
+        columns = {"name": _as_array(names.tolist()), **columns}
     if schema is None:
         return pa.table(columns)
     if list(columns) != schema.names:
@@ -85,4 +85,23 @@ def as_table(column, output, names, schema):
             "some batches have names of sets and others have none; expected names in all, "
             "or in none."
         )
+    if names is not None and columns["name"].type != schema.field("name").type:
+        raise ValueError(
+            f"names of sets are {columns['name'].type}, and {schema.field('name').type} in "
+            "the batches before; expected one type."
+        )
     return pa.table(columns).cast(schema)
+
+
+def _as_array(names):
+    """Names of sets as an Arrow array: of structs, if they are tuples."""
+    try:
+        if not isinstance(names[0], tuple):
+            return pa.array(names)
+        fields = [pa.array(field) for field in zip(*names, strict=True)]
+        return pa.StructArray.from_arrays(fields, [*map(str, range(len(fields)))])
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"names of sets, such as {names[0]!r}, are of several types or of one that "
+            "Arrow doesn't have; expected strings, integers, dates, or tuples of them."
+        ) from error

@@ -44,7 +44,8 @@ def check_written(path, made_of):
     path : Path
     made_of : dict of str
     """
-    metadata = parquet.read_schema(path).metadata or {}
+    with _opened(path) as file:
+        metadata = file.schema_arrow.metadata or {}
     found = json.JSONDecoder().decode(metadata.get(_KEY, b"{}").decode())
     changed = [name for name, value in made_of.items() if found.get(name) != value]
     if changed:
@@ -89,7 +90,8 @@ class ParquetSource:
         made_of : dict of str
             For the metadata.
         """
-        schema = self._transformer.schema(parquet.read_schema(self._files[i]))
+        with _opened(self._files[i]) as file:
+            schema = self._transformer.schema(file.schema_arrow)
         described = {_KEY: json.JSONEncoder().encode(made_of)}
         schema = schema.with_metadata({**(schema.metadata or {}), **described})
         with parquet.ParquetWriter(path, schema) as writer:
@@ -148,6 +150,11 @@ class ParquetSource:
         """The labels of the first and the last row of a file; None without rows."""
         groups = self._transformer.groups
         with _opened(self._files[i]) as file:
+            names = file.schema_arrow.names
+            if groups not in names:
+                raise ValueError(
+                    f"{str(self._files[i])!r} has no column {groups!r}; it has {names}."
+                )
             filled = [
                 k for k in range(file.num_row_groups) if file.metadata.row_group(k).num_rows
             ]
@@ -172,13 +179,19 @@ class ParquetSource:
 
 def _opened(path):
     """A file that is read as it is needed; pyarrow would keep all that it has read."""
-    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+    try:
+        return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{str(path)!r} is no complete Parquet file; expected one, or that it is "
+            "removed."
+        ) from error
 
 
 def _footer(path):
     """Sizes of a file's columns and ranges of their values, without its name."""
-    metadata = parquet.read_metadata(path)
-    return metadata.to_dict()
+    with _opened(path) as file:
+        return file.metadata.to_dict()
 
 
 def _batch_rows(metadata):

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
 from otk_sklearn.sets._collection import SetCollection, with_gaps
-from otk_sklearn.sets._names import ColumnLabels, check_names
+from otk_sklearn.sets._names import ColumnLabels, check_names, shown
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._random_keys import element_keys, set_keys, smallest_keys
 from otk_sklearn.sets._sampling import longest_sampled, masses_unless_equal, n_sampled
@@ -242,14 +242,7 @@ class SetSampler:
         if not len(present):
             return
         keys = set_keys(numbers if ids is None else hash_ids(ids), self._seed)[present]
-        sets = SetCollection(
-            sets.values,
-            sets.offsets,
-            weights=sets.weights,
-            positions=sets.positions,
-            names=ids,
-            feature_names=_labels_of(sets),
-        )[present]
+        sets = sets[present]
         masses = masses_unless_equal(sets)
         lengths = sets.lengths
         if masses is not None and self.filter_size == 1:
@@ -266,6 +259,7 @@ class SetSampler:
             part = part.with_elements(part.element_keys < _LAST_KEY)
         # A copy, even of all: the batch itself is not kept in memory.
         part = part.cut(self._longest, self.filter_size > 1).take(np.arange(len(chosen)))
+        part = part.with_names(None if ids is None else ids[present][chosen])
         self._parts = (*self._parts, part)
         if sum(len(part.numbers) for part in self._parts) > 2 * self.max_elements:
             self._compact()
@@ -367,6 +361,18 @@ class _Part(NamedTuple):
         lengths = np.add.reduceat(is_kept, self.sets.offsets[:-1], dtype=np.int64)
         return self._take(slice(None), np.flatnonzero(is_kept), offsets_of(lengths))
 
+    def with_names(self, names):
+        """Return these sets with other names, or without."""
+        sets = SetCollection(
+            self.sets.values,
+            self.sets.offsets,
+            weights=self.sets.weights,
+            positions=self.sets.positions,
+            names=names,
+            feature_names=_labels_of(self.sets),
+        )
+        return self._replace(sets=sets)
+
     def _take(self, chosen, rows, offsets):
         weights, positions, names = self.sets.weights, self.sets.positions, self.sets.names
         sets = SetCollection(
@@ -409,8 +415,22 @@ def _labels_of(sets):
 
 def _joined(parts):
     sets, *arrays = zip(*parts)
+    _check_distinct(sets, np.concatenate(arrays[0]))
     sets = sets[0] if len(sets) == 1 else SetCollection.concatenate(sets)
     return _Part(sets, *map(np.concatenate, arrays))
+
+
+def _check_distinct(collections, keys):
+    """Raise an error if the key of a set comes twice: then its id does."""
+    order = np.argsort(keys, kind="stable")
+    again = np.flatnonzero(np.diff(keys[order]) == 0)
+    if len(again):
+        names = np.concatenate([sets.names.astype(object) for sets in collections])
+        raise ValueError(
+            f"ids has {shown(names[order[again + 1].min()])} twice, in different batches; "
+            "expected a unique id of each set. If a set was cut in two, iter_sets joins "
+            "its rows."
+        )
 
 
 def hash_ids(ids):

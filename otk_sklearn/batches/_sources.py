@@ -13,6 +13,10 @@ _MAX_ROWS = 2**16
 _INSTEAD = {
     "dask.DataFrame": "(part.compute() for part in batches.partitions)",
     "dask_expr.DataFrame": "(part.compute() for part in batches.partitions)",
+    "pyarrow.ParquetDataset": "pyarrow.dataset.dataset(batches.files)",
+    "pyarrow.RecordBatchFileReader": (
+        "(batches.get_batch(i) for i in range(batches.num_record_batches))"
+    ),
 }
 
 
@@ -30,11 +34,7 @@ def open_batches(batches, columns):
     parts = _parts_of_one(batches, columns, "batches")
     if parts is not None:
         return parts
-    if isinstance(batches, str | bytes | os.PathLike):
-        raise TypeError(
-            f"batches is {batches!r}; expected batches of data, such as "
-            f"pyarrow.dataset.dataset({os.fspath(batches)!r})."
-        )
+    _check_no_path(batches, "batches")
     if _is_array(batches):
         raise TypeError(
             f"batches has shape {tuple(batches.shape)}; expected offsets with it, where "
@@ -50,8 +50,17 @@ def open_batches(batches, columns):
 def _parts_of_all(batches, columns):
     for i, batch in enumerate(batches):
         label = f"batch {i}"
+        _check_no_path(batch, label)
         parts = _parts_of_one(batch, columns, label)
         yield from [(label, 0, batch)] if parts is None else parts
+
+
+def _check_no_path(source, label):
+    if isinstance(source, str | bytes | os.PathLike):
+        raise TypeError(
+            f"{label} is {source!r}; expected data, such as "
+            f"pyarrow.dataset.dataset({os.fspath(source)!r})."
+        )
 
 
 def _parts_of_one(source, columns, label):
@@ -98,6 +107,9 @@ def _stream(source, columns):
     if is_a(source, "pyarrow.dataset", "Dataset"):
         names = columns.needed(source.schema.names)
         # Files are read ahead one batch at a time: memory doesn't grow with their number.
+        return source.to_batches(columns=names, batch_readahead=1, fragment_readahead=1)
+    if is_a(source, "pyarrow.dataset", "Fragment"):
+        names = columns.needed(source.physical_schema.names)
         return source.to_batches(columns=names, batch_readahead=1, fragment_readahead=1)
     if is_a(source, "pyarrow.dataset", "Scanner"):
         return source.to_batches()

@@ -55,7 +55,14 @@ class ArrowBatch:
     Parameters
     ----------
     batch : RecordBatch or Table
+
+    Attributes
+    ----------
+    index_names : tuple of str
+        Names of the index, which has no columns.
     """
+
+    index_names = ()
 
     def __init__(self, batch):
         self._batch = batch
@@ -73,7 +80,7 @@ class ArrowBatch:
         """Return these columns as a `pyarrow.Table`."""
         is_table = isinstance(self._batch, pa.Table)
         table = self._batch if is_table else pa.Table.from_batches([self._batch])
-        return table.select(names)
+        return _without_views(table.select(names))
 
     def with_column(self, names, rows, name, array):
         """Return a batch of the same kind: columns of this one, and another.
@@ -100,6 +107,14 @@ class ArrowBatch:
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def _without_views(table):
+    """Return a table whose strings are not views, from which rows can't be taken."""
+    plain = {"string_view": pa.string(), "binary_view": pa.binary()}
+    fields = [x.with_type(plain.get(str(x.type), x.type)) for x in table.schema]
+    schema = pa.schema(fields, table.schema.metadata)
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
 def _one_chunk(column):
     if not isinstance(column, pa.ChunkedArray):
         return column
@@ -110,7 +125,7 @@ class PandasBatch:
     """A DataFrame of pandas: as `ArrowBatch`. Columns that are kept are not converted."""
 
     def __init__(self, frame):
-        self._frame = frame
+        self._frame, self.index_names = frame, tuple(frame.index.names)
 
     @property
     def column_names(self):
@@ -138,6 +153,8 @@ class PandasBatch:
 
 class PolarsBatch:
     """A DataFrame of polars: as `ArrowBatch`."""
+
+    index_names = ()
 
     def __init__(self, frame):
         self._frame = frame

@@ -192,7 +192,7 @@ class BatchTransformer:
         Parameters
         ----------
         batches : iterable of RecordBatch or Table of pyarrow
-            All of one schema.
+            The columns that are needed are of the same types in all.
 
         Yields
         ------
@@ -211,7 +211,7 @@ class BatchTransformer:
 
         tables = as_tables(batches)
         if self.groups is not None:
-            tables = whole_sets(tables, self.groups)
+            tables = whole_sets(map(self._needed, tables), self.groups)
         schema = None
         for i, table in enumerate(tables):
             if schema is None:
@@ -224,6 +224,15 @@ class BatchTransformer:
                     out = self(table.slice(start, n_rows))
                     check_schema(out.schema, schema)
                 yield from record_batches(out)
+
+    def _needed(self, table):
+        """The columns of a long table that are needed, in the same order for all tables."""
+        from otk_sklearn.batches._tables import as_batch
+
+        batch = as_batch(table)
+        needed = self.columns(batch.column_names)
+        self._check_present(batch, needed)
+        return batch.select(needed)
 
     @contextlib.contextmanager
     def _noted(self, table, i, start):
@@ -323,7 +332,9 @@ class BatchTransformer:
         names = batch.column_names
         missing = [name for name in needed if name not in names]
         if missing:
-            raise ValueError(f"batch has no column {missing[0]!r}; it has {names}.")
+            is_index = missing[0] in batch.index_names
+            hint = " Expected batch.reset_index()." if is_index else ""
+            raise ValueError(f"batch has no column {missing[0]!r}; it has {names}.{hint}")
         twice = [name for name in needed if names.count(name) > 1]
         if twice:
             raise ValueError(

@@ -23,10 +23,20 @@ def written_whole(path):
     temporary = path.with_name(f".{path.name}.{token}.incomplete")
     try:
         yield temporary
-        os.replace(temporary, path)
+        _rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _rename(temporary, path):
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            f"{str(path)!r} is written by another process at the same time, which has "
+            "removed what this one wrote; expected one process for each file."
+        ) from error
 
 
 def leftovers(path):

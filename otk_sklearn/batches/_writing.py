@@ -28,7 +28,8 @@ def transform_to(estimator, batches, destination, *, method="transform", verbose
         - The name of a .npy file. `numpy.load(..., mmap_mode="r")` opens it without
           reading it into memory. It has no names of sets.
         - The name of a .parquet file: a column of lists of fixed size, called "embedding",
-          or as in `BatchTransformer`; and "name", if the sets have names.
+          or as in `BatchTransformer`; and "name", if the sets have names. Names that are
+          tuples are structs.
         - An array that is assigned to by slices. One of NumPy, such as `numpy.memmap`,
           has a row for each set. Those with a method `resize`, of h5py and zarr, get as
           many: start with `shape=(0, width)`.
@@ -49,8 +50,8 @@ def transform_to(estimator, batches, destination, *, method="transform", verbose
     Raises
     ------
     ValueError
-        If there is no set, results differ in their dtype or width, or they don't fit the
-        array. A note tells the batch.
+        If there is no set, results differ in their dtype or width, names in their type, or
+        results don't fit the array. A note tells the batch.
 
     See Also
     --------

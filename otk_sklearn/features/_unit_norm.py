@@ -36,9 +36,10 @@ def _norms(rows):
 def unit_elements(elements):
     """L2-normalize elements, drop those that are 0, and merge those that become equal.
 
-    The rows of `elements` are overwritten.
+    The rows of `elements` are overwritten, unless they are read-only.
     """
-    unit, norms = unit_rows(elements.rows, out=elements.rows)
+    out = elements.rows if elements.rows.flags.writeable else None
+    unit, norms = unit_rows(elements.rows, out=out)
     if not norms.any():  # all elements are 0: use an arbitrary direction
         unit[:], norms[:] = unit_rows(np.ones_like(unit[:1]))[0], 1
     elements = replace(elements, rows=unit)

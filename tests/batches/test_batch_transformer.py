@@ -666,3 +666,35 @@ def test_representation():
     assert repr(BatchTransformer(EMBEDDING, groups="id")) == (
         "BatchTransformer(OTKEmbedding, groups='id', method='transform')"
     )
+
+
+def test_tables_of_a_stream_have_what_is_needed_in_any_order():
+    table = long_table().append_column("unused", pa.array([0] * len(SETS.values)))
+    rest = table.slice(20).select(table.column_names[::-1])
+    rest = rest.set_column(0, "unused", pa.array(["a"] * len(rest)))
+    transformer = BatchTransformer(EMBEDDING, groups="id", features=FEATURES)
+    out = pa.Table.from_batches(transformer.map([table.slice(0, 20), rest]))
+    assert_allclose(rows_of(out), EMBEDDING.transform(SETS), rtol=1e-12)
+    single = rest.set_column(1, "x2", rest["x2"].cast(pa.float32()))
+    with pytest.raises(ValueError, match="column 'x2' is float; expected 'x2' of type dou"):
+        list(transformer.map([table.slice(0, 20), single]))
+    with pytest.raises(ValueError, match="batch has no column 'id'; it has"):
+        list(transformer.map([table.drop_columns(["id"])]))
+
+
+def test_views_of_strings_are_labels_and_are_kept():
+    transformer = BatchTransformer(EMBEDDING, groups="id", features=FEATURES, keep=["tag"])
+    table = long_table()
+    table = table.append_column("tag", table["id"])
+    expected = transformer(table)
+    for name in ("id", "tag"):
+        i = table.column_names.index(name)
+        table = table.set_column(i, name, table[name].cast(pa.string_view()))
+    assert transformer(table).equals(expected)
+    assert transformer.schema(table.schema) == expected.schema
+
+
+def test_labels_in_an_index_of_pandas():
+    frame = long_table().to_pandas().set_index("id")
+    with pytest.raises(ValueError, match=r"no column 'id'.* Expected batch\.reset_index\("):
+        BatchTransformer(EMBEDDING, groups="id")(frame)

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
 
 from otk_sklearn import OTKClassifier, OTKEmbedding, OTKRegressor, SetCollection
 from otk_sklearn.batches import SetSampler, fit_batches
@@ -145,6 +146,7 @@ def test_empty_batches_take_no_part():
         ({"validation": []}, ValueError, "validation has no sets; expected a function"),
         ({"validation": "iterator"}, TypeError, "validation is an iterator"),
         ({"n_epochs": 0}, ValueError, "n_epochs == 0, must be >= 1"),
+        ({"batches": "labels"}, ValueError, r"y has the classes \[7\]"),
     ],
 )
 def test_errors_leave_the_estimator_as_it_was(options, error, message):
@@ -155,6 +157,7 @@ def test_errors_leave_the_estimator_as_it_was(options, error, message):
         "iterator": iterator,
         "factory": lambda: iterator,
         "sets": [X[:9]] if "batches" in options else X,
+        "labels": [parts[0], (X[:3], [7, 0, 1])],
     }
     options = {
         key: known[value] if isinstance(value, str) else value
@@ -163,6 +166,16 @@ def test_errors_leave_the_estimator_as_it_was(options, error, message):
     options = {"batches": parts, "sample": (X, y), "n_epochs": 2} | options
     clf = estimator()
     before = copy.copy(vars(clf))
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as raised:
         fit_batches(clf, options.pop("batches"), **options)
     assert vars(clf) == before
+    if "classes" in message:
+        assert raised.value.__notes__ == ["In batch 1 of epoch 0."]
+
+
+@pytest.mark.parametrize("wrap", [lambda clf: clf.embedding, make_pipeline])
+def test_other_estimators_are_refused(wrap):
+    X, y = problem(60, 0)
+    expected = "estimator is .*; expected an OTKClassifier or an OTKRegressor, without"
+    with pytest.raises(TypeError, match=expected):
+        fit_batches(wrap(estimator()), cut(X, y), sample=(X, y))

@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -592,6 +593,21 @@ WRONG = {
         {},
         "batch 1: groups is int, and str in the batches before; expected the same type",
     ),
+    "no table": (
+        [{"id": ["a"], "x": [1.0]}],
+        {},
+        "batch 0: this is dict, and groups is 'id'; expected a table with such a column",
+    ),
+    "a list of paths": (
+        [Path("a.parquet")],
+        {},
+        r"batch 0 is .*Path\('a.parquet'\); expected .*dataset\.dataset\('a\.parquet'\)",
+    ),
+    "names in an array": (
+        A,
+        {"features": np.array(["x", "y"])},
+        r"features is ndarray; expected .*, or features=\[\*names\] for a list of them",
+    ),
     "no such group": (
         A,
         {"groups": "patient"},
@@ -857,3 +873,35 @@ def test_batches_are_read_only_when_they_are_needed():
     assert len(asked) == 4
     next(iterator)
     assert len(asked) == 6
+
+
+def test_fragments_of_a_dataset_and_what_pyarrow_has_besides(tmp_path):
+    table = as_arrow(pd.concat([A, B]))
+    pq.write_to_dataset(table, tmp_path, partition_cols=["y"])
+    whole = ds.dataset(tmp_path)
+    options = {"groups": "id", "features": "x"}
+    parts = [[fragment] for fragment in whole.get_fragments()]
+    found = [X for part in parts for X in iter_sets(part, **options)]
+    expected = [X for part in parts for X in iter_sets(part[0].to_table(), **options)]
+    assert len(found) == len(expected) > 1
+    for X, Y in zip(found, expected):
+        assert_array_equal(X.values, Y.values)
+        assert X.names.tolist() == Y.names.tolist()
+    with pytest.raises(TypeError, match=r"expected pyarrow\.dataset\.dataset\(batches"):
+        iter_sets(pq.ParquetDataset(tmp_path), **options)
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    with pa.ipc.open_file(tmp_path / "a.arrow") as file:
+        with pytest.raises(TypeError, match=r"expected \(batches\.get_batch\(i\) for i in"):
+            iter_sets(file, **options)
+
+
+@pytest.mark.parametrize("form", [pd.Series, pl.Series, np.asarray, list])
+def test_targets_of_an_array_are_arrays(form):
+    values, target = np.arange(8.0).reshape(4, 2), form([5, 6, 7])
+    if form is pd.Series:
+        target.index = [2.0, 0.0, 1.0]  # which slices of numbers would not count by
+    pairs = iter_sets(values, offsets=[0, 1, 2, 4], target=target, max_elements=2)
+    targets = [y for _, y in pairs]
+    assert all(type(y) is np.ndarray for y in targets)
+    assert np.concatenate(targets).tolist() == [5, 6, 7]

@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
+from sklearn.preprocessing import StandardScaler
 
-from otk_sklearn import ConvolutionalKernelLayer, OTKEmbedding, SetCollection
+from otk_sklearn import (
+    ConvolutionalKernelLayer,
+    ElementTransformer,
+    OTKEmbedding,
+    SetCollection,
+)
 from otk_sklearn.batches import SetSampler
 from otk_sklearn.batches._sampler import hash_ids
+from otk_sklearn.embeddings import _elements
 from otk_sklearn.sets._sampling import sample_elements, sample_sets
 
 MASK = 2**64 - 1
@@ -319,7 +326,7 @@ def test_errors_leave_the_sampler_as_it_was():
             sampler.update(batch, ids)
         assert pickle.dumps(sampler) == before
     again = make([3], names=["a"], feature_names=["x", "y"])
-    with pytest.raises(ValueError, match="names has 'a' twice"):
+    with pytest.raises(ValueError, match="ids has 'a' twice, in different batches"):
         sampler.update(again).sample()
 
 
@@ -336,7 +343,7 @@ def test_samplers_that_do_not_fit_together():
             sampler.merge(other)
     with pytest.raises(TypeError, match="other is list; expected a SetSampler"):
         sampler.merge([sampler])
-    with pytest.raises(ValueError, match="names has 'a' twice"):
+    with pytest.raises(ValueError, match="ids has 'a' twice, in different batches"):
         sampler.merge(sampler)
     unnamed = SetSampler(20, random_state=0).update(make([3]))
     with pytest.raises(ValueError, match="neither names nor ids"):
@@ -361,3 +368,17 @@ def test_samplers_that_do_not_fit_together():
 def test_wrong_parameters(params, message):
     with pytest.raises((ValueError, TypeError), match=message):
         SetSampler(**params)
+
+
+@pytest.mark.parametrize("max_elements", [20, 10**6])
+def test_sets_that_are_computed_on_demand(max_elements, monkeypatch):
+    sets = make([3, 40, 5], names=["a", "b", "c"], feature_names=["x", "y"])
+    scaler = ElementTransformer(StandardScaler()).fit(sets)
+    expected = SetSampler(max_elements, random_state=0).update(scaler.transform(sets))
+    monkeypatch.setattr(_elements, "MAX_COMPUTED_BYTES", 0)
+    sampler = SetSampler(max_elements, random_state=0)
+    for part in (sets[:2], sets[2:]):
+        sampler.update(scaler.transform(part))
+    assert_equal_sets(sampler.sample(), expected.sample())
+    ids = SetSampler(max_elements, random_state=0).update(scaler.transform(sets), [1, 2, 3])
+    assert sorted(ids.sample().names) == [1, 2, 3]

@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from otk_sklearn import OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn._utils import progress
 from otk_sklearn.batches import BatchTransformer, transform_files
-from otk_sklearn.batches._parquet import fingerprint
+from otk_sklearn.batches._parquet import ParquetSource, fingerprint
+from otk_sklearn.batches._whole_files import written_whole
 
 SETS = SetCollection.from_sets(make_sets(n_features=3))
 EMBEDDING = OTKEmbedding(2, n_components=4, random_state=0).fit(SETS)
@@ -335,3 +336,49 @@ def test_progress(source, tmp_path, capsys, monkeypatch):
     transform_files(LISTS, source, tmp_path / "new", verbose=True)
     lines = [line.rpartition(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines == [f"[transform_files] {n} % of 4 files" for n in (25, 50, 75, 100)]
+
+
+def test_broken_files_are_named(source, tmp_path):
+    target = tmp_path / "target"
+    written = transform_files(LISTS, source, target)[2]
+    written.write_bytes(written.read_bytes()[:100])
+    expected = r"target.part-2\.parquet' is no complete Parquet file; expected one, or that"
+    with pytest.raises(ValueError, match=expected):
+        transform_files(LISTS, source, target)
+    written.unlink()
+    transform_files(LISTS, source, target)
+    folder = tmp_path / "long"
+    write_parts(long_table([5, 5, 5]), [5, 10], folder)
+    broken = max(folder.iterdir())
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=rf"{broken.name}' is no complete Parquet file"):
+        transform_files(LONG, folder, tmp_path / "rows")
+
+
+def test_files_that_do_not_fit_together(tmp_path):
+    table = long_table([5, 5, 5])
+    write_parts(table, [8], tmp_path / "sets")
+    first, last = sorted((tmp_path / "sets").iterdir())
+    ids = pa.array([f"set {i}" for i in table["id"].to_pylist()])
+    parquet.write_table(table.set_column(0, "id", ids)[8:], last)
+    expected = "column 'id' is .*string, and holds 1 elsewhere; expected labels of one type"
+    with pytest.raises(ValueError, match=expected):
+        transform_files(LONG, tmp_path / "sets", tmp_path / "target")
+    parquet.write_table(table.rename_columns(["name", *table.column_names[1:]])[8:], last)
+    with pytest.raises(ValueError, match=rf"{last.name}' has no column 'id'; it has"):
+        transform_files(LONG, tmp_path / "sets", tmp_path / "target")
+    parquet.write_table(table.select(table.column_names[::-1])[8:], last)
+    files = transform_files(LONG, tmp_path / "sets", tmp_path / "swapped")
+    found = pa.concat_tables([parquet.read_table(file) for file in files])
+    assert found.equals(LONG(table).cast(found.schema))
+
+
+def test_a_file_that_another_process_writes(source, tmp_path, monkeypatch):
+    def write(parts, i, path, made_of):
+        with written_whole(tmp_path / "target" / "part-0.parquet") as other:
+            other.touch()
+
+    monkeypatch.setattr(ParquetSource, "write", write)
+    expected = r"part-0\.parquet' is written by another process at the same time"
+    with pytest.raises(RuntimeError, match=expected):
+        transform_files(LISTS, source / "part-0.parquet", tmp_path / "target")

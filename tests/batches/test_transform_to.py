@@ -224,3 +224,39 @@ def test_progress(tmp_path, capsys, monkeypatch):
     assert "[transform_to] 41 % of 12 sets" in capsys.readouterr().out
     transform_to(EMBEDDING, batches(), tmp_path / "x.npy")
     assert not capsys.readouterr().out
+
+
+def test_names_of_any_type_are_a_column(tmp_path):
+    path = tmp_path / "embeddings.parquet"
+    names = [(f"patient {i}", i) for i in range(12)]
+    transform_to(EMBEDDING, [SetCollection(SETS.values, SETS.offsets, names=names)], path)
+    column = parquet.read_table(path)["name"].to_pylist()
+    assert column == [{"0": patient, "1": i} for patient, i in names]
+    mixed = SetCollection(SETS.values, SETS.offsets, names=["a", *range(11)])
+    with pytest.raises(TypeError, match="names of sets, such as 'a', are of several types"):
+        transform_to(EMBEDDING, [mixed], path)
+    numbers = SetCollection(SETS.values, SETS.offsets, names=range(12))
+    expected = "names of sets are (large_)?string, and int64 in the batches before"
+    with pytest.raises(ValueError, match=expected):
+        transform_to(EMBEDDING, [numbers[:6], NAMED[6:]], path)
+    assert parquet.read_table(path)["name"].to_pylist() == column
+
+
+def test_arrays_that_can_not_hold_the_results():
+    with pytest.raises(ValueError, match="destination is int64, which can't hold results"):
+        transform_to(EMBEDDING, batches(), np.zeros(EXPECTED.shape, np.int64))
+    single = np.zeros(EXPECTED.shape, np.float32)
+    assert transform_to(EMBEDDING, batches(), single) == 12
+    assert_array_equal(single, EXPECTED.astype(np.float32))
+    fixed = Growing(EXPECTED.shape[1], n_rows=13)
+    fixed.chunks = None  # as datasets of h5py that have a fixed shape
+    with pytest.raises(ValueError, match=r"there are 12 sets.*expected destination\[:12\]"):
+        transform_to(EMBEDDING, batches(), fixed)
+    assert_array_equal(fixed.values[:12], EXPECTED)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    path = tmp_path / "new" / "embeddings.npy"
+    expected = r"in a folder that is missing; .* Path\('.*new'\)\.mkdir\(parents=True\)"
+    with pytest.raises(FileNotFoundError, match=expected):
+        transform_to(EMBEDDING, batches(), path)

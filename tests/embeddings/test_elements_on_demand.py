@@ -176,6 +176,7 @@ EMBEDDINGS = [
     OTKEmbedding(3, n_components=8, filter_size=3, position="gaussian", random_state=0),
     OTKEmbedding(3, kernel="homogeneous", n_components=8, filter_size=4, padding="same"),
     OTKEmbedding(2, kernel="linear", filter_size=2, random_state=0, max_elements=40),
+    OTKEmbedding(2, kernel="homogeneous", n_components=8, random_state=0),
     KernelMeanEmbedding(8, random_state=0, max_elements=50),
     SetPooling(["mean", "std", "min", "max"]),
     SlicedWassersteinEmbedding(4, n_quantiles=5, random_state=0),
