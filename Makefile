@@ -29,9 +29,9 @@ SEED ?= 0
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
-.PHONY: demo test test-layers test-slow format docs defaults accuracy labels parts token-vectors \
-	transcription-factors bench bench-layer bench-training bench-pieces test-versions test-lowest \
-	test-newest fuzz exactness coverage mutation clean
+.PHONY: demo test test-layers test-engines test-slow format docs defaults accuracy labels parts \
+	token-vectors transcription-factors bench bench-layer bench-training bench-pieces \
+	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
@@ -45,6 +45,9 @@ test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of d
 test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch
 	$(PARALLEL) $(BIN)/python -m pytest -m "slow or not slow" --numprocesses auto tests/layers \
 		tests/test_docstrings.py tests/test_documents.py
+
+test-engines: $(VENV)/engines.installed  ## Run the tests on Dask, Spark and Ray
+	$(PARALLEL) $(BIN)/python -m pytest -m engines tests/engines
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
 	$(PARALLEL) $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup

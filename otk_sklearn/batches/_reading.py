@@ -58,8 +58,8 @@ def _check_no_text(lists, column):
     if pa.types.is_string(lists.type) or pa.types.is_large_string(lists.type):
         raise ValueError(
             f"batch[{column!r}] holds {lists.type}; expected a list of elements for each "
-            "set. Dask turns arrays in pandas into strings, unless they are lists of Arrow, "
-            'or dask.config.set({"dataframe.convert-string": False}) comes first.'
+            "set. Dask turns arrays in pandas into strings: pass lists of Arrow, or call "
+            'dask.config.set({"dataframe.convert-string": False}) first.'
         )
 
 
