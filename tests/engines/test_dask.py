@@ -8,9 +8,11 @@ all sets in one call are close.
 import copy
 import functools
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -61,7 +63,7 @@ EMBED = BatchTransformer(EMBEDDING, groups="id", features=FEATURES, keep=["label
 @pytest.fixture(scope="module")
 def client():
     """Two processes of one thread each, as on two processors."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(processes=True, **options) as cluster,
         distributed.Client(cluster) as client,
@@ -350,8 +352,7 @@ def sampled(sets):
 
 
 def sampled_rows(part):
-    sets = SetCollection.from_groups(part[FEATURES], part["id"]) if len(part) else []
-    return [sampled(sets)]
+    return [sampled(SetCollection.from_groups(part[FEATURES], part["id"]))]
 
 
 def sampler_of(table):
@@ -438,6 +439,22 @@ def test_partial_fit_in_tasks(client):
     expected = functools.reduce(trained_more, parts, start)
     result = chain.compute().decision_function(NAMED)
     assert_array_equal(result, expected.decision_function(NAMED))
+
+
+def test_the_code_of_the_guide(client):
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "large_data.md").read_text()
+    before, code = page.split("```py\nfrom dask ")
+    dask_block = "from dask " + code.partition("```")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```", before, re.S | re.M)
+    namespace = {}
+    for block in [*blocks, dask_block]:
+        exec(block, namespace)
+    folder = namespace["results"] / "dask"
+    written = frames.read_parquet(folder, dtype_backend="pyarrow").compute()
+    table = namespace["dataset"].to_table().to_pandas()
+    sets = SetCollection.from_groups(table[FEATURES], table["id"])
+    expected = namespace["embedding"].transform(sets)[np.argsort(sets.names)]
+    assert_allclose(by_name(written), expected, rtol=1e-10)
 
 
 # Workers.
