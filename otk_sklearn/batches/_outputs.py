@@ -36,8 +36,8 @@ def as_column(out, call, fixed_size_lists=True):
         )
     if not fixed_size_lists and array.size >= 2**31:
         raise ValueError(
-            f"{call} returns {array.size} numbers for a batch; expected less than 2**31 for "
-            "plain lists, of smaller batches."
+            f"{call} returns {array.size} numbers for a batch; expected less than 2**31 "
+            "for plain lists, of smaller batches."
         )
     try:
         numbers = pa.array(np.ascontiguousarray(array).ravel())

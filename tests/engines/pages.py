@@ -10,7 +10,7 @@ def run_section(title):
     """Run the page up to a section, and the code that is in the section alone.
 
     Code that needs nothing else, ```` ```python ````, runs in `tests/test_documents.py`;
-    that of engines is ```` ```{code-block} python ````.
+    that of engines is ```` ```py ````.
 
     Returns
     -------
@@ -19,7 +19,7 @@ def run_section(title):
     """
     before, _, section = PAGE.read_text().partition(f"\n## {title}\n")
     section = section.partition("\n## ")[0]
-    blocks = _blocks("python", before) + _blocks("{code-block} python", section)
+    blocks = _blocks("python", before) + _blocks("py", section)
     assert blocks, title
     namespace = {}
     for block in blocks:

@@ -8,11 +8,9 @@ all sets in one call are close.
 import copy
 import functools
 import os
-import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -21,6 +19,7 @@ import pyarrow as pa
 import pytest
 from helpers import make_sets
 from numpy.testing import assert_allclose, assert_array_equal
+from pages import run_section
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -442,13 +441,7 @@ def test_partial_fit_in_tasks(client):
 
 
 def test_the_code_of_the_guide(client):
-    page = (Path(__file__).parents[2] / "docs" / "guide" / "large_data.md").read_text()
-    before, code = page.split("```py\nfrom dask ")
-    dask_block = "from dask " + code.partition("```")[0]
-    blocks = re.findall(r"^```python\n(.*?)^```", before, re.S | re.M)
-    namespace = {}
-    for block in [*blocks, dask_block]:
-        exec(block, namespace)
+    namespace = run_section("Dask")
     folder = namespace["results"] / "dask"
     written = frames.read_parquet(folder, dtype_backend="pyarrow").compute()
     table = namespace["dataset"].to_table().to_pandas()
