@@ -22,7 +22,7 @@ N_IN_MEMORY = 1_000_000
 def block(seed):
     """Gaussian elements, around one of a few places by block."""
     rng = np.random.default_rng(seed)
-    return rng.standard_normal(BLOCK_SHAPE, np.float32) + rng.integers(3) / 2
+    return rng.standard_normal(BLOCK_SHAPE, np.float32) + np.float32(rng.integers(3) / 2)
 
 
 def peak():
@@ -36,7 +36,8 @@ def main():
     parser.add_argument("--elements", type=float, default=1e8)
     n_blocks = int(np.ceil(parser.parse_args().elements / BLOCK_SHAPE[0]))
     before = peak()
-    embedding = OTKEmbedding(random_state=0).fit([block(seed)[:2000] for seed in range(20)])
+    few = [block(seed)[:2000].copy() for seed in range(20)]
+    embedding = OTKEmbedding(random_state=0).fit(few)
     transform_blocks(embedding, [block(0)])  # what is compiled
 
     start = time.perf_counter()
