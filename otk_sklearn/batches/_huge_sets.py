@@ -223,16 +223,10 @@ class _BlockStream:
             elements = self._elements(self._rows())
         elif self._repeats:
             reservoir = self._reservoir
-        is_empty = True
         for block in elements:
-            is_empty = False
             if reservoir is not None:
                 reservoir.add(block)
             yield block
-        if is_empty:
-            raise ValueError(
-                "weights of all blocks are zero; expected a positive sum over the blocks."
-            )
 
     def first_sample(self, size):
         """Return a block of the first elements: the next pass starts with them, too."""

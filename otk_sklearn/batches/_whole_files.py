@@ -16,7 +16,7 @@ def written_whole(path):
     ----------
     path : Path
     """
-    for left in leftovers(path):
+    for left in _leftovers(path):
         left.unlink(missing_ok=True)
     # Readers of folders of Parquet files leave out names that start with a dot.
     token = f"{os.getpid()}-{time.time_ns():x}"
@@ -39,7 +39,7 @@ def _rename(temporary, path):
         ) from error
 
 
-def leftovers(path):
+def _leftovers(path):
     """Temporary files of this path, as a list."""
     start = f".{path.name}."
     return [
