@@ -122,9 +122,8 @@ class BatchTransformer:
     """
 
     __module__ = "otk_sklearn.batches"  # where users import it from
-    __name__ = (
-        "BatchTransformer"  # of an instance, too: engines show the names of functions
-    )
+    # Of an instance, too: engines show the names of functions.
+    __name__ = "BatchTransformer"
 
     def __init__(
         self,
