@@ -293,9 +293,12 @@ class SetSampler:
             return
         part = _joined(self._parts).cut(self._longest, self.filter_size > 1)
         order = np.argsort(part.keys, kind="stable")
+        if self._limit is not None:  # that of another sampler, after a merge
+            order = order[part.keys[order] < self._limit]
         kept = order[: n_sampled(part.sets.lengths[order], self.max_elements)]
         if len(kept) < len(order):
             self._limit = part.keys[order[len(kept)]]
+        if len(kept) < len(part.keys):
             part = part.take(np.sort(kept))
         self._parts = (part,)
 

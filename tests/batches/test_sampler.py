@@ -7,7 +7,7 @@ import uuid
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
@@ -129,6 +129,14 @@ def merged(samplers, rng):
     filter_size=st.sampled_from([1, 2]),
     kind=st.sampled_from(["plain", "weights", "positions"]),
     seed=st.integers(0, 2**31),
+)
+@example(
+    # A set that one sampler has left out comes before a shorter one of the other.
+    lengths=[0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0],
+    max_elements=5,
+    filter_size=1,
+    kind="plain",
+    seed=11642,
 )
 @settings(max_examples=150, deadline=None)
 def test_any_order_of_batches_and_merges(lengths, max_elements, filter_size, kind, seed):
