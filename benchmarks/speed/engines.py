@@ -120,7 +120,7 @@ def main():
             problem.in_this_process()
         for n_processes in (1, arguments.processes):
             options = {"threads_per_worker": 1, "dashboard_address": ":0"}
-            with LocalCluster(n_processes, **options) as cluster, Client(cluster):
+            with LocalCluster(n_workers=n_processes, **options) as cluster, Client(cluster):
                 for problem in problems:
                     problem.on_dask(n_processes)
         for problem in problems:
