@@ -7,10 +7,10 @@ is in memory is timed beside it. Times are of the processor.
 """
 
 import argparse
-import resource
 import time
 
 import numpy as np
+from _peak_memory import peak_memory
 
 from otk_sklearn import OTKEmbedding
 from otk_sklearn.batches import transform_blocks
@@ -25,17 +25,12 @@ def block(seed):
     return rng.standard_normal(BLOCK_SHAPE, np.float32) + np.float32(rng.integers(3) / 2)
 
 
-def peak():
-    """Peak of resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def main():
     """Print a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--elements", type=float, default=1e8)
     n_blocks = int(np.ceil(parser.parse_args().elements / BLOCK_SHAPE[0]))
-    before = peak()
+    before = peak_memory()
     few = [block(seed)[:2000].copy() for seed in range(20)]
     embedding = OTKEmbedding(random_state=0).fit(few)
     transform_blocks(embedding, [block(0)])  # what is compiled
@@ -53,7 +48,7 @@ def main():
         f"{1e9 * took / result.n_elements:.0f} ns of a processor for each element in "
         f"{result.n_passes} passes (without {generation:.0f} s of generation "
         f"in each), residual {result.residual.max():.1e}, peak "
-        f"{(peak() - before) / 2**20:.0f} MiB above that before"
+        f"{(peak_memory() - before) / 2**20:.0f} MiB above that before"
     )
 
     X = [np.concatenate([block(seed) for seed in range(N_IN_MEMORY // BLOCK_SHAPE[0])])]

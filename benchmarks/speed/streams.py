@@ -6,10 +6,10 @@ Elements are generated batch by batch, and written nowhere.
 """
 
 import argparse
-import resource
 import time
 
 import numpy as np
+from _peak_memory import peak_memory
 from sklearn.linear_model import LogisticRegression
 
 from otk_sklearn import OTKEmbedding, SetCollection
@@ -78,7 +78,7 @@ def measure_peak(gigabytes):
     """Peak of resident memory of a pass that samples, and one that embeds."""
     few = np.random.default_rng(0).standard_normal((9, 64, BATCH_SHAPE[1]), np.float32)
     OTKEmbedding(random_state=0).fit_transform(few)  # what is imported and compiled
-    before, start = peak(), time.perf_counter()
+    before, start = peak_memory(), time.perf_counter()
     n_batches = int(np.ceil(gigabytes * 1e9 / (4 * np.prod(BATCH_SHAPE))))
     sampler = SetSampler(random_state=0)
     for X, ids in batches(n_batches):
@@ -91,15 +91,10 @@ def measure_peak(gigabytes):
     end = time.perf_counter()
     print(
         f"{gigabytes:g} GB, {sampler.n_elements:.2e} elements, {n_sets} sets: peak "
-        f"{(peak() - before) / 2**20:.0f} MiB above the interpreter; sampled in "
+        f"{(peak_memory() - before) / 2**20:.0f} MiB above the interpreter; sampled in "
         f"{sampled - start:.0f} s, fitted in {fitted - sampled:.1f} s, embedded in "
         f"{end - fitted:.0f} s, generation included twice"
     )
-
-
-def peak():
-    """Peak of resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

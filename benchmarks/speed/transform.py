@@ -9,7 +9,6 @@ the same process. Peers are in `_peers.py`; "x 12" means 12 times our time.
 """
 
 import functools
-import resource
 import subprocess
 import sys
 import warnings
@@ -17,6 +16,7 @@ import warnings
 import _peers
 import _workloads
 import numpy as np
+from _peak_memory import peak_memory
 from _timing import once, seconds
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -105,10 +105,10 @@ def cells():
     workload.embedding.transform(workload.sets[:1][0][:20_000][np.newaxis])
     peaks = {}
     for n_jobs in [1, -1]:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_memory()
         workload.embedding.set_params(n_jobs=n_jobs).transform(workload.sets)
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peaks[n_jobs] = (after - before) / 2**20
+        after = peak_memory()
+        peaks[n_jobs] = (after - before) / 2**30
     peak = f"{sum(peaks.values()):.2f} GiB (one thread: {peaks[1]:.2f})"
     print(f"cells-like: peak above input {peak}")
     report_and_compare(workload, batch_size=1, with_pot=False)
