@@ -47,6 +47,7 @@ GRIDS = {
         "damping": [1e-3, 1e-2, 1e-1],
         "gamma": [0.5, 1, 2, 4, 8],  # times the median rule's
         "max_elements": [2000, 5000, 10_000, 20_000, 50_000, 300_000],
+        "kernel": ["rbf", "homogeneous", "linear"],
     },
     "KernelMeanEmbedding": {
         "n_components": [16, 32, 64, 128, 256, 512],
@@ -66,9 +67,15 @@ GRIDS = {
 # Elements that `max_elements="auto"` takes at the other defaults.
 AUTOMATIC = 20_000
 
+
+def shown(value):
+    """Return a value of a parameter as in the tables."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 # By method: the estimator, and the one parameter that isn't at its default.
 SETTINGS = {
-    f"{estimator}, {parameter}={value:g}": (estimator, parameter, value)
+    f"{estimator}, {parameter}={shown(value)}": (estimator, parameter, value)
     for estimator, grid in GRIDS.items()
     for parameter, values in grid.items()
     for value in values
@@ -93,10 +100,11 @@ def evaluate(problem, method, seed, memory):
     name, parameter, value = SETTINGS[method]
     data = load_problem(problem)
     X, y = data.X[data.aside], data.y[data.aside]
-    factor = median_gamma(X, memory) if parameter == "gamma" else 1
     start = time.process_time()
     estimator = with_common(ESTIMATORS[name], random_state=seed, memory=memory)
-    estimator.set_params(**{parameter: value * factor})
+    if parameter == "gamma":
+        value = value * median_gamma(X, memory)
+    estimator.set_params(**{parameter: value})
     scores = cross_validate(estimator, X, y)
     error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.nan
     seconds = time.process_time() - start
@@ -109,9 +117,9 @@ def print_estimator(name, means):
     rows, before = [], None
     for method, accuracies in means.iterrows():
         _, parameter, value = SETTINGS[method]
-        shown = f"**{value:g}**" if value == defaults[parameter] else f"{value:g}"
+        cell = f"**{shown(value)}**" if value == defaults[parameter] else shown(value)
         label = "" if parameter == before else f"`{parameter.split('__')[-1]}`"
-        rows.append([label, shown, *(f"{a:.3f}" for a in accuracies)])
+        rows.append([label, cell, *(f"{a:.3f}" for a in accuracies)])
         before = parameter
     print_table([name, "", *means.columns], rows)
 

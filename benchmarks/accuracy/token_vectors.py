@@ -26,6 +26,7 @@ from _token_vectors import (
     load_tokens,
     read_sentences,
 )
+from sklearn.base import is_classifier
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -197,6 +198,7 @@ ANCHORS = {
     "homogeneous 2048, 3, softmax": homogeneous(2048, anchors="random", solver="softmax"),
 }
 CLASSIFIERS = {
+    "OTKClassifier": OTKClassifier(),
     "OTKClassifier, rbf 64, 3": OTKClassifier(rbf(64), max_epochs=10),
     "OTKClassifier, rbf 256, 3": OTKClassifier(rbf(256), max_epochs=10),
 }
@@ -222,6 +224,9 @@ LAYERS = {
     "PCA 64, unit norm, linear, 30, softmax, epsilon=0.3": unit_norm_reduced(
         64, linear(30, 0.3, solver="softmax")
     ),
+    "PCA 32, unit norm, linear, 20": unit_norm_reduced(32, linear(20, 0.1)),
+    "PCA 128, unit norm, linear, 3": unit_norm_reduced(128, linear(3, 0.1)),
+    "PCA 128, unit norm, linear, 5": unit_norm_reduced(128, linear(5, 0.1)),
     "PCA 128, unit norm, linear, 10": unit_norm_reduced(128, linear(10, 0.1)),
     "PCA 128, unit norm, linear, 30": unit_norm_reduced(128, linear(30, 0.1)),
     "PCA 128, unit norm, linear, 30, softmax": unit_norm_reduced(
@@ -233,6 +238,10 @@ LAYERS = {
     "rbf 256, 3, unit norm": unit_norm(rbf(256)),
     "homogeneous 2048, mean": kernel_mean(2048, anchors="random", **HOMOGENEOUS),
     "homogeneous 2048, 3": homogeneous(2048, anchors="random"),
+    "OTKClassifier": OTKClassifier(),
+    "PCA 64, unit norm, OTKClassifier, linear, 10": unit_norm_reduced(
+        64, OTKClassifier(linear(10, 0.1))
+    ),
 }
 LAYERS = {f"three layers: {name}": embedding for name, embedding in LAYERS.items()}
 METHODS = BASELINES | LINEAR | KERNELS | SETTINGS | ANCHORS | LAYERS | CLASSIFIERS
@@ -254,15 +263,15 @@ def evaluate(problem, method, seed, data_home, cache):
     X, y, X_test, y_test, rows = load_problem(problem, n_layers, data_home, cache)
     embedding = with_common(METHODS[method], random_state=seed)
     start = time.process_time()
-    if method in CLASSIFIERS:
+    if is_classifier(embedding):
         model, held_out_loss = embedding.fit(X, y), np.nan
         Z_test = X_test
-        width = model.coef_.shape[1]
+        width = getattr(model, "steps", [("", model)])[-1][1].coef_.shape[1]
     else:
         Z, Z_test = embedding.fit_transform(X), embedding.transform(X_test)
         width = Z.shape[1]
     seconds = time.process_time() - start
-    if method not in CLASSIFIERS:
+    if not is_classifier(embedding):
         C, held_out_loss = choose_penalty(Z, y, *rows)
         model = make_classifier(C=C).fit(Z, y)
     return {

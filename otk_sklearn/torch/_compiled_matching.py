@@ -1,8 +1,8 @@
 """The embedding of packed elements, and its gradient, by compiled functions on CPUs.
 
 Contiguous tensors are seen as NumPy arrays, without a copy. Work goes by chunks of sets, in
-as many threads as torch uses; threads are started for each call, so that none is missing
-after a fork.
+at most as many threads as torch uses; threads are started for each call, so that none is
+missing after a fork.
 """
 
 import numpy as np
@@ -13,6 +13,10 @@ from otk_sklearn._compiled.pooling import pool, pooling_to_features, pooling_to_
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks
 from otk_sklearn.transport._gradient import pull_back_plans
 from otk_sklearn.transport._solvers import solve_plans
+
+# Entries of plans for which another thread is started. torch's own threads keep their
+# processors busy for some milliseconds after each operation, in case that another one follows.
+_ENTRIES_OF_A_THREAD = 600_000
 
 
 def embed(x, references, offsets, masses, position_weights, transport):
@@ -158,12 +162,14 @@ class _Matching:
         if not len(self._nonempty):
             return []
         n_references, n_supports, n_features = self._references.shape
+        n_entries = len(self._x) * n_references * n_supports
+        n_threads = min(torch.get_num_threads(), 1 + n_entries // _ENTRIES_OF_A_THREAD)
         return map_chunks(
             function,
             np.diff(self._offsets),
             rows_per_set=n_references * n_supports,
             max_rows=chunk_rows(n_features),
-            n_jobs=torch.get_num_threads(),
+            n_jobs=n_threads,
         )
 
     def _rows(self, chunk):

@@ -246,7 +246,7 @@ def test_threads_at_the_same_time():
 
 
 def test_results_do_not_depend_on_threads():
-    pooling, x = OTKPooling(8, 4), torch.randn(300, 60, 8, requires_grad=True)
+    pooling, x = OTKPooling(8, 40), torch.randn(300, 60, 8, requires_grad=True)
     before, results = torch.get_num_threads(), []
     try:
         for n_threads in (1, 2):
