@@ -121,7 +121,7 @@ def _first_centers(rows, mean, masses, n_clusters, random_state):
 
 
 def _kmeans_plusplus(rows, masses, n_clusters, random):
-    """Greedy k-means++, as in scikit-learn, from all distances between few rows at once.
+    """Greedy k-means++, as in scikit-learn, with all products of few rows at once.
 
     Returns
     -------
@@ -129,13 +129,8 @@ def _kmeans_plusplus(rows, masses, n_clusters, random):
         The chosen rows.
     """
     with single_threaded():
-        distances = rows @ rows.T
+        products = rows @ rows.T
     squares = row_norms(rows, squared=True)
-    distances *= -2
-    distances += squares
-    distances += squares[:, np.newaxis]
-    np.maximum(distances, 0, out=distances)
-    np.fill_diagonal(distances, 0)
     n_trials = 2 + int(np.log(n_clusters))
     chosen, costs = [], masses / masses.max()  # the first one is drawn by mass
     weights, nearest = costs, np.inf
@@ -144,7 +139,12 @@ def _kmeans_plusplus(rows, masses, n_clusters, random):
         drawn = random.uniform(high=covered[-1], size=n_trials if chosen else 1)
         drawn = np.searchsorted(covered, drawn, side="right")
         drawn = np.minimum(drawn, len(rows) - 1)
-        candidates = np.minimum(distances[drawn], nearest)
+        distances = -2 * products[drawn]
+        distances += squares
+        distances += squares[drawn, np.newaxis]
+        np.maximum(distances, 0, out=distances)
+        distances[np.arange(len(drawn)), drawn] = 0
+        candidates = np.minimum(distances, nearest)
         best = (candidates @ weights).argmin()
         chosen.append(drawn[best])
         nearest = candidates[best]
