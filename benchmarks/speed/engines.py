@@ -2,7 +2,7 @@
 
 Needs the extra `dask`. On Dask, sets are read from a folder of Parquet files, and results
 are counted in the workers, of one thread each. Its own cost is that of the same graph, with
-files read and the transformer sent, but a function that does nothing. Times are medians.
+files read and the transformer sent, but a function that does nothing. Times are medians, of runs in turns.
 
     python benchmarks/speed/engines.py [--runs 3] [--processes 2]
 """
@@ -71,23 +71,34 @@ class Problem:
     def in_this_process(self):
         """Time it without an engine."""
         sets, transform = self._workload.sets, self._workload.embedding.transform
-        self._time("packed sets in memory", lambda: transform(sets))
-        self._time("Arrow batches in and out", lambda: [*self._embed.map(self._batches)])
+        self._time_in_turns(
+            {
+                "packed sets in memory": lambda: transform(sets),
+                "Arrow batches in and out": lambda: [*self._embed.map(self._batches)],
+            }
+        )
 
     def on_dask(self, n_processes):
         """Time it on a cluster of so many processes, which is that of the client."""
         name = f"Dask, {n_processes} process" + "es" * (n_processes > 1)
-        self._time(name, lambda: self._on_dask(self._embed))
-        self._time(f"{name}: its cost", lambda: self._on_dask(Nothing(self._embed)))
+        self._time_in_turns(
+            {
+                name: lambda: self._on_dask(self._embed),
+                f"{name}: its cost": lambda: self._on_dask(Nothing(self._embed)),
+            }
+        )
 
     def _on_dask(self, function):
         table = dask.dataframe.read_parquet(self._folder, dtype_backend="pyarrow")
         out = table.map_partitions(function, meta=function(table._meta))
         return out.map_partitions(len).compute().sum()
 
-    def _time(self, name, function):
-        runs = [once(function)[0] for _ in range(self._n_runs + 1)]
-        self._times[name] = np.median(runs[1:])
+    def _time_in_turns(self, functions):
+        runs = [
+            [once(function)[0] for function in functions.values()]
+            for _ in range(self._n_runs + 1)
+        ]
+        self._times |= zip(functions, np.median(runs[1:], axis=0))
 
     def report(self):
         """Print the table."""
