@@ -2,7 +2,8 @@
 
 Needs the extra `dask`. On Dask, sets are read from a folder of Parquet files, and results
 are counted in the workers, of one thread each. Its own cost is that of the same graph, with
-files read and the transformer sent, but a function that does nothing. Times are medians, of runs in turns.
+files read and the transformer sent, but a function that does nothing. Times are medians,
+of runs in turns.
 
     python benchmarks/speed/engines.py [--runs 3] [--processes 2]
 """

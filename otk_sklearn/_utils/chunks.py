@@ -121,9 +121,9 @@ def map_chunks(function, lengths, *, rows_per_set, max_rows, n_jobs, report=None
             with sklearn.config_context(**config):
                 work()
 
-        # Each worker takes chunk after chunk, and so does this thread: were it to wait, small
-        # calls would take 3 ms longer. joblib would dispatch each chunk, and poll for its
-        # result only every hundredth of a second.
+        # Each worker takes chunk after chunk, and so does this thread: were it to wait,
+        # small calls would take 3 ms longer. joblib would dispatch each chunk, and poll for
+        # its result only every hundredth of a second.
         with ThreadPoolExecutor(n_workers - 1) as pool:
             try:
                 workers = [pool.submit(work_in_thread) for _ in range(n_workers - 1)]

@@ -19,7 +19,12 @@ from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._offsets import offsets_in
 from otk_sklearn.sets._positive_mass import with_positive_mass, without_empty_sets
 from otk_sklearn.sets._windows import values_of
-from otk_sklearn.transport._solvers import plan_values, solve_plans
+from otk_sklearn.transport._solvers import (
+    half_squares,
+    plan_values,
+    rounding_errors,
+    solve_plans,
+)
 
 
 class Matching:
@@ -183,18 +188,15 @@ class Matching:
         norms = np.empty(len(sets.values), self.dtype)
         for rows, kappa, norms[rows] in blocks:
             np.matmul(supports, kappa.T, out=similarities[:, rows])
-        # The rounding error is that of the terms, which may cancel due to whitening.
-        largest = np.maximum.reduceat(norms, sets.offsets[:-1])
-        rounding = np.finfo(self.dtype).eps * row_norms(supports).max() * largest
+        rounding = rounding_errors(supports, norms, sets.offsets)
         return similarities.reshape(n_references, n_supports, shape[1]), rounding
 
     def _half_squared_norms(self, sets, blocks):
-        """`||psi(x_i)||^2 / 2`: subtracting it turns similarities into transport costs."""
+        """`||psi(x_i)||^2 / 2` of all elements."""
         norms = np.empty(len(sets.values), sets.dtype)
         for rows, kappa, _ in blocks:
             norms[rows] = row_norms(self._state.feature_map.whiten(kappa), squared=True)
-        # Differences of infinite ones would be undefined.
-        return np.minimum(norms, np.finfo(sets.dtype).max / 4) / 2
+        return half_squares(norms)
 
     def _solve_in_float64(self, sets, plans):
         """Replace plans that float32 could not solve, recomputing features too."""

@@ -12,10 +12,10 @@ from sklearn.utils.extmath import row_norms
 from otk_sklearn._compiled.pooling import pool, pooling_to_features, pooling_to_plans
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks
 from otk_sklearn.transport._gradient import pull_back_plans
-from otk_sklearn.transport._solvers import solve_plans
+from otk_sklearn.transport._solvers import half_squares, rounding_errors, solve_plans
 
 # Entries of plans for which another thread is started. torch's own threads keep their
-# processors busy for some milliseconds after each operation, in case that another one follows.
+# processors busy for some milliseconds after each operation, in case another one follows.
 _ENTRIES_OF_A_THREAD = 600_000
 
 
@@ -202,12 +202,10 @@ class _Matching:
         if self._position_weights is not None:
             similarities *= self._position_weights[:, rows]
         if self._transport.penalty.needs_norms:
-            squares = row_norms(x, squared=True)
-            similarities -= np.minimum(squares, np.finfo(dtype).max / 4) / 2
+            similarities -= half_squares(row_norms(x, squared=True))
         rounding = None
         if dtype == np.float32:
-            largest = np.maximum.reduceat(row_norms(x), offsets[:-1])
-            rounding = np.finfo(dtype).eps * row_norms(supports).max() * largest
+            rounding = rounding_errors(supports, row_norms(x), offsets)
         transport = self._transport
         return solve_plans(similarities, rounding, offsets, self._masses[rows], transport)
 

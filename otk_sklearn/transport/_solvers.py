@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import rel_entr
+from sklearn.utils.extmath import row_norms
 
 from otk_sklearn.transport._problem import converged_plans
 from otk_sklearn.transport._sinkhorn import sinkhorn_plans
@@ -50,6 +51,32 @@ def solve_plans(similarities, rounding, offsets, masses, transport):
     else:
         plans = sinkhorn_plans(similarities, trusted, offsets, masses, transport)
     return plans._replace(solved=plans.solved & trusted)
+
+
+def rounding_errors(supports, norms, offsets):
+    """Rounding errors of the similarities of each set, as products of these vectors.
+
+    They are those of the terms, which may cancel due to whitening.
+
+    Parameters
+    ----------
+    supports : ndarray of shape (n_supports, n_features)
+    norms : ndarray of shape (n_elements,)
+        Of the features of elements.
+    offsets : ndarray of int of shape (n_sets + 1,)
+
+    Returns
+    -------
+    ndarray of shape (n_sets,)
+    """
+    largest = np.maximum.reduceat(norms, offsets[:-1])
+    return np.finfo(norms.dtype).eps * row_norms(supports).max() * largest
+
+
+def half_squares(squared_norms):
+    """`||x||^2 / 2`: subtracting it turns similarities into transport costs."""
+    # Differences of infinite ones would be undefined.
+    return np.minimum(squared_norms, np.finfo(squared_norms.dtype).max / 4) / 2
 
 
 def is_accurate_in_float32(rounding, transport):
