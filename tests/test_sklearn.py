@@ -59,7 +59,7 @@ ESTIMATORS = [
     OTKClassifier(OTKEmbedding(3, n_components=16), max_epochs=10),
     OTKRegressor(OTKEmbedding(3, n_components=16), max_epochs=10),
     TransformerOfRows(StandardScaler()),
-    SetPooling(["mean", "std", "min", "max"]),
+    SetPooling(["mean", "std", "min", "max", "sum", "count"]),
     KernelMeanEmbedding(),
     SlicedWassersteinEmbedding(),
     FisherVectorEmbedding(),

@@ -164,7 +164,7 @@ EMBEDDINGS = [
     SlicedWassersteinEmbedding(5, n_quantiles=4),
     FisherVectorEmbedding(3),
     FisherVectorEmbedding(3, power=1, normalize=False),
-    SetPooling(["mean", "std", "min", "max"]),
+    SetPooling(["mean", "std", "min", "max", "sum", "count"]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`SetPooling`: means, standard deviations and extremes of the elements of sets."""
+"""`SetPooling`: means, sums, extremes and other statistics of the elements of sets."""
 
 import copy
 
@@ -13,7 +13,7 @@ from otk_sklearn._utils.sklearn_compat import (
 )
 from otk_sklearn.embeddings._base import Pooling, SetEmbedding
 
-_STATISTICS = ("mean", "std", "min", "max")
+_STATISTICS = ("mean", "std", "min", "max", "sum", "count")
 
 
 class SetPooling(SetEmbedding):
@@ -23,9 +23,10 @@ class SetPooling(SetEmbedding):
 
     Parameters
     ----------
-    statistics : {"mean", "std", "min", "max"}, or list or tuple of them, default="mean"
-        Statistics of each feature over the elements of a set. Several are concatenated, in
-        the given order.
+    statistics : {"mean", "std", "min", "max", "sum", "count"}, or list or tuple of them, \
+            default="mean"
+        Statistics of each feature over the elements of a set, and how many elements it has,
+        "count", which is one number. Several are concatenated, in the given order.
     empty_sets : {"error", "zero"}, default="error"
         What to do with a set without elements: raise an error, or embed it as zeros.
 
@@ -46,7 +47,9 @@ class SetPooling(SetEmbedding):
     -----
     For elements `x_i` of masses `a_i`, which sum to 1, "mean" is `m = sum_i a_i x_i` and
     "std" is `sqrt(sum_i a_i (x_i - m)^2)`. "min" and "max" ignore elements of weight zero.
-    The embedding is ordered by statistic and then feature.
+    With weights, "count" is the sum of the weights, and "sum" that of the elements
+    multiplied by them: an element of weight 2 counts as two. The embedding is ordered by
+    statistic and then feature.
 
     Examples
     --------
@@ -89,7 +92,7 @@ class SetPooling(SetEmbedding):
             embed,
             row_bytes=8 * 4 * sets.n_features,  # float64: values, mean, and products
             width=sets.n_features,
-            rows_per_set=len(statistics),
+            rows_per_set=len(statistics),  # at most
             n_jobs=1,  # bound by memory bandwidth: threads would not help
         )
 
@@ -105,20 +108,21 @@ class SetPooling(SetEmbedding):
         Returns
         -------
         ndarray of str
-            Names ordered by statistic and then feature.
+            Names ordered by statistic and then feature; "count" is one of them.
         """
         model = copy.copy(self)
         check_is_fitted(model)
         is_column = input_features is not None and len(input_features) == 1
         features = check_feature_names_in(model, None if is_column else input_features)
-        names = [
-            f"{name}_{feature}" for name in model._statistics() for feature in features
-        ]
+        names = []
+        for name in model._statistics():
+            names += [name] if name == "count" else [f"{name}_{f}" for f in features]
         return np.array(names, dtype=object)
 
     @property
     def _n_features_out(self):
-        return len(self._statistics()) * self.n_features_in_
+        names = self._statistics()
+        return sum(1 if name == "count" else self.n_features_in_ for name in names)
 
     def _statistics(self):
         """Return the names of the statistics as a list, validated."""
@@ -134,14 +138,16 @@ class SetPooling(SetEmbedding):
 
 
 def _pool(sets, statistics, max_rows):
-    """Return a dict of statistics of shape (n_sets, n_features), in float64."""
+    """Return a dict of statistics in float64, with a row for each set."""
     shape = len(sets), sets.values.shape[1]
     masses = sets.masses[:, np.newaxis]
-    pooled = {}
-    if "mean" in statistics or "std" in statistics:
+    pooled = {"count": _total_weights(sets)[:, np.newaxis]}
+    if not {"mean", "std", "sum"}.isdisjoint(statistics):
         pooled["mean"] = mean = np.zeros(shape)
         for rows, set_range, starts, _ in _blocks(sets, max_rows):
             mean[set_range] += np.add.reduceat(masses[rows] * sets.values[rows], starts)
+    if "sum" in statistics:
+        pooled["sum"] = mean * pooled["count"]
     if "std" in statistics:
         # Corrected two-pass algorithm: deviations from the rounded mean do not sum to 0,
         # which matters far from the origin.
@@ -160,6 +166,13 @@ def _pool(sets, statistics, max_rows):
                 reduced = reduce.reduceat(sets.values[rows], starts)
                 reduce(extreme[set_range], reduced, out=extreme[set_range])
     return pooled
+
+
+def _total_weights(sets):
+    """Return the sum of the weights of each set, which are 1 where there are none."""
+    if sets.weights is None:
+        return sets.lengths.astype(np.float64)
+    return np.add.reduceat(sets.weights, sets.offsets[:-1], dtype=np.float64)
 
 
 def _blocks(sets, max_rows):

@@ -132,6 +132,11 @@ class SetsOfPositiveMass:
         return self._sets.dtype
 
     @property
+    def weights(self):
+        """Weights of the elements, of a `SetCollection`."""
+        return self._sets.weights[self._kept]
+
+    @property
     def positions(self):
         """Coordinates of the elements."""
         return element_positions(self._sets)[self._kept]

@@ -31,7 +31,7 @@ LEARNING = {
     "sliced": SlicedWassersteinEmbedding(6, n_quantiles=5, random_state=0),
     "fisher": FisherVectorEmbedding(3, random_state=0),
 }
-ALL = {"pooling": SetPooling(["mean", "std", "min", "max"]), **LEARNING}
+ALL = {"pooling": SetPooling(["mean", "std", "min", "max", "sum", "count"]), **LEARNING}
 ALL_BUT_WINDOWS = [name for name in ALL if name != "windows"]
 TAKE_WEIGHTS = [name for name in LEARNING if name != "fisher"]  # its mixture takes none
 every_embedding = pytest.mark.parametrize("name", ALL)

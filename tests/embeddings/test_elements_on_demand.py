@@ -178,7 +178,7 @@ EMBEDDINGS = [
     OTKEmbedding(2, kernel="linear", filter_size=2, random_state=0, max_elements=40),
     OTKEmbedding(2, kernel="homogeneous", n_components=8, random_state=0),
     KernelMeanEmbedding(8, random_state=0, max_elements=50),
-    SetPooling(["mean", "std", "min", "max"]),
+    SetPooling(["mean", "std", "min", "max", "sum", "count"]),
     SlicedWassersteinEmbedding(4, n_quantiles=5, random_state=0),
     FisherVectorEmbedding(2, random_state=0),
     make_pipeline(

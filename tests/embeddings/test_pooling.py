@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from otk_sklearn import SetCollection, SetPooling
 
-STATISTICS = ["mean", "std", "min", "max"]
+STATISTICS = ["mean", "std", "min", "max", "sum", "count"]
 
 
 def plain_statistics(x, weights):
@@ -16,7 +16,14 @@ def plain_statistics(x, weights):
     mean = np.average(x, axis=0, weights=weights)
     std = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
     kept = x[weights > 0]
-    return {"mean": mean, "std": std, "min": kept.min(axis=0), "max": kept.max(axis=0)}
+    return {
+        "mean": mean,
+        "std": std,
+        "min": kept.min(axis=0),
+        "max": kept.max(axis=0),
+        "sum": weights @ x,
+        "count": [weights.sum()],
+    }
 
 
 @pytest.mark.parametrize("statistics", [*STATISTICS, STATISTICS, ("max", "mean")], ids=str)
@@ -60,10 +67,15 @@ def test_all_of_a_long_set_counts(statistic):
     assert_allclose(SetPooling(statistic).fit_transform([x])[0], expected, atol=1e-12)
 
 
+def test_a_set_without_elements_counts_none():
+    pooling = SetPooling(["count", "sum"], empty_sets="zero").fit(make_sets(n_features=2))
+    assert_array_equal(pooling.transform([np.ones((3, 2)), np.empty((0, 2))])[:, 0], [3, 0])
+
+
 def test_names_are_of_statistics_and_features():
     X = [pd.DataFrame(x, columns=["a", "b"]) for x in make_sets(n_features=2)]
-    pooling = SetPooling(["std", "mean"]).fit(X)
-    names = ["std_a", "std_b", "mean_a", "mean_b"]
+    pooling = SetPooling(["std", "count", "mean"]).fit(X)
+    names = ["std_a", "std_b", "count", "mean_a", "mean_b"]
     assert_array_equal(pooling.get_feature_names_out(), names)
     table = pooling.set_output(transform="pandas").transform(X)
     assert list(table.columns) == names
