@@ -1,8 +1,12 @@
-"""Loaders of real data that installed packages contain, and generators of sets.
+"""Loaders of real data, from installed packages or files of users, and generators of sets.
 
 Nothing is downloaded.
 """
 
+from otk_sklearn.datasets._fetch_deepbind import fetch_deepbind
+from otk_sklearn.datasets._fetch_deepsea import fetch_deepsea
+from otk_sklearn.datasets._fetch_scop175 import fetch_scop175
+from otk_sklearn.datasets._fetch_sst2 import fetch_sst2
 from otk_sklearn.datasets._generate import (
     make_cooccurrences,
     make_polygons,
@@ -17,6 +21,10 @@ from otk_sklearn.datasets._load import (
 )
 
 __all__ = [
+    "fetch_deepbind",
+    "fetch_deepsea",
+    "fetch_scop175",
+    "fetch_sst2",
     "load_basic_motions",
     "load_digit_points",
     "load_japanese_vowels",
