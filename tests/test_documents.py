@@ -46,7 +46,7 @@ def test_lowest_versions_are_those_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     promised = [*project["dependencies"]]
-    for extra in ["arrow", "awkward", "datasets", "display", "tests"]:
+    for extra in ["arrow", "awkward", "datasets", "deepsea", "display", "tests"]:
         promised += extras[extra]
     lowest = {line.replace(">=", "==") for line in promised if ">=" in line}
     pinned = (ROOT / "tests" / "lowest-versions.txt").read_text().splitlines()[1:]

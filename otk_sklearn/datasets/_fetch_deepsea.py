@@ -88,7 +88,7 @@ def fetch_deepsea(*, data_home, subset="train", batch_size=1000):
     the file, or a block if that is more, and at most 262,144: 160 MB. Blocks that are
     read in random order then take longer than in their own.
 
-    The second half of the sequences has the reverse complements of the first half.
+    Half of the sequences are the reverse complements of the others.
 
     References
     ----------
