@@ -153,11 +153,12 @@ OPTIONS = {
 CHOSEN = {
     "max": {"learning_rate": 0.01},
     "mean": {"learning_rate": 0.03},
-    "attention": {"learning_rate": 0.01, "epsilon": 0.1},
+    "attention": {"learning_rate": 0.03, "epsilon": 0.1},
     "attention, positions": {"learning_rate": 0.01, "epsilon": 0.3, "position_sigma": 0.3},
+    "multi-head attention": {"learning_rate": 0.01},
     "transport": {"learning_rate": 0.01, "epsilon": 1.0},
     "transport, relaxed": {"learning_rate": 0.01, "epsilon": 0.3, "relaxation": 1.0},
-    "transport, positions": {"learning_rate": 0.01, "epsilon": 0.3, "position_sigma": 0.3},
+    "transport, positions": {"learning_rate": 0.03, "epsilon": 0.3, "position_sigma": 0.3},
 }
 
 
