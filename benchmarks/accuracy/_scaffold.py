@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 KEY = ("problem", "method", "seed")
 
 
-def run(name, description, methods, evaluate, seeds=range(5), folders=()):
+def run(name, description, methods, evaluate, seeds=range(5), folders=(), parents=()):
     """Evaluate what the command line selects, by default all methods of all problems.
 
     Parameters
@@ -34,8 +34,10 @@ def run(name, description, methods, evaluate, seeds=range(5), folders=()):
     seeds : iterable of int
     folders : iterable of str
         Options that have to be given: folders, which `evaluate` takes by keyword.
+    parents : iterable of ArgumentParser
+        Further options, which the script reads itself.
     """
-    options = parse_arguments(name, description, methods, seeds, folders)
+    options = parse_arguments(name, description, methods, seeds, folders, parents)
     given = {folder: getattr(options, folder) for folder in folders}
     found = read_results(options.results)
     rows = []
@@ -50,10 +52,12 @@ def run(name, description, methods, evaluate, seeds=range(5), folders=()):
     return pd.DataFrame(rows)
 
 
-def parse_arguments(name, description, methods, seeds, folders):
+def parse_arguments(name, description, methods, seeds, folders, parents=()):
     """Return what the command line selects."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=parents,
     )
     parser.add_argument("--problems", nargs="+", default=list(methods), choices=methods)
     parser.add_argument("--methods", nargs="+", default=["*"], metavar="PATTERN")
@@ -127,12 +131,12 @@ def print_table(header, rows):
         print(f"| {' | '.join(row)} |")
 
 
-def mean_and_deviation(values, sign=""):
+def mean_and_deviation(values, sign="", digits=3):
     """Format mean and standard deviation; the latter if there are several values."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    text = f"{values.mean():{sign}.3f}" if len(values) else ""
-    return f"{text} ± {values.std(ddof=1):.3f}" if len(values) > 1 else text
+    text = f"{values.mean():{sign}.{digits}f}" if len(values) else ""
+    return f"{text} ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else text
 
 
 def with_common(estimator, **params):

@@ -19,7 +19,7 @@ DAMPING = 1e-2
 
 @pytest.fixture(scope="module")
 def sequences():
-    """Residues as numbers below 20: copies of three domains with mutations, cut anywhere."""
+    """Residues as numbers below 20: parts of three domains, with mutations."""
     rng = np.random.default_rng(0)
     domains = rng.integers(0, 20, (3, 150))
     cut = []
