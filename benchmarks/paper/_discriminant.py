@@ -33,8 +33,7 @@ class Discriminant:
 
     def __init__(self, Z, y, train):
         self.y = y
-        Z -= Z[train].mean(axis=0, dtype=np.float64).astype(np.float32)
-        Z /= np.sqrt(np.einsum("ij,ij->", Z[train], Z[train]) / len(train))
+        standardize(Z, train)
         self.is_wide = Z.shape[1] > len(train)
         self.values = kernel_matrix(Z) if self.is_wide else Z
 
@@ -49,13 +48,28 @@ class Discriminant:
             yield alpha, classes, np.log(counts).astype(np.float32), scores
 
 
+def standardize(Z, train):
+    """Centre features in place, and divide them by the root of their total variance."""
+    total = 0.0
+    for block in blocks_of(Z):
+        block -= block[train].mean(axis=0, dtype=np.float64).astype(np.float32)
+        total += block[train].var(axis=0, dtype=np.float64).sum()
+    Z /= np.float32(np.sqrt(total))
+
+
 def kernel_matrix(Z):
-    """Return the products of all sets, a block of features at a time."""
+    """Return the products of all sets."""
     products = np.zeros((len(Z), len(Z)), np.float32)
-    for start in range(0, Z.shape[1], BLOCK):
-        block = np.ascontiguousarray(Z[:, start : start + BLOCK])
-        products += block @ block.T
+    for block in blocks_of(Z):
+        contiguous = np.ascontiguousarray(block)
+        products += contiguous @ contiguous.T
     return products
+
+
+def blocks_of(Z):
+    """Yield views of a few features at a time."""
+    for start in range(0, Z.shape[1], BLOCK):
+        yield Z[:, start : start + BLOCK]
 
 
 def averages_of(rows, counts):

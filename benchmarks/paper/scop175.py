@@ -34,7 +34,7 @@ from typing import NamedTuple
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("accuracy", "speed")]
 
 import numpy as np  # noqa: E402
-from _discriminant import PRIORS, Discriminant, ranks_of  # noqa: E402
+from _discriminant import PRIORS, Discriminant, ranks_of, standardize  # noqa: E402
 from _peak_memory import peak_memory  # noqa: E402
 from _proteins import load_scop, load_tape, residues, stand_in  # noqa: E402
 from _scaffold import mean_and_deviation, print_table, run, with_common  # noqa: E402
@@ -180,13 +180,9 @@ def embed(method, proteins, seed):
         parts.append(lengths ** [1, 2, 3])
     if len(parts) == 1:
         return parts[0]
-    return np.hstack([in_one_unit(part, rows) for part in parts])
-
-
-def in_one_unit(part, rows):
-    """Centre features, and divide them by the root of their total variance."""
-    part = part - part[rows].mean(axis=0)
-    return (part / np.sqrt((part[rows] ** 2).sum() / len(rows))).astype(np.float32)
+    for part in parts:
+        standardize(part, rows)
+    return np.hstack(parts)
 
 
 def training_rows(proteins):
