@@ -105,9 +105,8 @@ def with_labels(**params):
 
 
 def methods_of(settings):
-    """Return the methods by name, transport and softmax with these settings."""
+    """Return methods by name; "softmax" and "transport" have these settings."""
     changes = "".join(f", {name}={value:g}" for name, value in settings.items())
-    small = {"n_supports": 10, **settings}
     methods = {
         "mean": Method([SetPooling()]),
         "SlicedWasserstein": Method([of_features(SlicedWassersteinEmbedding())]),
@@ -115,8 +114,8 @@ def methods_of(settings):
         "KernelMean": Method([kernel_mean()]),
         "softmax" + changes: Method([transport(solver="softmax", **settings)]),
         "transport" + changes: Method([transport(**settings)]),
-        "softmax, 10 supports": Method([transport(solver="softmax", **small)]),
-        "transport, 10 supports": Method([transport(**small)]),
+        "softmax, 10 supports": Method([transport(n_supports=10, solver="softmax")]),
+        "transport, 10 supports": Method([transport(n_supports=10)]),
         "transport, positions": Method([positions()]),
     }
     lengths = {
@@ -128,8 +127,8 @@ def methods_of(settings):
     return methods | lengths | blosum
 
 
-def labelled_methods(settings):
-    """Return the methods that are trained with labels, and what they start from."""
+def labelled_methods():
+    """Return the methods that are trained with labels, and what one of them starts from."""
     small = {"n_supports": 10, "n_components": 64}
     return {
         "transport, 10 x 64": Method([transport(**small)]),
@@ -164,14 +163,17 @@ def evaluate(methods, problem, method, seed, data_home):
 
 
 def embed(method, proteins, seed):
-    """Return the embeddings of all sequences, learned from those for training."""
+    """Return the embeddings of all sequences, learned from those for training.
+
+    Labels of the validation set are left out, as the classifier is chosen on it.
+    """
     sets = residues(proteins.sequences, method.features)
-    rows, y = training_rows(proteins), proteins.folds
+    rows, train = training_rows(proteins), proteins.train
     parts = []
     for embedding in method.embeddings:
         embedding = with_common(embedding, random_state=seed)
         if isinstance(embedding, OTKClassifier):
-            embedding = embedding.fit(sets[rows], y[rows]).embedding_
+            embedding = embedding.fit(sets[train], proteins.folds[train]).embedding_
         else:
             embedding.fit(sets[rows])
         parts.append(embedding.transform(sets))
@@ -234,7 +236,7 @@ def accuracies(classes, scores, proteins, parts):
 def warm_up():
     """Have everything compiled before times are taken."""
     sets = residues(["ACDEFGHIKLMNPQRSTVWY" * 3] * 3 + ["YWVTSRQPNMLKIHGFEDCA"] * 3)
-    methods = [*methods_of({}).values(), *labelled_methods({}).values()]
+    methods = [*methods_of({}).values(), *labelled_methods().values()]
     small = {"n_components": 3, "n_supports": 2, "max_epochs": 2, "random_state": 0}
     for embedding in (method.embeddings[0] for method in methods):
         if isinstance(embedding, OTKClassifier):
@@ -308,7 +310,7 @@ def main():
             own.add_argument("--data-home", type=Path, required=True)
             return measure_stand_in(own.parse_args().data_home, settings)
         methods = {problem: methods_of(settings) for problem in PROBLEMS}
-        methods["SCOP 1.75, large folds"] |= labelled_methods(settings)
+        methods["SCOP 1.75, large folds"] |= labelled_methods()
         results = run(
             "scop175",
             __doc__,
