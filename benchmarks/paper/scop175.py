@@ -101,7 +101,7 @@ def of_features(embedding):
 
 def with_labels(**params):
     """Return an embedding that is trained with the folds."""
-    return OTKClassifier(transport(**params), max_epochs=15, refit_head=True)
+    return OTKClassifier(transport(**params), max_epochs=10, refit_head=True)
 
 
 def methods_of(settings):
@@ -197,8 +197,8 @@ def training_rows(proteins):
 def classify(Z, proteins):
     """Choose shrinkage and prior on the validation set, and test."""
     discriminant = Discriminant(Z, proteins.folds, training_rows(proteins))
-    tests = [proteins.validation, *proteins.tests.values()]
-    everything = np.concatenate(tests)
+    parts = {"validation": proteins.validation, **proteins.tests}
+    everything = np.concatenate(list(parts.values()))
     best = {"validation_mrr": -1.0}
     for found in discriminant.scores(proteins.train, everything, ALPHAS):
         alpha, classes, log_counts, scores = found
@@ -212,24 +212,25 @@ def classify(Z, proteins):
                 chosen = classes, scores + np.float32(prior) * log_counts
         if best["alpha"] != alpha:
             break  # it only gets worse
-    if proteins.is_held_out:
+    row = best | accuracies(*chosen, proteins.folds, parts)
+    if proteins.is_held_out:  # once more, with the validation set
         rows = training_rows(proteins)
         (found,) = discriminant.scores(rows, everything, [best["alpha"]])
         _, classes, log_counts, scores = found
-        chosen = classes, scores + np.float32(best["prior"]) * log_counts
-    return best | accuracies(*chosen, proteins, tests)
-
-
-def accuracies(classes, scores, proteins, parts):
-    """Return how often the true fold is among the first 1, 5 and 10, by test set."""
-    bounds = np.cumsum([len(rows) for rows in parts])
-    row = {}
-    for name, rows, of_part in zip(
-        ["validation", *proteins.tests], parts, np.split(scores, bounds[:-1])
-    ):
-        ranks = ranks_of(of_part, classes, proteins.folds[rows])
-        row |= {f"{name}, top {k}": np.mean(ranks < k) for k in (1, 5, 10)}
+        chosen = scores + np.float32(best["prior"]) * log_counts
+        later = accuracies(classes, chosen, proteins.folds, parts)
+        row |= {name: v for name, v in later.items() if not name.startswith("valid")}
     return row | {"accuracy": row["test, top 1"]}
+
+
+def accuracies(classes, scores, folds, parts):
+    """Return how often the true fold is among the first 1, 5 and 10, by set."""
+    bounds = np.cumsum([len(rows) for rows in parts.values()])
+    row = {}
+    for (name, rows), of_part in zip(parts.items(), np.split(scores, bounds[:-1])):
+        ranks = ranks_of(of_part, classes, folds[rows])
+        row |= {f"{name}, top {k}": np.mean(ranks < k) for k in (1, 5, 10)}
+    return row
 
 
 @functools.cache
