@@ -143,19 +143,18 @@ def substitution_vectors():
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def stand_in(data_home, seed=0):
+def stand_in(data_home, fraction=1.0):
     """Return sets of random residues with 45 features, of the lengths of DeepSF's lists.
 
-    As many as the complete data has: how long everything takes doesn't depend on values.
+    As many as the complete data has for training and for test, or one in so many.
     """
     folder = Path(data_home, "scop175")
     lists = [
-        pd.read_csv(folder / f"{name}.list", sep="\t", header=None)
+        pd.read_csv(folder / f"{name}.list", sep="\t", header=None)[:: round(1 / fraction)]
         for name in ("Traindata", "Testdata")
     ]
     table = pd.concat(lists, ignore_index=True)
     lengths, folds = table[1].to_numpy(), table[3].to_numpy(str)
-    rng = np.random.default_rng(seed)
-    values = rng.random((lengths.sum(), 45), np.float32)
+    values = np.random.default_rng(0).random((lengths.sum(), 45), np.float32)
     sets = SetCollection(values, np.concatenate([[0], np.cumsum(lengths)]))
     return sets, folds, np.split(np.arange(len(table)), [len(lists[0])])

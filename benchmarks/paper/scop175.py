@@ -18,10 +18,10 @@ Seeds are of the embedding. Times are of the processor, on one thread.
     python benchmarks/paper/scop175.py --data-home FOLDER
         [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
         [--n-supports N] [--n-references N] [--epsilon X] [--n-components N] ...
-    python benchmarks/paper/scop175.py --data-home FOLDER --stand-in
+    python benchmarks/paper/scop175.py --data-home FOLDER --stand-in [FRACTION]
 
 The latter takes random residues with 45 features, as many and as long as those of the whole
-data, and prints times and the peak of memory.
+data, or of a fraction of it, and prints times and the peak of memory.
 """
 
 import argparse
@@ -268,10 +268,10 @@ def print_accuracies(results):
         print_table([problem, *tests, "features", "embedding", "classifier"], table)
 
 
-def measure_stand_in(data_home, settings):
-    """Print times and the peak of memory for as much data as the whole of SCOP 1.75."""
+def measure_stand_in(data_home, fraction, settings):
+    """Print times and the peak of memory for as much data as SCOP 1.75, or a fraction."""
     warm_up()
-    sets, folds, (train, test) = stand_in(data_home)
+    sets, folds, (train, test) = stand_in(data_home, fraction)
     print(f"{len(sets)} sets, {len(sets.values)} residues: {peak_memory() / 2**30:.1f} GiB")
     embedding = transport(random_state=0, **settings)
     times = {}
@@ -292,7 +292,7 @@ def measure_stand_in(data_home, settings):
 def parameters():
     """Return a parser of the options that are parameters of `OTKEmbedding`."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--stand-in", type=float, nargs="?", const=1.0, metavar="FRACTION")
     for name in ("n_supports", "n_references", "n_components", "filter_size"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     for name in ("epsilon", "gamma", "damping", "tol"):
@@ -304,12 +304,12 @@ def main():
     """Compute what is missing; print a table for each problem."""
     own = parameters()
     given = vars(own.parse_known_args()[0])
-    is_stand_in = given.pop("stand_in")
+    fraction = given.pop("stand_in")
     settings = {name: value for name, value in given.items() if value is not None}
     with threadpool_limits(1):
-        if is_stand_in:
+        if fraction is not None:
             own.add_argument("--data-home", type=Path, required=True)
-            return measure_stand_in(own.parse_args().data_home, settings)
+            return measure_stand_in(own.parse_args().data_home, fraction, settings)
         methods = {problem: methods_of(settings) for problem in PROBLEMS}
         methods["SCOP 1.75, large folds"] |= labelled_methods()
         results = run(
