@@ -33,6 +33,7 @@ N_FILTERS = 32
 FILTER_SIZE = 20
 N_SUPPORTS = 16
 N_PARAMETERS = 20_000
+N_OUTPUTS = len(FACTORS)
 BATCH = 64
 
 
@@ -100,21 +101,21 @@ class TransportPooling(OTKPooling):
 class Network(nn.Module):
     """Classify sequences, of shape (n_sequences, 4, length)."""
 
-    def __init__(self, pooling):
+    def __init__(self, pooling, n_outputs=N_OUTPUTS):
         super().__init__()
         self.convolution = nn.Conv1d(4, N_FILTERS, FILTER_SIZE)
         self.pooling = pooling
-        free = N_PARAMETERS - n_parameters(self) - len(FACTORS)
-        n_hidden = round(free / (pooling.width + 1 + len(FACTORS)))
+        free = N_PARAMETERS - n_parameters(self) - n_outputs
+        n_hidden = round(free / (pooling.width + 1 + n_outputs))
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(pooling.width, n_hidden),
             nn.ReLU(),
-            nn.Linear(n_hidden, len(FACTORS)),
+            nn.Linear(n_hidden, n_outputs),
         )
 
     def forward(self, x):
-        """Return logits of shape (n_sequences, n_factors)."""
+        """Return logits of shape (n_sequences, n_outputs)."""
         windows = self.convolution(x).relu().transpose(1, 2)
         return self.head(self.pooling(windows))
 
@@ -214,10 +215,10 @@ def evaluate(problem, method, seed, data_home):
     }
 
 
-def make_network(pooling, settings):
+def make_network(pooling, settings, n_outputs=N_OUTPUTS):
     """Return a network that is not trained."""
     options = {name: v for name, v in settings.items() if name != "learning_rate"}
-    return Network(POOLINGS[pooling](**options))
+    return Network(POOLINGS[pooling](**options), n_outputs)
 
 
 @functools.cache
@@ -232,7 +233,7 @@ def as_tensors(part):
     return tuple(map(torch.from_numpy, part))
 
 
-def fit(network, train, validation, n_epochs, learning_rate):
+def fit(network, train, validation, n_epochs, learning_rate, loss=F.cross_entropy):
     """Train a network, and leave it as it was after its best epoch."""
     n_steps = -(-len(train[0]) // BATCH)
     optimizer = torch.optim.Adam(network.parameters())
@@ -243,13 +244,13 @@ def fit(network, train, validation, n_epochs, learning_rate):
     for _ in range(n_epochs):
         start = time.process_time()
         for rows in torch.randperm(len(train[0])).split(BATCH):
-            x, factors = (values[rows] for values in train)
+            x, y = (values[rows] for values in train)
             optimizer.zero_grad()
-            F.cross_entropy(network(on_random_strands(x)), factors).backward()
+            loss(network(on_random_strands(x)), y).backward()
             optimizer.step()
             schedule.step()
         seconds += time.process_time() - start
-        losses.append(F.cross_entropy(logits_of(network, validation), validation[1]).item())
+        losses.append(loss(logits_of(network, validation), validation[1]).item())
         if losses[-1] == min(losses):
             best = copy.deepcopy(network.state_dict())
     network.load_state_dict(best)

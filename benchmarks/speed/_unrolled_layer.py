@@ -23,10 +23,15 @@ class UnrolledPooling(nn.Module):
         Whether to iterate over potentials, which is slower, and safe at any epsilon. By
         default over scalings, by products of matrices and vectors: of an iteration, the
         graph then keeps vectors only.
+    position_weights : Tensor of shape (length, n_supports), default=None
+        What similarities, and the plan, are multiplied by.
     """
 
-    def __init__(self, references, epsilon, n_iter, log_domain=False):
+    def __init__(
+        self, references, epsilon, n_iter, log_domain=False, position_weights=None
+    ):
         super().__init__()
+        self.register_buffer("position_weights", position_weights)
         self.references = nn.Parameter(references.clone())
         self.epsilon = epsilon
         self.n_iter = n_iter
@@ -35,9 +40,13 @@ class UnrolledPooling(nn.Module):
     def forward(self, x, mask):
         """Pool sets: the result has the shape (n_sets, n_supports, n_features)."""
         log_kernel = x @ self.references.T / self.epsilon
+        if self.position_weights is not None:
+            log_kernel = log_kernel * self.position_weights
         masses = (mask / mask.sum(dim=1, keepdim=True)).to(x.dtype)[:, :, None]
-        plan = self._log_plan if self.log_domain else self._plan
-        return len(self.references) * plan(log_kernel, masses).transpose(1, 2) @ x
+        plans = (self._log_plan if self.log_domain else self._plan)(log_kernel, masses)
+        if self.position_weights is not None:
+            plans = plans * self.position_weights
+        return len(self.references) * plans.transpose(1, 2) @ x
 
     def _plan(self, log_kernel, masses):
         n_sets, _, n_supports = log_kernel.shape
