@@ -1,0 +1,217 @@
+"""Sequences of DNA, bound by transcription factors or not: networks and kernel estimators.
+
+The problems are those of `_dna_problems.py`: ten factors of ENCODE, each tested on its own
+peaks and shuffles, and two tasks of GUE, all with 6,000 sequences for training and
+validation, or for training. Networks of equal size with different poolings are those of
+`accuracy/transcription_factors.py`, with its settings, and trained likewise; "paper" are
+those of `deepsea.py` with 128 filters instead of 1,536. Kernel estimators embed windows of
+12 bases, one-hot; means of both strands' embeddings go to a logistic regression, whose C is
+chosen by the auROC on the validation part. Networks are of the epoch with the smallest
+loss there. Scores are means over labels. Seeds vary networks, orders of batches, and what
+embeddings draw. Times are of the processor, on one thread: of training, or of embedding and
+classifier, for training and test.
+
+    python benchmarks/paper/dna.py --data-home FOLDER
+        [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
+"""
+
+import functools
+import time
+
+import deepsea
+import numpy as np
+import torch
+from _dna_problems import load_encode, load_gue
+from _other_benchmarks import networks, scaffold, selection
+from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
+from torch.nn import functional as F
+
+from otk_sklearn import (
+    FisherVectorEmbedding,
+    KernelMeanEmbedding,
+    OTKEmbedding,
+    SetCollection,
+    SetPooling,
+    SlicedWassersteinEmbedding,
+)
+
+N_EPOCHS = 10
+PENALTIES = 1e-3, 1e-2, 1e-1, 1.0
+FILTER_SIZE = 12
+LOAD = {
+    "ENCODE, ten factors": load_encode,
+    "GUE tf_0": functools.partial(load_gue, task="tf_0"),
+    "GUE tf_1": functools.partial(load_gue, task="tf_1"),
+}
+
+NETWORKS = {f"network, {pooling}": pooling for pooling in networks.POOLINGS}
+PAPER = {**deepsea.SETTINGS, "n_filters": 128, "n_hidden": 100}
+PAPER_NETWORKS = {f"paper, {pooling}": pooling for pooling in ("max", "mean", "transport")}
+# Each difference of two windows adds 2 to their squared distance.
+WINDOWS = {"filter_size": FILTER_SIZE, "n_components": 128, "gamma": 0.25}
+EMBEDDINGS = {
+    "OTKEmbedding": OTKEmbedding(10, epsilon=0.1, **WINDOWS),
+    "OTKEmbedding, positions": OTKEmbedding(
+        10, epsilon=0.1, position="gaussian", position_sigma=0.3, **WINDOWS
+    ),
+    "OTKEmbedding, support_relaxation": OTKEmbedding(
+        10, epsilon=0.1, support_relaxation=0.1, **WINDOWS
+    ),
+    "softmax": OTKEmbedding(10, epsilon=0.1, solver="softmax", **WINDOWS),
+    "KernelMean, same anchors": KernelMeanEmbedding(**WINDOWS),
+    "KernelMean, same width": KernelMeanEmbedding(**{**WINDOWS, "n_components": 1280}),
+    "SlicedWasserstein": SlicedWassersteinEmbedding(80, n_quantiles=16),
+    "FisherVector": FisherVectorEmbedding(13),
+    "mean": SetPooling(),
+}
+TAKES_WINDOWS = OTKEmbedding | KernelMeanEmbedding
+METHODS = [*NETWORKS, *PAPER_NETWORKS, *EMBEDDINGS]
+
+load = functools.lru_cache(maxsize=1)(lambda problem, data_home: LOAD[problem](data_home))
+
+
+def evaluate(problem, method, seed, data_home):
+    """Train, choose, and test."""
+    data = load(problem, data_home)
+    if method in EMBEDDINGS:
+        found = evaluate_embedding(data, method, seed)
+    else:
+        found = evaluate_network(data, method, seed)
+    validation, test = found.pop("scores")
+    return {
+        **scores_of(test, data.test[1], data.tests),
+        "validation_auroc": validation_score(validation, data.validation[1]),
+        **found,
+    }
+
+
+def evaluate_network(data, method, seed):
+    """Train a network, and predict with that of its best epoch."""
+    is_multiple = data.train[1].shape[1] > 1
+    loss = F.binary_cross_entropy_with_logits if is_multiple else F.cross_entropy
+    n_outputs = data.train[1].shape[1] if is_multiple else 2
+    train, validation, test = (as_tensors(part, is_multiple) for part in data[:3])
+    warm_up()
+    torch.manual_seed(seed)
+    if method in NETWORKS:
+        settings = networks.CHOSEN[NETWORKS[method]]
+        network = networks.make_network(NETWORKS[method], settings, n_outputs)
+    else:
+        settings = PAPER
+        length = train[0].shape[2]
+        network = deepsea.make_network(PAPER_NETWORKS[method], PAPER, length, n_outputs)
+    trained = networks.fit(
+        network, train, validation, N_EPOCHS, settings["learning_rate"], loss
+    )
+    logits = [networks.logits_of(network, part).numpy() for part in (validation, test)]
+    if not is_multiple:
+        logits = [one[:, 1:] - one[:, :1] for one in logits]
+    return {"scores": logits, "parameters": networks.n_parameters(network), **trained}
+
+
+def as_tensors(part, is_multiple):
+    """Return bases and labels, or the index of the class, as the loss takes them."""
+    bases, labels = map(torch.from_numpy, part)
+    return bases.float(), labels.float() if is_multiple else labels[:, 0].long()
+
+
+@functools.cache
+def warm_up():
+    """Have everything compiled before times are taken."""
+    networks.warm_up()
+    one = deepsea.make_network("transport", {**PAPER, "n_filters": 2}, 101, 1)
+    one(torch.rand(2, 4, 101)).sum().backward()
+
+
+def evaluate_embedding(data, method, seed):
+    """Embed, choose C, and predict."""
+    embedding = scaffold.with_common(EMBEDDINGS[method], random_state=seed)
+    with_windows = not isinstance(embedding, TAKES_WINDOWS)
+    sets = [as_sets(bases, with_windows) for bases, _ in data[:3]]
+    start = time.process_time()
+    embedding.fit(sets[0])
+    train, validation, test = (of_both_strands(embedding.transform(part)) for part in sets)
+    embedded = time.process_time()
+    tried = []
+    for C in PENALTIES:
+        classifiers = fit_classifiers(train, data.train[1], C)
+        found = scores_by(classifiers, validation)
+        tried.append((validation_score(found, data.validation[1]), C, classifiers, found))
+    _, C, classifiers, validation_scores = max(tried, key=lambda one: one[0])
+    return {
+        "scores": (validation_scores, scores_by(classifiers, test)),
+        "C": C,
+        "width": train.shape[1],
+        "embedding_seconds": embedded - start,
+        "seconds": time.process_time() - start,
+    }
+
+
+def as_sets(bases, with_windows):
+    """Return the bases, or windows of bases, of both strands: first all of one."""
+    both = np.concatenate([bases, bases[:, ::-1, ::-1]]).transpose(0, 2, 1)
+    both = both.astype(np.float32)
+    if with_windows:
+        windows = np.lib.stride_tricks.sliding_window_view(both, FILTER_SIZE, axis=1)
+        both = windows.transpose(0, 1, 3, 2).reshape(*windows.shape[:2], -1)
+    n_sets, length, n_features = both.shape
+    offsets = length * np.arange(n_sets + 1)
+    return SetCollection(both.reshape(-1, n_features), offsets)
+
+
+def of_both_strands(embedded):
+    """Return means of both strands."""
+    one, other = np.split(embedded, 2)
+    return (one + other) / 2
+
+
+def fit_classifiers(features, labels, C):
+    """Return a classifier for each label."""
+    return [selection.make_classifier(C=C).fit(features, column) for column in labels.T]
+
+
+def scores_by(classifiers, features):
+    """Return decision values, of shape (n, n_labels)."""
+    return np.column_stack([one.decision_function(features) for one in classifiers])
+
+
+def validation_score(scores, labels):
+    """Return the mean auROC over labels, all sequences with a label against all others."""
+    return np.mean([roc_auc_score(*pair) for pair in zip(labels.T, scores.T)])
+
+
+def scores_of(scores, labels, tests):
+    """Return means over labels, each scored for the sequences of its test."""
+    rows = [tests == k for k in range(labels.shape[1])]
+    pairs = [(labels[rows[k], k], scores[rows[k], k]) for k in range(len(rows))]
+    by_label = [roc_auc_score(*pair) for pair in pairs]
+    return {
+        "auroc": np.mean(by_label),
+        "auprc": np.mean([average_precision_score(*pair) for pair in pairs]),
+        "accuracy": np.mean([np.mean((score > 0) == label) for label, score in pairs]),
+        "mcc": np.mean([matthews_corrcoef(label, score > 0) for label, score in pairs]),
+        "auroc_by_label": by_label,
+    }
+
+
+COLUMNS = {
+    "auROC": lambda rows, _: scaffold.mean_and_deviation(rows["auroc"]),
+    "auPRC": lambda rows, _: scaffold.mean_and_deviation(rows["auprc"]),
+    "MCC": lambda rows, _: scaffold.mean_and_deviation(rows["mcc"]),
+    "auROC, validation": lambda rows, _: scaffold.mean_and_deviation(
+        rows["validation_auroc"]
+    ),
+    "time": lambda rows, _: f"{rows['seconds'].median():.0f} s",
+}
+
+
+def main():
+    """Compute what is missing; print a table for each problem."""
+    torch.set_num_threads(1)
+    methods = dict.fromkeys(LOAD, METHODS)
+    results = scaffold.run("dna", __doc__, methods, evaluate, range(3), ["data_home"])
+    scaffold.print_tables(results, COLUMNS)
+
+
+if __name__ == "__main__":
+    main()
