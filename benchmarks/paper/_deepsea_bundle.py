@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 from scipy.io import loadmat, savemat
 
-SUBSETS = "train", "valid", "test"
 # The bundle's own sizes.
 N_SEQUENCES = {"train": 4_400_000, "valid": 8_000, "test": 455_024}
 LENGTH = 1000
@@ -24,63 +23,50 @@ BASES = "AGCT"
 CHUNK = 100
 
 
-class Sequences:
-    """Sequences and labels of one file, which are read in blocks.
+def fetch_deepsea(*, data_home, subset="train", batch_size=1000):
+    """Return blocks of the bundle, of sequences of any length with any number of labels."""
+    path = Path(data_home, "deepsea", f"{subset}.mat")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no {path}: unpack DeepSEA's bundle there, or write a stand-in with "
+            "--stand-in 440."
+        )
+    return Blocks(path, f"{subset}xdata", f"{subset}data", batch_size)
+
+
+class Blocks:
+    """Blocks of one-hot vectors (n, length, 4) in float32, and of labels (n, n_labels).
 
     Blocks of HDF5 are read from the disk; MATLAB 5 is read whole, once.
-
-    Parameters
-    ----------
-    data_home : path
-    subset : {"train", "valid", "test"}
-    n_sequences : int, default=None
-        The first ones only; all by default.
     """
 
-    def __init__(self, data_home, subset, n_sequences=None):
-        path = Path(data_home, "deepsea", f"{subset}.mat")
-        if not path.exists():
-            raise FileNotFoundError(
-                f"There is no {path}: unpack DeepSEA's bundle there, or write a stand-in "
-                "with --stand-in 440."
-            )
-        names = f"{subset}xdata", f"{subset}data"
+    def __init__(self, path, bases, labels, batch_size):
+        self.batch_size = batch_size
         if h5py.is_hdf5(path):
             file = h5py.File(path)
-            self._bases, self._labels = (file[name] for name in names)
+            self._bases, self._labels = file[bases], file[labels]
             self._read = lambda part, rows: np.moveaxis(part[..., rows], -1, 0)
-            self.length, n_channels, n_stored = self._bases.shape
-            self.n_labels = self._labels.shape[0]
-            self._axes = 0, 2, 1
-        else:
-            values = loadmat(path, variable_names=names)
-            self._bases, self._labels = (values[name] for name in names)
-            self._read = lambda part, rows: part[rows]
-            n_stored, n_channels, self.length = self._bases.shape
-            self.n_labels = self._labels.shape[1]
             self._axes = 0, 1, 2
-        if n_channels != len(BASES):
-            raise ValueError(
-                f"{names[0]} of {path} has the shape {self._bases.shape}; expected "
-                f"{len(BASES)} in its second place, one for each base."
-            )
-        self._n_sequences = min(n_stored, n_sequences or n_stored)
+            self.n_sequences = self._bases.shape[-1]
+        else:
+            values = loadmat(path, variable_names=[bases, labels])
+            self._bases, self._labels = values[bases], values[labels]
+            self._read = lambda part, rows: part[rows]
+            self._axes = 0, 2, 1
+            self.n_sequences = len(self._bases)
 
     def __len__(self):
-        return self._n_sequences
+        return -(-self.n_sequences // self.batch_size)
 
-    def read(self, start, stop):
-        """Return bases of shape (n, 4, length) and labels of shape (n, n_labels)."""
-        rows = slice(start, min(stop, len(self)))
+    def __getitem__(self, i):
+        start = range(len(self))[i] * self.batch_size
+        rows = slice(start, min(start + self.batch_size, self.n_sequences))
         bases = self._read(self._bases, rows).transpose(self._axes)
-        return np.ascontiguousarray(bases), np.ascontiguousarray(
-            self._read(self._labels, rows)
-        )
+        labels = self._read(self._labels, rows)
+        return bases.astype(np.float32, order="C"), np.ascontiguousarray(labels)
 
-    def blocks(self, size):
-        """Yield all blocks of this size, in order."""
-        for start in range(0, len(self), size):
-            yield self.read(start, start + size)
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
 
 
 def write_stand_in(data_home, n_sequences, length=LENGTH, n_labels=N_LABELS, seed=0):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from _deepsea_bundle import Sequences, write_matlab, write_train
+from _deepsea_bundle import fetch_deepsea, write_matlab, write_train
 from _other_benchmarks import peaks
 
 N_SEQUENCES = 6_000
@@ -44,9 +44,15 @@ def load_encode(data_home, n_sequences=N_SEQUENCES):
     """Return the problem of ten factors, read from a bundle in the format of DeepSEA."""
     with tempfile.TemporaryDirectory() as folder:
         tests = write_encode(data_home, folder, n_sequences)
-        parts = [Sequences(folder, subset) for subset in ("train", "valid", "test")]
-        blocks = [part.read(0, len(part)) for part in parts]
-    return Problem(*blocks, tests)
+        parts = [read_whole(folder, subset) for subset in ("train", "valid", "test")]
+    return Problem(*parts, tests)
+
+
+def read_whole(folder, subset):
+    """Return bases and labels of a part of a bundle."""
+    blocks = fetch_deepsea(data_home=folder, subset=subset)
+    bases, labels = map(np.concatenate, zip(*blocks))
+    return bases.transpose(0, 2, 1).astype(np.uint8), labels
 
 
 def write_encode(data_home, folder, n_sequences=N_SEQUENCES):

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import ot
 import torch
-from _deepsea_bundle import Sequences, write_stand_in
+from _deepsea_bundle import fetch_deepsea, write_stand_in
 from _other_benchmarks import UnrolledPooling, networks, peak_memory, scaffold
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
@@ -33,9 +33,11 @@ from torch.nn import functional as F
 
 from otk_sklearn.torch import OTKPooling
 
-# Sequences that are read at once, and how many such blocks are shuffled together.
-BLOCK = 500
-BLOCKS_TOGETHER = 4
+# Sequences that are read at once, and how many such blocks, one after the other in the
+# file, are shuffled together. `fetch_deepsea` reads as many at once from HDF5.
+BLOCK = 1024
+BLOCKS_TOGETHER = 16
+BATCH_OF_PREDICTION = 64
 CHECKPOINT_SECONDS = 600
 PROGRESS_SECONDS = 30
 # Those on which the two computations are compared.
@@ -140,13 +142,14 @@ class Training:
     Parameters
     ----------
     network : Network
-    train, validation : Sequences
+    train, validation : sequence of (X, y)
+        Blocks, as of `fetch_deepsea`.
     settings : dict
     checkpoint : Path
         The file of the last state; beside it, the network of the best epoch.
     device : str
     seed : int
-        Of orders of sequences, together with the epoch.
+        Of orders of sequences.
     checkpoint_seconds : float
         A state is kept after each epoch, and within it when the last is older than this.
     """
@@ -164,12 +167,13 @@ class Training:
     ):
         self.network = network.to(device)
         self.train, self.validation = train, validation
+        self.n_sequences = settings["n_sequences"] or train.n_sequences
         self.settings, self.device, self.seed = settings, device, seed
         self.checkpoint, self.checkpoint_seconds = Path(checkpoint), checkpoint_seconds
         self.best = self.checkpoint.with_suffix(".best.pt")
         self.optimizer = torch.optim.Adam(network.parameters(), settings["learning_rate"])
-        # `part` is the number of parts of the epoch that are done.
-        self.state = {"epoch": 0, "part": 0, "seconds": 0.0, "losses": [], "loss": 0.0}
+        # Parts of this epoch that are done, and steps in the next part.
+        self.state = {"epoch": 0, "part": 0, "step": 0, "seconds": 0.0, "losses": []}
         self.restore()
 
     def run(self):
@@ -178,54 +182,75 @@ class Training:
             self.run_epoch()
             self.finish_epoch()
         self.network.load_state_dict(torch.load(self.best, map_location=self.device))
-        losses = self.state["losses"]
-        n_trained = len(losses) * len(self.train)
+        losses, seconds = self.state["losses"], self.state["seconds"]
         return {
             "validation_loss": min(losses),
             "best_epoch": losses.index(min(losses)) + 1,
-            "seconds": self.state["seconds"],
-            "seconds_per_sequence": self.state["seconds"] / n_trained,
+            "seconds": seconds,
+            "seconds_per_sequence": seconds / (len(losses) * self.n_sequences),
         }
 
     def run_epoch(self):
-        """Pass what is left of an epoch."""
+        """Take all steps that are left of an epoch."""
+        self.saved = self.told = time.monotonic()
+        parts = np.arange(0, -(-self.n_sequences // BLOCK), BLOCKS_TOGETHER)
         rng = np.random.default_rng([self.seed, self.state["epoch"]])
-        starts = rng.permutation(np.arange(0, len(self.train), BLOCK))
-        parts = np.split(starts, range(BLOCKS_TOGETHER, len(starts), BLOCKS_TOGETHER))
-        saved = told = time.monotonic()
-        for k in range(self.state["part"], len(parts)):
-            blocks = [self.train.read(start, start + BLOCK) for start in parts[k]]
-            bases, labels = map(np.concatenate, zip(*blocks))
-            order = np.random.default_rng([self.seed, self.state["epoch"], k])
-            self.fit_part(bases, labels, order.permutation(len(bases)))
-            self.state["part"] = k + 1
-            if time.monotonic() - saved >= self.checkpoint_seconds:
-                self.save()
-                saved = time.monotonic()
-            if time.monotonic() - told >= PROGRESS_SECONDS:
-                self.report()
-                told = time.monotonic()
+        for first in rng.permutation(parts)[self.state["part"] :]:
+            bases, labels = self.read_part(first)
+            rng = np.random.default_rng([self.seed, self.state["epoch"], first])
+            size = self.settings["batch_size"]
+            order = rng.permutation(len(bases))
+            batches = [order[i : i + size] for i in range(0, len(order), size)]
+            for rows in batches[self.state["step"] :]:
+                loss = self.take_step(bases[rows], labels[rows])
+                self.state["step"] += 1
+                self.save_and_report_if_due(loss)
+            self.state.update(part=self.state["part"] + 1, step=0)
 
-    def fit_part(self, bases, labels, order):
-        """Take a step of the optimizer for each batch."""
+    def read_part(self, first):
+        """Return bases (n, 4, length) and labels of blocks that are shuffled together."""
+        stop = min(first + BLOCKS_TOGETHER, -(-self.n_sequences // BLOCK))
+        bases, labels = [], []
+        for i in range(first, stop):
+            X, y = self.train[i]
+            n_wanted = self.n_sequences - i * BLOCK
+            bases.append(X[:n_wanted].transpose(0, 2, 1).astype(np.uint8))
+            labels.append(y[:n_wanted])
+        return np.concatenate(bases), np.concatenate(labels)
+
+    def take_step(self, bases, labels):
+        """Take a step of the optimizer, and return the loss before."""
         start = clock(self.device)
-        size = self.settings["batch_size"]
-        for rows in np.split(order, range(size, len(order), size)):
-            self.optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(
-                self.network(as_input(bases[rows], self.device)),
-                as_input(labels[rows], self.device),
-            )
-            loss.backward()
-            self.optimizer.step()
-        self.state["loss"] = loss.item()
+        self.optimizer.zero_grad()
+        logits = self.network(as_input(bases, self.device))
+        loss = F.binary_cross_entropy_with_logits(logits, as_input(labels, self.device))
+        loss.backward()
+        self.optimizer.step()
         self.state["seconds"] += clock(self.device) - start
+        return loss
+
+    def save_and_report_if_due(self, loss):
+        """Keep the state, and print how far it is, from time to time."""
+        now = time.monotonic()
+        if now - self.saved >= self.checkpoint_seconds:
+            self.save()
+            self.saved = now
+        if now - self.told >= PROGRESS_SECONDS:
+            n_steps = -(-self.n_sequences // self.settings["batch_size"])
+            n_in_part = -(-BLOCK * BLOCKS_TOGETHER // self.settings["batch_size"])
+            step = self.state["part"] * n_in_part + self.state["step"]
+            print(
+                f"epoch {self.state['epoch'] + 1}, about {step / n_steps:.1%}, loss "
+                f"{loss.item():.4f}, {self.state['seconds']:.0f} s",
+                flush=True,
+            )
+            self.told = now
 
     def finish_epoch(self):
         """Validate; keep the network if it is the best; lower the learning rate if not."""
         logits, labels = predict(self.network, self.validation, self.device)
         loss = F.binary_cross_entropy_with_logits(
-            torch.tensor(logits), torch.tensor(labels)
+            torch.from_numpy(logits), torch.from_numpy(labels).float()
         )
         losses = self.state["losses"]
         losses.append(loss.item())
@@ -237,16 +262,6 @@ class Training:
         self.state.update(epoch=self.state["epoch"] + 1, part=0)
         self.save()
         print(f"epoch {self.state['epoch']}: {losses[-1]:.4f} in validation", flush=True)
-
-    def report(self):
-        """Print how far it is."""
-        n_passed = min(self.state["part"] * BLOCK * BLOCKS_TOGETHER, len(self.train))
-        n_all = self.state["epoch"] * len(self.train) + n_passed
-        print(
-            f"epoch {self.state['epoch'] + 1}, {n_passed:,} of {len(self.train):,}, "
-            f"loss {self.state['loss']:.4f}, {self.state['seconds'] / n_all:.4f} s each",
-            flush=True,
-        )
 
     def save(self):
         """Keep all that is needed to go on."""
@@ -289,13 +304,13 @@ def as_input(values, device):
 
 
 @torch.inference_mode()
-def predict(network, sequences, device="cpu"):
-    """Return logits and labels of all sequences, in float32."""
+def predict(network, blocks, device="cpu"):
+    """Return logits, in float32, and labels of all sequences."""
     logits, labels = [], []
-    for bases, block_labels in sequences.blocks(BLOCK):
-        for part in torch.from_numpy(bases).split(50):
-            logits.append(network(part.to(device).float()).cpu().numpy())
-        labels.append(block_labels.astype(np.float32))
+    for X, y in blocks:
+        for part in torch.from_numpy(X).transpose(1, 2).split(BATCH_OF_PREDICTION):
+            logits.append(network(part.to(device)).cpu().numpy())
+        labels.append(y)
     return np.concatenate(logits), np.concatenate(labels)
 
 
@@ -313,17 +328,19 @@ def mean_scores(logits, labels):
 def evaluate(pooling, options):
     """Train and test."""
     settings = settings_of(options)
-    train = Sequences(options.data_home, "train", settings["n_sequences"] or None)
-    validation, test = (Sequences(options.data_home, part) for part in ("valid", "test"))
+    train, validation, test = (
+        fetch_deepsea(data_home=options.data_home, subset=subset, batch_size=BLOCK)
+        for subset in ("train", "valid", "test")
+    )
     torch.manual_seed(options.random_state)
-    network = make_network(pooling, settings, train.length, train.n_labels)
+    network = make_network(pooling, settings, *shape_of(train))
     n_parameters = networks.n_parameters(network)
     training = Training(
         network,
         train,
         validation,
         settings,
-        options.checkpoints / f"{name_of(pooling, options)}, {options.random_state}.pt",
+        checkpoint_of(pooling, options),
         options.device,
         options.random_state,
     )
@@ -334,7 +351,7 @@ def evaluate(pooling, options):
         **mean_scores(logits, labels),
         **trained,
         "process_seconds": time.process_time() - start,
-        "n_train": len(train),
+        "n_train": training.n_sequences,
         "parameters": n_parameters,
         "peak_memory": peak_memory(),
         "threads": torch.get_num_threads(),
@@ -342,15 +359,22 @@ def evaluate(pooling, options):
     }
 
 
+def shape_of(blocks):
+    """Return the length of sequences, and the number of labels."""
+    X, y = blocks[0]
+    return X.shape[1], y.shape[1]
+
+
 def check(options):
     """Compare the logits of some sequences with those of NumPy and POT."""
     settings = settings_of(options)
-    sequences = Sequences(options.data_home, "valid")
+    blocks = fetch_deepsea(
+        data_home=options.data_home, subset="valid", batch_size=N_CHECKED
+    )
     torch.manual_seed(options.random_state)
-    network = make_network("transport", settings, sequences.length, sequences.n_labels)
-    network.double()
+    network = make_network("transport", settings, *shape_of(blocks)).double()
     network.pooling.tol, network.pooling.max_iter = 1e-12, 10_000
-    bases = sequences.read(0, N_CHECKED)[0].astype(float)
+    bases = blocks[0][0].transpose(0, 2, 1).astype(float)
     with torch.inference_mode():
         expected = network(torch.from_numpy(bases)).numpy()
     found = np.stack([logits_by_numpy(network, one, settings) for one in bases])
@@ -386,6 +410,12 @@ def logits_by_numpy(network, bases, settings):
     pooled = p * (plan * weights).T @ features
     hidden = values["head.1.weight"] @ pooled.ravel() + values["head.1.bias"]
     return values["head.3.weight"] @ np.maximum(hidden, 0) + values["head.3.bias"]
+
+
+def checkpoint_of(pooling, options):
+    """Return the file of the last state of a run."""
+    name = f"{options.data_home.name}, {name_of(pooling, options)}, {options.random_state}"
+    return options.checkpoints / f"{name}.pt"
 
 
 def settings_of(options):
@@ -444,6 +474,7 @@ def main():
         if key not in found:
             found[key] = dict(zip(scaffold.KEY, key)) | evaluate(pooling, options)
             scaffold.append_result(options.results, found[key])
+            checkpoint_of(pooling, options).unlink()
         rows.append(found[key])
     print_table(rows)
 
