@@ -73,8 +73,14 @@ def write_stand_in(data_home, n_sequences, length=LENGTH, n_labels=N_LABELS, see
     """Write random bases and labels in the bundle's format.
 
     Of the other files, as many sequences as in proportion to those for training, but at
-    least 100.
+    least 100. Files that are there already are an error: they may be the bundle itself.
     """
+    for subset in N_SEQUENCES:
+        path = Path(data_home, "deepsea", f"{subset}.mat")
+        if path.exists():
+            raise FileExistsError(
+                f"{path} exists: leave --stand-in out to use it, or name another folder."
+            )
     rng = np.random.default_rng(seed)
 
     def draw(n):

@@ -12,9 +12,10 @@ without the interrupt; a result is a line of RESULTS, and isn't computed again.
     python benchmarks/paper/deepsea.py --data-home FOLDER [--poolings NAME ...]
         [--device cuda] [--stand-in N] [--check] [...]
 
-`--stand-in` writes N random sequences in the bundle's format, for times and memory: their
-scores say nothing. `--check` compares with NumPy and POT, in float64. Times are of the
-processor on CPUs, else elapsed; those of training don't contain the reading of blocks.
+`--stand-in` writes N random sequences in the bundle's format, for times and memory, where
+no bundle is yet: their scores say nothing. `--check` compares with NumPy and POT, in
+float64. Times are of the processor on CPUs, else elapsed; those of training don't contain
+the reading of blocks.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import ot
 import torch
 from _deepsea_bundle import fetch_deepsea, write_stand_in
 from _other_benchmarks import UnrolledPooling, networks, peak_memory, scaffold
+from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
 from torch.nn import functional as F
@@ -393,20 +395,25 @@ def logits_by_numpy(network, bases, settings):
     features = np.maximum(features + values["convolution.bias"], 0)
     supports = values["pooling.references"][0]
     n, p = len(features), len(supports)
-    weights = np.ones((n, p))
-    if settings["position"] != "none":
-        weights = np.subtract.outer(np.arange(n) / n, np.arange(p) / p)
-        weights = np.exp(-((weights / settings["position_sigma"]) ** 2))
+    distances = np.subtract.outer(np.arange(n) / n, np.arange(p) / p)
+    weights = {
+        "gaussian": np.exp(-((distances / settings["position_sigma"]) ** 2)),
+        "hard": np.abs(distances) < settings["position_sigma"],
+        "none": np.ones((n, p)),
+    }[settings["position"]]
     similarities = features @ supports.T * weights
-    plan = ot.sinkhorn(
-        np.full(n, 1 / n),
-        np.full(p, 1 / p),
-        -similarities,
-        settings["epsilon"],
-        method="sinkhorn_log",
-        numItermax=10_000,
-        stopThr=1e-13,
-    )
+    if settings["solver"] == "softmax":
+        plan = softmax(similarities / settings["epsilon"], axis=0) / p
+    else:
+        plan = ot.sinkhorn(
+            np.full(n, 1 / n),
+            np.full(p, 1 / p),
+            -similarities,
+            settings["epsilon"],
+            method="sinkhorn_log",
+            numItermax=10_000,
+            stopThr=1e-13,
+        )
     pooled = p * (plan * weights).T @ features
     hidden = values["head.1.weight"] @ pooled.ravel() + values["head.1.bias"]
     return values["head.3.weight"] @ np.maximum(hidden, 0) + values["head.3.bias"]
