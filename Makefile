@@ -30,7 +30,7 @@ DATA_HOME ?= data
 CACHE ?= .token_vectors
 
 .PHONY: demo test test-layers test-engines test-slow format docs defaults accuracy labels parts \
-	token-vectors transcription-factors bench bench-layer bench-training bench-pieces \
+	token-vectors transcription-factors paper bench bench-layer bench-training bench-pieces \
 	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
@@ -78,6 +78,10 @@ transcription-factors: $(VENV)/networks.installed  ## Pooling in networks for DN
 		--problems "300 a factor" --seeds 0
 	$(BIN)/python benchmarks/accuracy/transcription_factors.py --data-home $(DATA_HOME) \
 		--problems "3,000 a factor"
+
+paper: $(VENV)/networks.installed  ## The paper's experiments on proteins and DNA, on DATA_HOME=data
+	$(BIN)/python benchmarks/paper/scop175.py --data-home $(DATA_HOME)
+	$(BIN)/python benchmarks/paper/dna.py --data-home $(DATA_HOME)
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone
 	$(BIN)/python benchmarks/speed/transform.py

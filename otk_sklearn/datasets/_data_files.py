@@ -9,7 +9,7 @@ from pathlib import Path
 _GZIP_START = b"\x1f\x8b"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataFiles:
     """Files of one kind in a folder of the user; errors tell where they can be had."""
 

@@ -51,7 +51,7 @@ def is_hdf5(path):
     return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MatArray:
     """An array of numbers in a MATLAB 5 file, compressed or not."""
 
