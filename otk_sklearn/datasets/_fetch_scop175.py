@@ -90,9 +90,8 @@ def fetch_scop175(*, data_home, subset="train", features="one_hot"):
     ----------
     data_home : str or path-like
         The folder that has a folder `scop175` or `DeepSF/datasets` with the files below.
-    subset : {"train", "test", "test_id70", "test_id40", "test_id25", "scop206"}, \
-            default="train"
-        The list of domains:
+    subset : str, default="train"
+        The list of domains, one of:
 
         - "train": `Traindata.list`, 14,699 domains of 1,195 folds;
         - "test": `Testdata.list`, 2,013 domains, which are often used for validation;
