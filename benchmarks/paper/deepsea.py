@@ -3,7 +3,7 @@
 A convolution over windows of bases, ReLU, pooling of the windows by transport to supports
 with positions, a hidden layer, and a logit for each label. Defaults are the paper's, but
 for what it leaves open, which is DeepSEA's own: 925 hidden units. Trained by Adam on blocks
-of the bundle in random order (`_deepsea_bundle.py` says what DATA_HOME/deepsea has to
+of the bundle in random order (`fetch_deepsea` says what DATA_HOME/deepsea has to
 contain); the learning rate is halved after each epoch whose loss on the validation part is
 not the smallest so far, and the network of the smallest counts. Scores are means over
 labels. A run that was interrupted goes on from its last checkpoint, with the same result as
@@ -23,16 +23,21 @@ import os
 import time
 from pathlib import Path
 
+import _other_benchmarks  # noqa: F401
+import _scaffold as scaffold
 import numpy as np
 import ot
 import torch
-from _deepsea_bundle import fetch_deepsea, write_stand_in
-from _other_benchmarks import UnrolledPooling, networks, peak_memory, scaffold
+import transcription_factors as networks
+from _deepsea_stand_in import write_stand_in
+from _peak_memory import peak_memory
+from _unrolled_layer import UnrolledPooling
 from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
+from otk_sklearn.datasets import fetch_deepsea
 from otk_sklearn.torch import OTKPooling
 
 # Sequences that are read at once, and how many such blocks, one after the other in the

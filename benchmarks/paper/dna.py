@@ -18,11 +18,14 @@ classifier, for training and test.
 import functools
 import time
 
+import _other_benchmarks  # noqa: F401
+import _scaffold as scaffold
+import _selection as selection
 import deepsea
 import numpy as np
 import torch
+import transcription_factors as networks
 from _dna_problems import load_encode, load_gue
-from _other_benchmarks import networks, scaffold, selection
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 from torch.nn import functional as F

@@ -26,23 +26,21 @@ data, or of a fraction of it, and prints times and the peak of memory.
 
 import argparse
 import functools
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("accuracy", "speed")]
+import _other_benchmarks  # noqa: F401
+import numpy as np
+from _discriminant import PRIORS, Discriminant, ranks_of, standardize
+from _peak_memory import peak_memory
+from _proteins import load_scop, load_tape, residues, stand_in
+from _scaffold import mean_and_deviation, print_table, run, with_common
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_limits
 
-import numpy as np  # noqa: E402
-from _discriminant import PRIORS, Discriminant, ranks_of, standardize  # noqa: E402
-from _peak_memory import peak_memory  # noqa: E402
-from _proteins import load_scop, load_tape, residues, stand_in  # noqa: E402
-from _scaffold import mean_and_deviation, print_table, run, with_common  # noqa: E402
-from sklearn.base import BaseEstimator  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
-
-from otk_sklearn import (  # noqa: E402
+from otk_sklearn import (
     ConvolutionalKernelLayer,
     FisherVectorEmbedding,
     KernelMeanEmbedding,

@@ -1,4 +1,4 @@
-"""DeepSEA's bundle: its sequences and labels in blocks, and stand-ins in its format.
+"""Stand-ins for DeepSEA's bundle: random sequences and labels in its format.
 
 `FOLDER/deepsea` has three files. train.mat is HDF5 (MATLAB 7.3), with `trainxdata` of shape
 (length, 4, n_sequences), one-hot, and `traindata` of shape (n_labels, n_sequences).
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 
 # The bundle's own sizes.
 N_SEQUENCES = {"train": 4_400_000, "valid": 8_000, "test": 455_024}
@@ -21,52 +21,6 @@ LABEL_RATE = 0.02
 BASES = "AGCT"
 # Sequences that are written, and compressed, together.
 CHUNK = 100
-
-
-def fetch_deepsea(*, data_home, subset="train", batch_size=1000):
-    """Return blocks of the bundle, of sequences of any length with any number of labels."""
-    path = Path(data_home, "deepsea", f"{subset}.mat")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no {path}: unpack DeepSEA's bundle there, or write a stand-in with "
-            "--stand-in 440."
-        )
-    return Blocks(path, f"{subset}xdata", f"{subset}data", batch_size)
-
-
-class Blocks:
-    """Blocks of one-hot vectors (n, length, 4) in float32, and of labels (n, n_labels).
-
-    Blocks of HDF5 are read from the disk; MATLAB 5 is read whole, once.
-    """
-
-    def __init__(self, path, bases, labels, batch_size):
-        self.batch_size = batch_size
-        if h5py.is_hdf5(path):
-            file = h5py.File(path)
-            self._bases, self._labels = file[bases], file[labels]
-            self._read = lambda part, rows: np.moveaxis(part[..., rows], -1, 0)
-            self._axes = 0, 1, 2
-            self.n_sequences = self._bases.shape[-1]
-        else:
-            values = loadmat(path, variable_names=[bases, labels])
-            self._bases, self._labels = values[bases], values[labels]
-            self._read = lambda part, rows: part[rows]
-            self._axes = 0, 2, 1
-            self.n_sequences = len(self._bases)
-
-    def __len__(self):
-        return -(-self.n_sequences // self.batch_size)
-
-    def __getitem__(self, i):
-        start = range(len(self))[i] * self.batch_size
-        rows = slice(start, min(start + self.batch_size, self.n_sequences))
-        bases = self._read(self._bases, rows).transpose(self._axes)
-        labels = self._read(self._labels, rows)
-        return bases.astype(np.float32, order="C"), np.ascontiguousarray(labels)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
 
 
 def write_stand_in(data_home, n_sequences, length=LENGTH, n_labels=N_LABELS, seed=0):
