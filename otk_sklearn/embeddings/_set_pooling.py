@@ -141,7 +141,9 @@ def _pool(sets, statistics, max_rows):
     """Return a dict of statistics in float64, with a row for each set."""
     shape = len(sets), sets.values.shape[1]
     masses = sets.masses[:, np.newaxis]
-    pooled = {"count": _total_weights(sets)[:, np.newaxis]}
+    pooled = {}
+    if not {"sum", "count"}.isdisjoint(statistics):
+        pooled["count"] = _total_weights(sets)[:, np.newaxis]
     if not {"mean", "std", "sum"}.isdisjoint(statistics):
         pooled["mean"] = mean = np.zeros(shape)
         for rows, set_range, starts, _ in _blocks(sets, max_rows):
