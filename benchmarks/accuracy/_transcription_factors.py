@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from otk_sklearn.datasets import fetch_deepbind
+
 BASES = "ACGT"
 FACTORS = (
     "ARID3A",
@@ -51,7 +53,7 @@ def load_parts(data_home, n_per_factor):
     The first sequences of each factor that are not left out; a random tenth of them is for
     validation.
     """
-    train, test = kept_peaks(*(read_peaks(data_home, part) for part in ("AC", "B")))
+    train, test = kept_peaks(*(read_peaks(data_home, part) for part in ("train", "test")))
     train = train.groupby("factor").head(n_per_factor)
     n_kept = train["factor"].value_counts()
     if n_kept.min() < n_per_factor:
@@ -64,13 +66,22 @@ def load_parts(data_home, n_per_factor):
     return [Part(encode(part["seq"]), part["factor"].to_numpy()) for part in parts]
 
 
-def read_peaks(data_home, part):
+def read_peaks(data_home, subset):
     """Return the bound sequences of all factors, and the index of the factor of each."""
+    tables = [
+        table.loc[table["Bound"] == 1, ["seq", "factor"]]
+        for table in read_factors(data_home, subset)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def read_factors(data_home, subset):
+    """Return a table for each factor: all sequences, bound or not, and its index."""
     tables = []
     for k, name in enumerate(FACTORS):
-        table = pd.read_csv(Path(data_home, "encode_tf", f"{name}_{part}.seq.gz"), sep="\t")
-        tables.append(table.loc[table["Bound"] == 1, ["seq"]].assign(factor=k))
-    return pd.concat(tables, ignore_index=True)
+        dna = fetch_deepbind(data_home=data_home, name=name, subset=subset)
+        tables.append(pd.DataFrame({"seq": dna.data, "Bound": dna.target, "factor": k}))
+    return tables
 
 
 def kept_peaks(train, test):
@@ -121,7 +132,7 @@ def main():
     )
     parser.add_argument("--data-home", type=Path, required=True)
     data_home = parser.parse_args().data_home
-    train, test = (read_peaks(data_home, part) for part in ("AC", "B"))
+    train, test = (read_peaks(data_home, part) for part in ("train", "test"))
     for name, part in {"training": train, "test": test}.items():
         print(f"{name}: {len(part):,}, {is_repeated(part['seq']).sum():,} repeated")
     stretches = stretches_of(test["seq"])

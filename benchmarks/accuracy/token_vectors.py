@@ -30,7 +30,7 @@ from sklearn.base import is_classifier
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -266,7 +266,8 @@ def evaluate(problem, method, seed, data_home, cache):
     if is_classifier(embedding):
         model, held_out_loss = embedding.fit(X, y), np.nan
         Z_test = X_test
-        width = getattr(model, "steps", [("", model)])[-1][1].coef_.shape[1]
+        last = model[-1] if isinstance(model, Pipeline) else model
+        width = last.coef_.shape[1]
     else:
         Z, Z_test = embedding.fit_transform(X), embedding.transform(X_test)
         width = Z.shape[1]

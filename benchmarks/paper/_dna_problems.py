@@ -44,7 +44,7 @@ def load_encode(data_home, n_sequences=N_SEQUENCES):
 
     A sequence for test is scored for the factor whose own file it is from.
     """
-    tables = read_tests(data_home)
+    tables = peaks.read_factors(data_home, "test")
     train, validation = map(with_shuffles, split_peaks(data_home, tables, n_sequences))
     table = pd.concat(tables, ignore_index=True)
     labels = np.eye(len(tables), dtype=np.uint8)[table["factor"]]
@@ -53,19 +53,9 @@ def load_encode(data_home, n_sequences=N_SEQUENCES):
     return Problem(train, validation, test, table["factor"].to_numpy())
 
 
-def read_tests(data_home):
-    """Return a table for each factor, of its own file for test."""
-    return [
-        pd.read_csv(Path(data_home, "encode_tf", f"{name}_B.seq.gz"), sep="\t").assign(
-            factor=k
-        )
-        for k, name in enumerate(peaks.FACTORS)
-    ]
-
-
 def split_peaks(data_home, tests, n_sequences=N_SEQUENCES):
     """Return sequences and labels of the peaks for training and for validation."""
-    table = peaks.read_peaks(data_home, "AC")
+    table = peaks.read_peaks(data_home, "train")
     of_test = peaks.stretches_of(
         t for part in tests for t in part["seq"][part["Bound"] == 1]
     )
@@ -188,7 +178,7 @@ def main():
             f"validation, {len(kept[0]):,} and {len(kept[1]):,} are kept; of {len(test):,} "
             f"for test, {peaks.is_repeated(test['sequence']).sum()} are repeated"
         )
-    parts = split_peaks(data_home, read_tests(data_home))
+    parts = split_peaks(data_home, peaks.read_factors(data_home, "test"))
     for name, (texts, labels) in zip(("training", "validation"), parts):
         rate = labels.sum() / len(labels)
         print(f"ENCODE, {name}: {len(texts):,} peaks, {rate:.2f} labels each")
