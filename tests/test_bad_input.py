@@ -399,9 +399,7 @@ def test_objects_whose_items_are_of_their_own_kind_are_refused_at_once(call, x):
 
 
 def test_what_to_pass_in_place_of_annotated_data():
-    by_group = (
-        r"SetCollection.from_groups\({0}.obsm\[\"X_pca\"\], {0}.obs\[\"patient\"\]\), or"
-    )
+    by_group = r"SetCollection.from_anndata\({0}, \"patient\", obsm=\"X_pca\"\), or"
     with pytest.raises(
         TypeError, match="X is anndata.AnnData; exp.*" + by_group.format("X")
     ):

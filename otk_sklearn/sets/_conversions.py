@@ -1,7 +1,8 @@
-"""Conversion of collections from and to padded arrays, Arrow lists and awkward arrays."""
+"""Collections from and to padded arrays, AnnData, Arrow lists and awkward arrays."""
 
 import numpy as np
 
+from otk_sklearn.sets._anndata import read_anndata
 from otk_sklearn.sets._list_columns import sets_of_lists
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._padded_arrays import check_padded
@@ -72,6 +73,76 @@ class Conversions:
         X, mask = check_padded(X, lengths, mask)
         offsets = offsets_of(mask.sum(axis=1))
         return cls(X[mask], offsets, names=names, feature_names=feature_names)
+
+    @classmethod
+    def from_anndata(cls, adata, groups, *, obsm=None):
+        """Construct a collection from an AnnData, with a set of cells for each patient.
+
+        Sets come in the order in which their labels first appear in `adata.obs`, and cells
+        keep their order within a set. Where the cells of every set are together, a dense
+        array of floats is not copied.
+
+        Parameters
+        ----------
+        adata : AnnData of shape (n_obs, n_vars)
+            In memory, a view of another one, or backed by a file.
+        groups : str or array-like of shape (n_obs,)
+            The column of `adata.obs` that tells which set a cell belongs to, such as its
+            patient or sample; or these labels themselves. They become the names of the
+            sets. Categories without cells are no sets.
+        obsm : str, default=None
+            The array of `adata.obsm` whose rows are the elements, such as `"X_pca"`. None
+            means `adata.X`, which must be dense; the features are then named by
+            `adata.var_names`.
+
+        Returns
+        -------
+        SetCollection
+            Its `rows` are those of `adata`: `to_rows` brings what is computed for cells
+            into their order, as a column for `adata.obs`.
+
+        Raises
+        ------
+        TypeError
+            If `adata` is no AnnData, or what is chosen of it is sparse.
+        ValueError
+            If there is no such column or array, or a cell has no label. The message names
+            the first one.
+
+        See Also
+        --------
+        from_groups : Of other tables, and of layers, by `adata.to_df(layer)`.
+        align : Brings what is known of patients into the order of the sets.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from anndata import AnnData  # doctest: +SKIP
+        >>> from otk_sklearn import SetCollection
+        >>> obs = pd.DataFrame(
+        ...     {"patient": ["p2", "p1", "p2"], "disease": ["no", "yes", "no"]},
+        ...     index=["cell-0", "cell-1", "cell-2"],
+        ...     dtype="category",
+        ... )
+        >>> pca = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+        >>> adata = AnnData(obs=obs, obsm={"X_pca": pca})  # doctest: +SKIP
+        >>> X = SetCollection.from_anndata(adata, "patient", obsm="X_pca")  # doctest: +SKIP
+        >>> X[0]  # doctest: +SKIP
+        array([[0., 1.],
+               [4., 5.]])
+
+        What is known of patients stands in `adata.obs`, too:
+
+        >>> disease = obs.groupby("patient", observed=True)["disease"].first()
+        >>> X.align(disease).tolist()  # doctest: +SKIP
+        ['no', 'yes']
+        """
+        values, labels, feature_names = read_anndata(adata, groups, obsm)
+        sets = cls.from_groups(values, labels)
+        if feature_names is None:
+            return sets
+        return sets.with_values(sets.values, feature_names=feature_names)
 
     @classmethod
     def from_arrow(cls, array, *, weights=None, positions=None, names=None):

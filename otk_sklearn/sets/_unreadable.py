@@ -8,8 +8,8 @@ from scipy.sparse import issparse
 # What to pass in place of sets or their elements; {0} is the name of the object.
 _INSTEAD = {
     "anndata.AnnData": (
-        'SetCollection.from_groups({0}.obsm["X_pca"], {0}.obs["patient"]), or other keys '
-        "of `{0}.obsm[...]` and `{0}.obs[...]`"
+        'SetCollection.from_anndata({0}, "patient", obsm="X_pca"), or with other columns '
+        "of `{0}.obs` and arrays of `{0}.obsm`"
     ),
 }
 # In place of one set of a list.
