@@ -3,9 +3,11 @@
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from otk_sklearn.display._drawing import DIVERGING, point_area, pyplot
+from otk_sklearn.display._drawing import DIVERGING, name_ticks, point_area, pyplot
 from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._contributions import element_contributions
+from otk_sklearn.inspection._element_labels import number_labels
+from otk_sklearn.sets._validation import as_sets
 
 
 class ImportanceDisplay(ElementsDisplay):
@@ -17,7 +19,7 @@ class ImportanceDisplay(ElementsDisplay):
     Parameters
     ----------
     contributions : ndarray of shape (n_elements,)
-        What each element adds.
+        What each element adds; or the elements of each label together, with `counts`.
     constant : float, default=0.0
         The rest of the decision, which is the same for all sets.
     kind : {"bars", "points", "grid"}, default="bars"
@@ -30,6 +32,9 @@ class ImportanceDisplay(ElementsDisplay):
         Labels of the axes of "points" and "grid".
     element_names : sequence of str of length n_elements, default=None
         Labels of the bars. None numbers them.
+    counts : ndarray of int of shape (n_elements,), default=None
+        How many elements each bar is the sum of, behind its label. None means that each is
+        one element.
     set_name : str, default=None
         Name of the set, for the title.
     target_name : str, default=None
@@ -76,6 +81,7 @@ class ImportanceDisplay(ElementsDisplay):
         coordinates=None,
         coordinate_names=None,
         element_names=None,
+        counts=None,
         set_name=None,
         target_name=None,
     ):
@@ -85,6 +91,7 @@ class ImportanceDisplay(ElementsDisplay):
         self.coordinates = coordinates
         self.coordinate_names = coordinate_names
         self.element_names = element_names
+        self.counts = counts
         self.set_name = set_name
         self.target_name = target_name
 
@@ -99,6 +106,7 @@ class ImportanceDisplay(ElementsDisplay):
         kind="auto",
         columns=None,
         element_names=None,
+        by=None,
         ax=None,
         colorbar=True,
     ):
@@ -127,6 +135,12 @@ class ImportanceDisplay(ElementsDisplay):
             means the first two.
         element_names : str or sequence of str of length n_elements, default=None
             Names of the elements of this set; the letters of a string.
+        by : array-like of shape (n_elements,), or list of one array-like of shape \
+                (n_elements_i,) for each set, default=None
+            A label of each element of X, such as the type of a cell, as for
+            :func:`~otk_sklearn.inspection.element_contributions`. There is a bar for each
+            label, also for those that this set has no element of: the sum of the
+            contributions of its elements.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
         colorbar : bool, default=True
@@ -142,17 +156,24 @@ class ImportanceDisplay(ElementsDisplay):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If X holds several sets and `index` doesn't say which; if names, columns or the
-            target don't fit; or if the model is not linear.
+            If X holds several sets and `index` doesn't say which; if names, labels, columns
+            or the target don't fit; or if the model is not linear.
         """
         pyplot(cls.__name__)
+        if by is not None:
+            kind = _kind_of_sums(kind, columns, element_names)
+        all_sets = X
         X, layout = element_layout(X, index, kind, columns, element_names, "bars")
         of_outputs = element_contributions(estimator, X)
         contributions = of_outputs.contributions[0]
         scores = contributions.sum(axis=0) + of_outputs.constant
         output, sign, target_name = _target(estimator, scores, target)
+        contributions = sign * contributions[:, output]
+        if by is not None:
+            contributions, of_labels = _sums(contributions, by, all_sets, index or 0)
+            layout |= of_labels
         display = cls(
-            sign * contributions[:, output],
+            contributions,
             constant=float(sign * of_outputs.constant[output]),
             **layout,
             target_name=target_name,
@@ -202,8 +223,46 @@ class ImportanceDisplay(ElementsDisplay):
         self.bars_ = self.ax_.bar(range(n_elements), self.contributions, color=colors)
         self.ax_.axhline(0, color="0.4", linewidth=0.8)
         self.ax_.set_xlim(-0.7, n_elements - 0.3)
-        self._label_element_axis()
+        self._label_bars()
         self.ax_.set_ylabel(what)
+
+    def _label_bars(self):
+        if self.counts is None:
+            self._label_element_axis()
+            return
+        names = [f"{name} ({n})" for name, n in zip(self.element_names, self.counts)]
+        name_ticks(self.ax_.xaxis, names)
+        self.ax_.set_xlabel("label (number of elements)")
+
+
+def _kind_of_sums(kind, columns, element_names):
+    """The kind of a picture of sums, or an error for what is only that of elements."""
+    elements = {"columns": columns, "element_names": element_names}
+    given = [name for name, value in elements.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"{given[0]} is given with by, whose labels have a bar each; expected by only."
+        )
+    if kind not in ("auto", "bars"):
+        raise ValueError(f"kind is {kind!r} with by, which draws bars; expected 'bars'.")
+    return "bars"
+
+
+def _sums(contributions, by, X, index):
+    """Sum the contributions of set `index` of X by label.
+
+    Returns
+    -------
+    sums : ndarray of shape (n_labels,)
+    of_labels : dict
+        The names of the bars, and how many elements each is the sum of.
+    """
+    sets = as_sets(X, explain_rows=False)
+    numbers, labels = number_labels(by, sets)
+    of_set = numbers[sets.offsets[index] : sets.offsets[index + 1]]
+    counts = np.bincount(of_set, minlength=len(labels))
+    sums = np.bincount(of_set, contributions, minlength=len(labels))
+    return sums, {"element_names": list(map(str, labels)), "counts": counts}
 
 
 def _target(estimator, scores, target):

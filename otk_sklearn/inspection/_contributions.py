@@ -9,13 +9,14 @@ from otk_sklearn.embeddings._kernel_mean import KernelMeanEmbedding
 from otk_sklearn.embeddings._state import state_and_sets
 from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.inspection._affine_steps import pulled_back_linear_model, subtracted_center
+from otk_sklearn.inspection._element_labels import number_labels, sum_by_label
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._windows import fitted_windows
 
 
-def element_contributions(estimator, X):
+def element_contributions(estimator, X, *, by=None):
     """Compute what each element adds to the decision of a linear model.
 
     The coefficients are pulled back through the steps between the embedding and the model,
@@ -34,6 +35,11 @@ def element_contributions(estimator, X):
         TransformedTargetRegressor of one of these.
     X : sets
         As for `estimator.predict`.
+    by : array-like of shape (n_elements,), or list of one array-like of shape \
+            (n_elements_i,) for each set, default=None
+        A label of each element, such as the type of a cell, over which contributions are
+        summed: set by set, in the order of the elements. Of a column of the table that
+        `SetCollection.from_groups` made X of, that is `column.to_numpy()[X.rows]`.
 
     Returns
     -------
@@ -43,7 +49,10 @@ def element_contributions(estimator, X):
         - contributions, list of ndarray of shape (n_elements_i, n_outputs): those of the
           elements of each input set;
         - constant, ndarray of shape (n_outputs,): the rest, which is the same for all
-          sets.
+          sets;
+        - labels, ndarray of shape (n_labels,), only with `by`: its distinct labels, sorted;
+        - sums, ndarray of shape (n_sets, n_labels, n_outputs), only with `by`: sums of the
+          contributions of a set over its elements of a label; 0 if it has none.
 
         `contributions[i].sum(axis=0) + constant` is `estimator.decision_function` (of a
         regressor, `predict`) of set i, up to rounding, unless it is empty and embeddings
@@ -53,7 +62,8 @@ def element_contributions(estimator, X):
     ------
     ValueError
         If a step between the embedding and the model is not affine, or the decision is not
-        that of a linear model, on X. The message names the step.
+        that of a linear model, on X. The message names the step. If `by` doesn't have one
+        label for each element.
 
     See Also
     --------
@@ -96,16 +106,30 @@ def element_contributions(estimator, X):
     >>> decision = [c.sum() + found.constant[0] for c in found.contributions]
     >>> np.allclose(decision, model.decision_function(X))
     True
+
+    By the sign of their first feature:
+
+    >>> signs = [np.where(x[:, 0] > 0, "positive", "negative") for x in X]
+    >>> found = element_contributions(model, X, by=signs)
+    >>> found.labels.tolist(), found.sums.shape
+    (['negative', 'positive'], (4, 2, 1))
     """
     steps = model_steps(estimator, requires_plan=False)
     mapping = ElementMapping(steps, X)
+    labelled = None if by is None else number_labels(by, mapping.rows)
     coef, constant = pulled_back_linear_model(steps, mapping.X)
     of_center = coef * subtracted_center(steps)
     contributions = _contributions(steps.embedding, mapping.sets, coef, of_center)
-    return Bunch(
+    found = Bunch(
         contributions=mapping.distribute(contributions),
         constant=constant + of_center.sum(axis=1),
     )
+    if labelled is not None:
+        numbers, found.labels = labelled
+        by_row = np.concatenate([np.empty((0, len(coef))), *found.contributions])
+        offsets, n_labels = mapping.rows.offsets, len(found.labels)
+        found.sums = sum_by_label(by_row, offsets, numbers, n_labels)
+    return found
 
 
 def _contributions(embedding, sets, coef, of_center):

@@ -15,7 +15,7 @@ from otk_sklearn.sets._unreadable import check_readable
 _MAX_LISTED = 5
 
 
-def as_labels(labels, name):
+def as_labels(labels, name, item="set"):
     """Return labels as a 1-D array, without converting any of them into another type.
 
     Parameters
@@ -23,6 +23,8 @@ def as_labels(labels, name):
     labels : array-like of shape (n_labels,)
     name : str
         Name of the argument in error messages.
+    item : str
+        What has a label: "set" or "element".
     """
     if isinstance(labels, str | bytes | Mapping) or not hasattr(labels, "__len__"):
         raise TypeError(f"{name} is {type(labels).__name__}; expected an array of labels.")
@@ -38,7 +40,8 @@ def as_labels(labels, name):
             is_kept = plain.dtype.kind in "Uib" and plain.tolist() == array.tolist()
             array = plain if is_kept else array  # NumPy cuts NUL off the end of text
     if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; expected one label a set.")
+        expected = f"one label for each {item}"
+        raise ValueError(f"{name} has shape {array.shape}; expected {expected}.")
     return _as_microseconds(array) if array.dtype.kind in "mM" else array
 
 

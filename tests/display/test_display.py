@@ -303,6 +303,53 @@ def test_outputs_of_a_regressor_are_chosen_by_number(sets, target):
         ImportanceDisplay.from_estimator(model, sets, index=5, target=2)
 
 
+@pytest.mark.parametrize("form", [list, np.concatenate])
+def test_bars_of_labels_are_sums_over_their_elements(sets, form):
+    """Also of those that the set has no element of."""
+    model, n = classifier(sets), len(sets[5])
+    by = [np.resize(["T", "NK", "B"], len(x)) for x in sets]
+    by[5] = np.resize(["NK", "T"], n)
+    display = ImportanceDisplay.from_estimator(
+        model, sets, index=5, target="b", by=form(by)
+    )
+    of_elements = plain_contributions(model, sets[5], LABELS)[:, 1]
+    expected = [0, of_elements[::2].sum(), of_elements[1::2].sum()]
+    np.testing.assert_allclose(display.contributions, expected, atol=1e-9)
+    heights = [bar.get_height() for bar in display.bars_]
+    np.testing.assert_allclose(heights, expected, atol=1e-9)
+    assert display.element_names == ["B", "NK", "T"]
+    assert display.counts.tolist() == [0, -(-n // 2), n // 2]
+    names = ["B (0)", f"NK ({-(-n // 2)})", f"T ({n // 2})"]
+    assert tick_names(display.ax_.xaxis) == names
+    assert display.ax_.get_xlabel() == "label (number of elements)"
+    plain = ImportanceDisplay.from_estimator(model, sets, index=5, target="b")
+    assert display.ax_.get_title() == plain.ax_.get_title()
+    assert tick_names(display.plot().ax_.xaxis) == names
+
+
+def test_one_set_has_labels_of_its_own(sets):
+    model, by = classifier(sets), np.resize(["T", "NK"], len(sets[5]))
+    display = ImportanceDisplay.from_estimator(model, [sets[5]], by=by)
+    assert display.element_names == ["NK", "T"]
+    assert display.counts.sum() == len(sets[5])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": ["T"] * 4}, "by has 4 labels; expected 139, one for each element of X"),
+        ({"element_names": "AC"}, "element_names is given with by, whose labels have a"),
+        ({"columns": (0, 1)}, "columns is given with by, whose labels have a bar each"),
+        ({"kind": "points"}, "kind is 'points' with by, which draws bars; expected 'bars'"),
+    ],
+)
+def test_what_is_wrong_with_labels(sets, arguments, message):
+    arguments = {"by": ["T"] * sum(map(len, sets)), **arguments}
+    model = classifier(sets)
+    with pytest.raises(ValueError, match=message):
+        ImportanceDisplay.from_estimator(model, sets, index=5, **arguments)
+
+
 def test_points_and_grids_of_contributions_are_coloured_about_0(sets):
     model = classifier(sets)
     expected = plain_contributions(model, sets[5], LABELS)[:, 1]
