@@ -29,8 +29,9 @@ SEED ?= 0
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
-.PHONY: demo test test-layers test-engines test-slow format docs defaults accuracy labels parts \
-	token-vectors transcription-factors paper bench bench-layer bench-training bench-pieces \
+.PHONY: demo test test-layers test-engines test-anndata test-slow format docs defaults accuracy \
+	labels parts single-cells token-vectors transcription-factors paper bench bench-layer \
+	bench-training bench-pieces \
 	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
@@ -48,6 +49,11 @@ test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, 
 
 test-engines: $(VENV)/engines.installed  ## Run the tests on Dask, Spark and Ray
 	$(PARALLEL) $(BIN)/python -m pytest -m engines tests/engines
+
+test-anndata:  ## Run the tests of AnnData, which needs an older pandas than the others
+	$(PYTHON) -m venv --clear $(VENV)-anndata
+	$(VENV)-anndata/bin/python -m pip install --quiet --editable ".[anndata]"
+	$(PARALLEL) $(VENV)-anndata/bin/python -m pytest tests/sets/test_anndata.py
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
 	$(PARALLEL) $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup
@@ -67,6 +73,9 @@ labels: $(VENV)/benchmarks.installed  ## Effect of training with labels on real 
 
 parts: $(VENV)/benchmarks.installed  ## Effect of each part of the method on real data
 	$(BIN)/python benchmarks/accuracy/parts.py
+
+single-cells: $(VENV)/benchmarks.installed  ## Pooling of the cells of 60 patients, generated
+	$(BIN)/python benchmarks/accuracy/single_cells.py
 
 token-vectors: $(VENV)/encoder.installed  ## Settings for vectors of a neural network, on DATA_HOME=data
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/accuracy/token_vectors.py \
@@ -144,5 +153,5 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .asv .coverage* mutants
+	rm -rf $(VENV) $(VENV)-anndata $(VENV)-lowest $(VENV)-newest .asv .coverage* mutants
 	rm -rf docs/_build docs/auto_examples docs/auto_tutorial docs/generated
