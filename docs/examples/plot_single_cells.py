@@ -83,7 +83,7 @@ model.fit(X, y)
 # -----------------
 # The first two principal components of embeddings, which know no labels, show what differs
 # most from patient to patient: of means, the shares of CD4 T cells and of monocytes; of the
-# relaxed embedding, which patients have hardly any cells of the rarer types. Who is ill is
+# relaxed embedding, which patients have hardly any cells of some type. Who is ill is
 # no matter of the largest variation; it takes labels to find it.
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
 for ax, name in zip(axes, ["mean", "transport, relaxed"]):
