@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from otk_sklearn.sets._not_numbers import check_not_text, explain_no_array, one_hot
+from otk_sklearn.sets._tensors import with_numpy
 from otk_sklearn.sets._unreadable import check_readable, instead_of, sets_with, type_name
 
 # In errors about columns of text.
@@ -27,10 +28,8 @@ def as_array(x, name):
 def _converted(x, name):
     """Convert an object that is no array."""
     check_readable(x, name)
-    if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
-        x = x.float()
     try:
-        return np.asanyarray(x)
+        return np.asanyarray(with_numpy(x))
     except (TypeError, ValueError, RuntimeError) as error:
         error_type = TypeError if isinstance(error, TypeError) else ValueError
         raise error_type(explain_no_array(x, name, error)) from error
@@ -334,7 +333,7 @@ def check_parameter_array(array, name):
     check_readable(array, name)
     try:
         return check_array(
-            array,
+            with_numpy(array),
             dtype=[np.float64, np.float32],
             copy=True,
             ensure_2d=False,

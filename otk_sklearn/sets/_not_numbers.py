@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from otk_sklearn.sets._tensors import is_tensor
 from otk_sklearn.sets._unreadable import instead_of, sets_with, type_name
 
 _MAX_SHOWN = 40
@@ -53,7 +54,7 @@ def explain_no_array(x, name, error):
     error : Exception
         That of NumPy, or of the library of the object.
     """
-    if type_name(x).startswith("torch."):
+    if is_tensor(x):
         if x.device.type == "meta":
             return f"{name} is a tensor on the meta device; expected one with data."
         reason = str(error).rstrip(".")
@@ -67,8 +68,6 @@ def explain_no_array(x, name, error):
 def _tensor_hint(x, name):
     """What makes an array of a tensor of torch: a hint, or nothing."""
     calls = {
-        "detach": x.requires_grad,
-        "cpu": x.device.type != "cpu",
         "to_dense": "strided" not in str(x.layout),
         "dequantize": x.is_quantized,
         "resolve_conj": x.is_conj(),

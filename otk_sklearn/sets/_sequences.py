@@ -17,6 +17,7 @@ from otk_sklearn.sets._arrays import (
 )
 from otk_sklearn.sets._not_numbers import check_not_text
 from otk_sklearn.sets._offsets import offsets_of
+from otk_sklearn.sets._tensors import is_nested
 from otk_sklearn.sets._unreadable import check_not_packed, check_readable, type_name
 
 
@@ -149,6 +150,8 @@ def _check_set(elements, name):
 def as_list(sets, name):
     """The sets as a list, or an error where iterating would give something else."""
     check_not_text(sets, name)
+    if is_nested(sets):
+        return list(sets.unbind())
     check_not_packed(sets, name)
     if not isinstance(sets, (Sequence, Iterator, ValuesView)):
         check_readable(sets, name)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy.sparse import issparse
 
+from otk_sklearn.sets._tensors import is_nested
+
 # What to pass in place of sets or their elements; {0} is the name of the object.
 _INSTEAD = {
     "anndata.AnnData": (
@@ -31,10 +33,16 @@ def type_name(x):
 
 def instead_of(name, expression):
     """An expression of {0} for an object, or in a list of all sets if it is one of them."""
-    sets = sets_with(name)
+    sets = sets_with(name) or _parts_with(name)
     return (
         f"[{expression.format('x')} for x in {sets}]" if sets else expression.format(name)
     )
+
+
+def _parts_with(name):
+    """The name of the weights or positions of all sets, if this is that of one set's."""
+    parts, _, one_set = name.partition(" of set ")
+    return parts if one_set.isdigit() else ""
 
 
 def sets_with(name):
@@ -81,14 +89,24 @@ def check_not_packed(x, name):
     sets, expected = sets_with(name), None
     if type_name(x) == "torch.PackedSequence":
         expected = f"torch.nn.utils.rnn.unpack_sequence({name})"
-    elif getattr(x, "is_nested", False) is True:  # of torch
-        expected = f"{name}.unbind()"
-        if sets:
-            expected = f"[x for nested in {sets} for x in nested.unbind()]"
+    elif is_nested(x):
+        expected = _instead_of_nested(name, sets)
     elif type_name(x) == "otk_sklearn.SetCollection" and sets:
         expected = f"SetCollection.concatenate({sets})"
     if expected is not None:
-        raise TypeError(f"{name} is {type_name(x)}; expected {expected}.")
+        nested = "a nested " * is_nested(x)
+        raise TypeError(f"{name} is {nested}{type_name(x)}; expected {expected}.")
+
+
+def _instead_of_nested(name, sets):
+    """What to pass in place of a nested tensor where no sequence of sets is expected."""
+    if sets:
+        return f"[x for nested in {sets} for x in nested.unbind()]"
+    if name == "X":  # from_padded
+        return f"SetCollection.from_sets({name})"
+    if name == "mask":
+        return f"torch.nested.to_padded_tensor({name}, 0)"
+    return f"torch.cat({name}.unbind())"
 
 
 def _is_array_like(x):
@@ -110,8 +128,10 @@ def _is_indexed(x):
 def _check_not_pair(x, name):
     """Raise an error for a set with its label, as from `groupby`, `dict.items` or `zip`."""
     sets = sets_with(name)
+    if not sets or len(x) != 2 or any(map(is_nested, x)):
+        return
     are_sets = [len(getattr(part, "shape", ())) == 2 for part in x]
-    if not sets or len(x) != 2 or sum(are_sets) != 1:
+    if sum(are_sets) != 1:
         return
     expected = f"[x for x, _ in {sets}]"
     if are_sets[1]:
@@ -139,6 +159,11 @@ def _check_items(items, name, depth):
             raise TypeError(
                 f"{name} holds dict; expected numbers: "
                 f"{instead_of(name, 'pd.DataFrame({0})')}."
+            )
+        elif is_nested(item):
+            raise TypeError(
+                f"{name} holds nested tensors; expected "
+                f"[x for nested in {sets_with(name) or name} for x in nested.unbind()]."
             )
         elif _is_indexed(item) and not _is_array_like(item):
             raise TypeError(f"{name} holds {type_name(item)}; expected numbers.")

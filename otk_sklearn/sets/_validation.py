@@ -39,6 +39,7 @@ from otk_sklearn.sets._padded_arrays import (
     warn_about_zero_padding,
 )
 from otk_sklearn.sets._sequences import describe_empty, first_not_empty, pack
+from otk_sklearn.sets._tensors import is_nested
 from otk_sklearn.sets._unreadable import check_readable, type_name
 
 
@@ -49,7 +50,7 @@ def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
     ----------
     X : list or tuple of 2-D arrays, 1-D object array of them, 3-D array of sets of equal \
             length, 4-D array of images of vectors, SetCollection, lists of Arrow or \
-            awkward, or 2-D input
+            awkward, nested tensor of PyTorch, or 2-D input
         2-D input (array, nested list of numbers, DataFrame) means that each row is a set
         of one element. A 4-D array of shape (n_images, height, width, n_features) gets
         the positions of its grid.
@@ -80,6 +81,8 @@ def _convert(X, n_features=None, keep_frames=False):
     """Return X as sets, and whether these are rows of a table."""
     if isinstance(X, SetCollection):
         return on_demand(X), False
+    if is_nested(X):
+        X = list(X.unbind())
     if n_features is not None and _has_no_sets(X):
         return SetCollection(np.empty((0, n_features)), [0]), False
     sets, are_rows = _convert_others(X, n_features, keep_frames)

@@ -1,12 +1,14 @@
 """Tensors of PyTorch as sets: packed, nested and padded ones, and half precision."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
-from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
+from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection, SetPooling
 from otk_sklearn.sets._validation import as_sets
 
 torch = pytest.importorskip("torch")
@@ -46,8 +48,7 @@ def test_a_collection_is_no_tensor(convert, lengths):
     assert_same_sets(torch.tensor(X.values).split(lengths), sets)
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_packed_and_nested_tensors():
+def test_packed_tensors():
     sets = make_tensors()
     packed = torch.nn.utils.rnn.pack_sequence(sets, enforce_sorted=False)
     with pytest.raises(
@@ -55,29 +56,98 @@ def test_packed_and_nested_tensors():
     ):
         OTKEmbedding().fit(packed)
     assert_same_sets(as_sets(torch.nn.utils.rnn.unpack_sequence(packed)), sets)
-    for layout in [torch.strided, torch.jagged]:
-        nested = torch.nested.nested_tensor(sets, layout=layout)
-        with pytest.raises(TypeError, match=r"expected X.unbind\(\)"):
-            OTKEmbedding().fit(nested)
-        with pytest.raises(TypeError, match=r"expected sets.unbind\(\)"):
-            SetCollection.from_sets(nested)
-        message = r"set 0 of X .*expected \[x for nested in X for x in nested.unbind\(\)\]"
-        for call in [as_sets, OTKEmbedding(2, n_components=2).fit(sets).transform]:
-            with pytest.raises(TypeError, match=message):
-                call([nested, nested])
-        assert_same_sets(as_sets(nested.unbind()), sets)
 
 
-def test_tensors_that_need_a_gradient_are_named():
-    X = [*make_tensors()[:2], make_tensors()[2].requires_grad_()]
-    message = r"set 2 of X is no array .*; expected \[x.detach\(\) for x in X\]\.$"
-    with pytest.raises(ValueError, match=message):
-        as_sets(X)
-    assert_same_sets(as_sets([x.detach() for x in X]), [x.detach() for x in X])
-    with pytest.raises(ValueError, match=r"X is no array .*; expected X.detach\(\)\.$"):
-        as_sets(torch.ones(2, 3, 4, requires_grad=True))
-    with pytest.raises(ValueError, match="set 0 of X is no array of numbers: .*detach"):
-        as_sets([[torch.ones(3, requires_grad=True)] * 2])
+@pytest.fixture(params=[torch.strided, torch.jagged], ids=str)
+def layout(request):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The PyTorch API of nested tensors")
+        yield request.param
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_nested_tensors_are_sets(layout, dtype, requires_grad):
+    sets = make_tensors(dtype)
+    nested = torch.nested.nested_tensor(sets, layout=layout, requires_grad=requires_grad)
+    sets = [x.float() if dtype == torch.bfloat16 else x for x in sets]
+    for convert in [as_sets, SetCollection.from_sets]:
+        assert_same_sets(convert(nested), sets)
+    weights = torch.nested.nested_tensor([x[:, 0].abs() for x in sets], layout=layout)
+    found = SetCollection.from_sets(nested, weights=weights, positions=weights)
+    assert_array_equal(found.weights, torch.cat(sets)[:, 0].abs())
+    assert_array_equal(found.positions[:, 0], found.weights)
+    embedding = OTKEmbedding(2, n_components=2, epsilon=1, random_state=0)
+    expected = embedding.fit_transform([x.numpy() for x in sets])
+    assert_array_equal(embedding.fit(nested).transform(nested), expected)
+    assert_array_equal(ElementTransformer("passthrough").fit_transform(nested)[1], sets[1])
+
+
+def test_nested_tensors_in_place_of_arrays(layout):
+    """`RuntimeError: NestedTensorImpl doesn't support sizes` was all that they gave."""
+    sets = make_tensors()
+    nested = torch.nested.nested_tensor(sets, layout=layout)
+    message = r"set 0 of X .*expected \[x for nested in X for x in nested.unbind\(\)\]"
+    for call in [as_sets, OTKEmbedding(2, n_components=2).fit(sets).transform]:
+        with pytest.raises(TypeError, match=message):
+            call([nested, nested])
+    offsets = [0, 2, 7, 8, 12]
+    masks = torch.nested.nested_tensor([x[:, 0] != 0 for x in sets], layout=layout)
+    padded = torch.nn.utils.rnn.pad_sequence(sets, batch_first=True)
+    for call, line in [
+        (lambda: SetCollection.from_padded(nested), "SetCollection.from_sets(X)"),
+        (lambda: SetCollection.from_padded([nested]), "[x for nested in X for x in nes"),
+        (lambda: SetCollection(nested, offsets), "torch.cat(values.unbind())"),
+        (
+            lambda: SetCollection.from_padded(padded, mask=masks),
+            "torch.nested.to_padded_tensor(mask, 0)",
+        ),
+    ]:
+        with pytest.raises(TypeError, match=f"nested.*; expected {re.escape(line)}"):
+            call()
+    assert_same_sets(SetCollection(torch.cat(nested.unbind()), offsets), sets)
+    mask = torch.nested.to_padded_tensor(masks.to(torch.uint8), 0)
+    assert_same_sets(SetCollection.from_padded(padded, mask=mask), sets)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "make",
+    [
+        torch.Tensor.requires_grad_,
+        torch.nn.Parameter,
+        lambda x: x.clone().requires_grad_() * 1,  # the output of a network
+        lambda x: torch.complex(x.float(), -x.float()).conj().imag,  # negated when read
+    ],
+)
+def test_what_tensors_need_before_they_are_arrays(dtype, make):
+    """`Can't call numpy() on Tensor that requires grad` was an error: no gradient leads
+    through an embedding of arrays, which `OTKPooling` is for."""
+    sets = [x.to(dtype) for x in make_tensors(torch.float32)]
+    X = [make(x.clone()) for x in sets]
+    for convert in [as_sets, SetCollection.from_sets]:
+        assert_same_sets(convert(X), sets)
+        assert_same_sets(convert([list(x) for x in X]), sets)  # a tensor for each element
+    cube = torch.stack([sets[1], sets[1] + 1])
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1] * 5])
+    for form in [make(cube.clone()), [make(x.clone()) for x in cube]]:
+        assert_same_sets(as_sets(form), cube)
+        found = SetCollection.from_padded(form, mask=mask)
+        assert_same_sets(found, [cube[0, :3], cube[1]])
+    weights = [make(x[:, 0].abs()) for x in sets]
+    found = SetCollection.from_sets(X, weights=weights, positions=weights)
+    assert_array_equal(found.weights, torch.cat(sets)[:, 0].abs().double())
+    assert [x.requires_grad for x in X] == [make(sets[0].clone()).requires_grad] * 4
+    expected = SetPooling().fit_transform([x.float().numpy() for x in sets])
+    assert_array_equal(SetPooling().fit(X).transform(X), expected)
+
+
+def test_references_of_a_network():
+    z = torch.nn.functional.normalize(make_tensors(torch.bfloat16)[1].float(), dim=1)
+    for form in [z.requires_grad_(), z.detach().bfloat16().requires_grad_()]:
+        embedding = OTKEmbedding(references=form[None], kernel="linear")
+        embedding.fit(make_tensors(torch.float32))
+        assert_array_equal(embedding.references_[0], form.detach().float())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +155,7 @@ def test_tensors_that_need_a_gradient_are_named():
     [
         (lambda x: x.to_sparse(), "[x.to_dense() for x in X]"),
         (lambda x: x.to(torch.float8_e4m3fn), "[x.float() for x in X]"),
-        (lambda x: x.to_sparse().requires_grad_(), "[x.detach().to_dense() for x in X]"),
+        (lambda x: x.to_sparse().requires_grad_(), "[x.to_dense() for x in X]"),
     ],
 )
 def test_the_calls_that_make_arrays_of_tensors(make, line):
@@ -95,6 +165,11 @@ def test_the_calls_that_make_arrays_of_tensors(make, line):
         as_sets(X)
     sets = eval(line, {"X": X})  # noqa: S307
     assert_same_sets(as_sets(sets), [torch.eye(3), torch.ones(2, 3)])
+    weights = [make(torch.eye(3))[0], torch.ones(2)]
+    message = re.escape(f"weights of set 0 {line.replace('X', 'weights')}")
+    message = message.replace("0\\ ", "0 is no array of numbers: .*; expected ")
+    with pytest.raises((TypeError, ValueError), match=message):
+        SetCollection.from_sets(sets, weights=weights)
 
 
 def test_tensors_without_data():
