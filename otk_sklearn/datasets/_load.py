@@ -89,8 +89,7 @@ names)
     with _requires_package("load_japanese_vowels", "sktime"):
         from sktime.datasets import load_japanese_vowels as load
     frames, y = load(split=split, return_type="pd-multiindex")
-    X = SetCollection.from_groups(frames.to_numpy(), frames.index.get_level_values(0))
-    return X, np.asarray(y)
+    return SetCollection.from_series(frames), np.asarray(y)
 
 
 @validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -137,7 +136,7 @@ def load_basic_motions(split):
     with _requires_package("load_basic_motions", "sktime"):
         from sktime.datasets import load_basic_motions as load
     channels, y = load(split=split, return_type="numpy3D")
-    return SetCollection.from_sets(list(channels.transpose(0, 2, 1))), np.asarray(y)
+    return SetCollection.from_series(channels, time_axis=-1), np.asarray(y)
 
 
 @validate_params(
@@ -196,9 +195,7 @@ def load_peptides(name="AMPvsUniProt"):
     with _requires_package("load_peptides", "modlamp"):
         from modlamp.datasets import load_AMPvsTM, load_AMPvsUniProt
     data = load_AMPvsTM() if name == "AMPvsTM" else load_AMPvsUniProt()
-    codes = np.array([_AMINO_ACIDS.index(residue) for residue in "".join(data.sequences)])
-    offsets = np.cumsum([0, *map(len, data.sequences)])
-    X = SetCollection(np.eye(len(_AMINO_ACIDS))[codes], offsets)
+    X = SetCollection.from_sequences(data.sequences, _AMINO_ACIDS)
     return X, data.target, data.sequences
 
 

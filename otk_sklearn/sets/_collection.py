@@ -170,9 +170,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         ----------
         sets : sequence of array-like of shape (n_elements_i, n_features)
             Copied once, into one array. A SetCollection is returned as it is. A missing
-            set (None, NaN, or NA of pandas) is an empty one. Arrays of
-            shape (n_features, n_elements_i), as aeon has them, are to be transposed:
-            `[x.T for x in X]`.
+            set (None, NaN, or NA of pandas) is an empty one. Time series whose channels
+            come before time are for `from_series`.
         weights : sequence of array-like of shape (n_elements_i,), default=None
             Weights of the elements of each set.
         positions : sequence of array-like of shape (n_elements_i,) or \

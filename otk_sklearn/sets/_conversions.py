@@ -1,4 +1,4 @@
-"""Collections from and to padded arrays, AnnData, Arrow lists and awkward arrays."""
+"""Collections of time series, letters, cells, padded arrays and lists of Arrow."""
 
 import numpy as np
 
@@ -6,6 +6,15 @@ from otk_sklearn.sets._anndata import read_anndata
 from otk_sklearn.sets._list_columns import sets_of_lists
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._padded_arrays import check_padded
+from otk_sklearn.sets._series import (
+    check_no_gaps_in_time,
+    check_panel,
+    ends_without_padding,
+    is_panel,
+    read_series,
+    warn_about_zeros,
+)
+from otk_sklearn.sets._symbols import read_sequences
 
 
 class Conversions:
@@ -18,7 +27,7 @@ class Conversions:
         Parameters
         ----------
         X : array-like of shape (n_sets, max_length, n_features)
-            As in tslearn. If time or elements come last, as in aeon, swap axes.
+            As in tslearn, and as encoders return token vectors.
         lengths : array-like of int of shape (n_sets,), default=None
             The first `lengths[i]` rows of `X[i]` are its elements.
         mask : array-like of bool of shape (n_sets, max_length), default=None
@@ -49,6 +58,7 @@ class Conversions:
         See Also
         --------
         to_padded : The inverse.
+        from_series : Takes time series with channels before time, too.
 
         Examples
         --------
@@ -63,16 +73,154 @@ class Conversions:
         >>> padded[0, 1:] = np.nan
         >>> SetCollection.from_padded(padded).lengths
         array([1, 3])
-
-        Channels come before time in aeon:
-
-        >>> channels_first = np.swapaxes(padded, 1, 2)
-        >>> SetCollection.from_padded(np.swapaxes(channels_first, 1, 2)).lengths
-        array([1, 3])
         """
         X, mask = check_padded(X, lengths, mask)
         offsets = offsets_of(mask.sum(axis=1))
         return cls(X[mask], offsets, names=names, feature_names=feature_names)
+
+    @classmethod
+    def from_series(
+        cls, X, *, time_axis=None, positions=None, names=None, feature_names=None
+    ):
+        """Construct a collection from time series, with an element for each time step.
+
+        Steps of nothing but NaN at the end of a series are padding, and left out.
+
+        Parameters
+        ----------
+        X : sequence of 2-D arrays, 3-D array, or DataFrame or Series of pandas
+            The series. Those of aeon, sktime and tslearn:
+
+            - a list of arrays, of any lengths, or an array of all, which may be padded;
+            - a list of DataFrames, with a row for each time step;
+            - a long table whose index has a level for the series, or several, and time as
+              its last level: the former are the names of the series;
+            - a table of sktime with a series of numbers in each cell, one for each channel.
+        time_axis : {-1, -2, None}, default=None
+            The axis of time in an array of one series or of all, counted from the end: -1
+            where it comes last, (n_channels, n_timepoints), as in aeon and sktime; -2 where
+            it comes before channels, (n_timepoints, n_channels), as in tslearn. None is for
+            tables, whose rows are time steps.
+        positions : array-like of shape (n_timepoints,), or sequence of one for each \
+                series, default=None
+            The coordinate of each time step: the same in all series, which may be shorter,
+            or in each. Of a long table, of each row. None means those that estimators count
+            themselves, `i / n` for step `i` of `n`, if they have a `position`.
+        names : array-like of shape (n_series,), default=None
+            A unique name of each series. None means the index, if X has one.
+        feature_names : array-like of str of shape (n_channels,), default=None
+            Names of the channels. None means the columns of tables.
+
+        Returns
+        -------
+        SetCollection
+
+        Raises
+        ------
+        ValueError
+            If `time_axis` is missing or can't be right, a series has NaN before its end, or
+            a long table is not in the order of time.
+
+        Warns
+        -----
+        UserWarning
+            If rows of zeros at the ends of series, or at their starts, look like padding.
+
+        See Also
+        --------
+        from_groups : Long tables without time.
+        from_padded : Padded arrays with a mask, or with NaN for an imputer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from otk_sklearn import SetCollection
+        >>> X = [np.zeros((6, 100)), np.ones((6, 80))]  # of 6 channels
+        >>> SetCollection.from_series(X, time_axis=-1)
+        SetCollection(n_sets=2, n_elements=180, n_features=6, lengths 80 to 100, float64)
+
+        By default, the positions of each series are counted from 0 to 1. Seconds since the
+        start, as a part of 100 seconds, are the same time in all of them:
+
+        >>> seconds = np.arange(100)
+        >>> sets = SetCollection.from_series(X, time_axis=-1, positions=seconds / 100)
+        >>> float(sets[[1]].positions.max())
+        0.79
+
+        A long table:
+
+        >>> import pandas as pd
+        >>> index = pd.MultiIndex.from_tuples([("a", 0), ("a", 1), ("b", 0)])
+        >>> table = pd.DataFrame({"speed": [1.0, 2.0, 3.0]}, index=index)
+        >>> SetCollection.from_series(table).names.tolist()
+        ['a', 'b']
+        """
+        if is_panel(X):
+            others = {"names": names, "feature_names": feature_names}
+            table, groups = check_panel(X, time_axis, others)
+            sets = cls.from_groups(table, groups, positions=positions)
+        else:
+            sets = cls(**read_series(X, time_axis, positions, names, feature_names))
+            warn_about_zeros(sets, time_axis)
+        sets = sets._until(ends_without_padding(sets))
+        check_no_gaps_in_time(sets, X, time_axis)
+        return sets
+
+    def _until(self, ends):
+        """The same sets, each up to the element of all before which it is to end."""
+        if (ends == self.offsets[1:]).all():
+            return self
+        lengths = ends - self.offsets[:-1]
+        is_kept = np.arange(self.offsets[-1]) < np.repeat(ends, self.lengths)
+        return self._take(slice(None), np.flatnonzero(is_kept), offsets_of(lengths))
+
+    @classmethod
+    def from_sequences(cls, sequences, vectors, *, names=None):
+        """Construct a collection from letters, such as those of proteins and DNA.
+
+        Parameters
+        ----------
+        sequences : sequence of str, mapping, Series, or str
+            The letters of each sequence; lists of words do as well. A mapping or a Series
+            has the name of each. A str is the text of a FASTA file, in which the first word
+            of a header is the name. A missing sequence is an empty set.
+        vectors : str, sequence of str, mapping, or DataFrame
+            The vector of each letter. Letters alone, such as "ACGT", stand for one-hot
+            vectors, in this order. Otherwise, the vector (or a number) of each letter by
+            its name, or a table with a row for each, such as a substitution matrix. A
+            letter has that of the other case if it has none itself.
+        names : array-like of shape (n_sets,), default=None
+            A unique name of each sequence. None means those that `sequences` has.
+
+        Returns
+        -------
+        SetCollection
+            Of the letters, in their order. Features have the names of the letters, or of
+            the columns of the table.
+
+        Raises
+        ------
+        ValueError
+            If a letter has no vector, such as that of an unknown residue, or a gap. The
+            message lists all of them.
+
+        See Also
+        --------
+        otk_sklearn.datasets.load_peptides : Peptides, as one-hot vectors.
+
+        Examples
+        --------
+        >>> from otk_sklearn import SetCollection
+        >>> SetCollection.from_sequences(["GAT", "TA"], "ACGT")[0]
+        array([[0., 0., 1., 0.],
+               [1., 0., 0., 0.],
+               [0., 0., 0., 1.]])
+        >>> hydropathy = {"A": 1.8, "C": 2.5, "D": -3.5, "E": -3.5}
+        >>> X = SetCollection.from_sequences(">first\\nACD\\nE\\n>second\\nCC", hydropathy)
+        >>> X.names.tolist(), X.values.ravel().tolist()
+        (['first', 'second'], [1.8, 2.5, -3.5, -3.5, 2.5, 2.5])
+        """
+        return cls(**read_sequences(sequences, vectors, names))
 
     @classmethod
     def from_anndata(cls, adata, groups, *, obsm=None):

@@ -38,8 +38,8 @@ def _is_path(text):
 def one_hot(sets):
     """What makes numbers of sequences of letters or words."""
     return (
-        f"one-hot vectors of letters or words: symbols = sorted({{s for x in {sets} for s "
-        f"in x}}); X = [np.array(list(x))[:, np.newaxis] == symbols for x in {sets}]"
+        "one-hot vectors of letters or words: "
+        f"SetCollection.from_sequences({sets}, sorted({{s for x in {sets} for s in x}}))"
     )
 
 

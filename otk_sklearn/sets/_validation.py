@@ -71,7 +71,7 @@ def as_sets(X, *, explain_rows=True, n_features=None, keep_frames=False):
         warn_caller(
             "X is 2-D: each of its rows is taken as a set of one element. To pass one "
             "set, or several, use a list of 2-D arrays (here: [X]); for a long table, see "
-            "SetCollection.from_groups.",
+            "SetCollection.from_groups, or of time series SetCollection.from_series.",
             UserWarning,
         )
     return sets

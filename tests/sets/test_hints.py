@@ -241,17 +241,19 @@ def test_text():
     """Of letters and of words, in any container: one-hot vectors."""
     letters = ["ABA", "CB"]
     expected = [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
-    line = "[np.array(list(x))[:, np.newaxis] == symbols for x in X]"
+    line = "SetCollection.from_sequences(X, sorted({s for x in X for s in x}))"
     forms = [letters, np.array(letters), pd.Series(letters), [list(x) for x in letters]]
     for X in forms:
         raised(
             lambda X=X: SetPooling().fit(X), "set 0 of X .*one-hot vectors of .* {}", line
         )
-        names = {"X": X, "np": np}
-        exec(f"symbols = sorted({{s for x in X for s in x}}); X = {line}", names)  # noqa: S102
-        assert_array_equal(SetCollection.from_sets(names["X"]).values, expected)
+        sets = eval(line, {"SetCollection": SetCollection, "X": X})  # noqa: S307
+        assert_array_equal(sets.values, expected)
     raised(lambda: SetPooling().fit([list("AB"), list("BC")]), "it is <U1; .* {}", line)
-    raised(lambda: SetPooling().fit("ABA"), r"X is str, 'ABA'; .* for x in \[X\]\]\)")
+    raised(
+        lambda: SetPooling().fit("ABA"),
+        r"X is str, 'ABA'; .* for x in \[X\] for s in x\}\)\)",
+    )
     with pytest.raises(
         TypeError, match=r"set 0 of X is bytes, \"b'AB'\"; .* of numbers\.$"
     ):
