@@ -12,8 +12,8 @@ help: here on two problems with different answers.
 # ------------
 # In *JapaneseVowels*, nine speakers utter two vowels: sets of 7 to 26 frames with 12
 # coefficients each. *GunPoint* has one number per step, the position of an actor's right
-# hand: they draw a gun, or only point. All of its series have 150 steps, in a 3-D array.
-# Both have a predefined test set.
+# hand: they draw a gun, or only point. All of its series have 150 steps, in a 3-D array whose
+# last axis is time. Both have a predefined test set.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -23,14 +23,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sktime.datasets import load_gunpoint
 
-from otk_sklearn import ElementTransformer, OTKEmbedding
+from otk_sklearn import ElementTransformer, OTKEmbedding, SetCollection
 from otk_sklearn.datasets import load_japanese_vowels
+from otk_sklearn.display import ImportanceDisplay
 
 train, test = {}, {}
 for part, split in [(train, "train"), (test, "test")]:
     part["JapaneseVowels"] = load_japanese_vowels(split)
     series, y = load_gunpoint(split, return_type="numpy3d")
-    part["GunPoint"] = series.swapaxes(1, 2), y  # steps first, then channels
+    part["GunPoint"] = SetCollection.from_series(series, time_axis=-1), y
 
 figure, axes = plt.subplots(2, 2, figsize=(7.5, 4.6), layout="constrained", sharey="row")
 for (name, (X, y)), axes_row in zip(train.items(), axes):
@@ -109,4 +110,23 @@ ConfusionMatrixDisplay.from_estimator(
     searches["JapaneseVowels"], X, y, cmap="Blues", colorbar=False, ax=ax
 )
 ax.set(xlabel="speaker that was predicted", ylabel="speaker")
+plt.show()
+
+# %%
+# The steps that decide
+# ---------------------
+# The decision of a linear model is a sum over supports, each of which is a sum over the steps
+# sent to it. So each step of a series has a contribution, and these and a constant
+# add up to the decision. Here is the series of the test set whose class is predicted with the
+# largest margin:
+model = searches["GunPoint"].best_estimator_
+X, y = test["GunPoint"]
+i = np.abs(model.decision_function(X)).argmax()
+figure, (series_ax, ax) = plt.subplots(
+    2, 1, figsize=(7.5, 4.6), layout="constrained", sharex=True
+)
+series_ax.plot(X[i])
+series_ax.set(ylabel="hand", title=f"GunPoint, test series {i}, class {y[i]}")
+ImportanceDisplay.from_estimator(model, X, index=i, ax=ax)
+ax.set_xticks(range(0, 150, 25), range(0, 150, 25))
 plt.show()

@@ -89,7 +89,8 @@ names)
     with _requires_package("load_japanese_vowels", "sktime"):
         from sktime.datasets import load_japanese_vowels as load
     frames, y = load(split=split, return_type="pd-multiindex")
-    return SetCollection.from_series(frames), np.asarray(y)
+    X = SetCollection.from_groups(frames.to_numpy(), frames.index.get_level_values(0))
+    return X, np.asarray(y)
 
 
 @validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
