@@ -12,8 +12,8 @@ help: here on two problems with different answers.
 # ------------
 # In *JapaneseVowels*, nine speakers utter two vowels: sets of 7 to 26 frames with 12
 # coefficients each. *GunPoint* has one number per step, the position of an actor's right
-# hand: they draw a gun, or only point. All of its series have 150 steps, in a 3-D array whose
-# last axis is time. Both have a predefined test set.
+# hand: they draw a gun, or only point. All of its series have 150 steps, in a 3-D array
+# whose last axis is time. Both have a predefined test set.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -115,10 +115,10 @@ plt.show()
 # %%
 # The steps that decide
 # ---------------------
-# The decision of a linear model is a sum over supports, each of which is a sum over the steps
-# sent to it. So each step of a series has a contribution, and these and a constant
-# add up to the decision. Here is the series of the test set whose class is predicted with the
-# largest margin:
+# The decision of a linear model is a sum over supports, each of which is a sum over the
+# steps sent to it. So each step of a series has a contribution, and these and a constant
+# add up to the decision. Here is the series of the test set whose class is predicted with
+# the largest margin:
 model = searches["GunPoint"].best_estimator_
 X, y = test["GunPoint"]
 i = np.abs(model.decision_function(X)).argmax()
