@@ -258,10 +258,15 @@ def load_problem(problem, n_layers, data_home, cache):
 
 def evaluate(problem, method, seed, data_home, cache):
     """Fit, test, and take times."""
-    warm_up()
     n_layers = N_LAYERS if method in LAYERS else 1
+    return score(problem, METHODS[method], seed, n_layers, data_home, cache)
+
+
+def score(problem, embedding, seed, n_layers, data_home, cache):
+    """Fit an embedding and the classifier, test, and take times."""
+    warm_up()
     X, y, X_test, y_test, rows = load_problem(problem, n_layers, data_home, cache)
-    embedding = with_common(METHODS[method], random_state=seed)
+    embedding = with_common(embedding, random_state=seed)
     start = time.process_time()
     if is_classifier(embedding):
         model, held_out_loss = embedding.fit(X, y), np.nan

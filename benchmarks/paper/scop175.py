@@ -24,7 +24,6 @@ The latter takes random residues with 45 features, as many and as long as those 
 data, or of a fraction of it, and prints times and the peak of memory.
 """
 
-import argparse
 import functools
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ from typing import NamedTuple
 import _other_benchmarks  # noqa: F401
 import numpy as np
 from _discriminant import PRIORS, Discriminant, ranks_of, standardize
+from _options import describe, given_parameters, parser_of_parameters
 from _peak_memory import peak_memory
 from _proteins import load_scop, load_tape, residues, stand_in
 from _scaffold import mean_and_deviation, print_table, run, with_common
@@ -104,7 +104,7 @@ def with_labels(**params):
 
 def methods_of(settings):
     """Return methods by name; "softmax" and "transport" have these settings."""
-    changes = "".join(f", {name}={value:g}" for name, value in settings.items())
+    changes = describe(settings)
     methods = {
         "mean": Method([SetPooling()]),
         "SlicedWasserstein": Method([of_features(SlicedWassersteinEmbedding())]),
@@ -114,6 +114,7 @@ def methods_of(settings):
         "transport" + changes: Method([transport(**settings)]),
         "softmax, 10 supports": Method([transport(n_supports=10, solver="softmax")]),
         "transport, 10 supports": Method([transport(n_supports=10)]),
+        "softmax, positions": Method([positions(solver="softmax")]),
         "transport, positions": Method([positions()]),
     }
     lengths = {
@@ -287,23 +288,11 @@ def measure_stand_in(data_home, fraction, settings):
     timed("classifier", lambda: list(discriminant.scores(train, test, ALPHAS[1:2])))
 
 
-def parameters():
-    """Return a parser of the options that are parameters of `OTKEmbedding`."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--stand-in", type=float, nargs="?", const=1.0, metavar="FRACTION")
-    for name in ("n_supports", "n_references", "n_components", "filter_size"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
-    for name in ("epsilon", "gamma", "damping", "tol"):
-        parser.add_argument(f"--{name}", type=float)
-    return parser
-
-
 def main():
     """Compute what is missing; print a table for each problem."""
-    own = parameters()
-    given = vars(own.parse_known_args()[0])
-    fraction = given.pop("stand_in")
-    settings = {name: value for name, value in given.items() if value is not None}
+    own = parser_of_parameters()
+    own.add_argument("--stand-in", type=float, nargs="?", const=1.0, metavar="FRACTION")
+    settings, fraction = given_parameters(own), own.parse_known_args()[0].stand_in
     with threadpool_limits(1):
         if fraction is not None:
             own.add_argument("--data-home", type=Path, required=True)
