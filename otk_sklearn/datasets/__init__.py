@@ -11,6 +11,7 @@ from otk_sklearn.datasets._generate import (
     make_cooccurrences,
     make_polygons,
     make_rare_elements,
+    make_solids,
 )
 from otk_sklearn.datasets._load import (
     load_basic_motions,
@@ -33,4 +34,5 @@ __all__ = [
     "make_cooccurrences",
     "make_polygons",
     "make_rare_elements",
+    "make_solids",
 ]

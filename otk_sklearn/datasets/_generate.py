@@ -10,6 +10,11 @@ from otk_sklearn.sets._collection import SetCollection
 
 # Minimum and maximum number of elements of a generated set.
 _LENGTH_RANGE = 20, 60
+_COLORS = np.array([[0.2, 0.3, 0.8], [0.8, 0.2, 0.2]])  # blue and red
+_POINT_FEATURES = [
+    *("x", "y", "z", "normal_x", "normal_y", "normal_z"),
+    *("red", "green", "blue"),
+]
 
 _PARAMETER_CONSTRAINTS = {
     "n_sets": [Interval(Integral, 1, None, closed="left")],
@@ -156,6 +161,83 @@ def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
     points = np.column_stack([np.cos(angle), np.sin(angle)])
     points[offsets[:-1][y == 1]] = 0.0
     return SetCollection(points + noise * rng.normal(size=points.shape), offsets), y
+
+
+@validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
+def make_solids(n_sets=200, *, noise=0.25, random_state=None):
+    """Generate point clouds of solids: coordinates, normals and colours.
+
+    Points are drawn on the surface of a sphere, a cube or an open cylinder, whose extent
+    along each axis is multiplied by a number from 0.7 to 1.3, and which is turned around
+    the vertical axis. Points of the upper half are red and the others blue, or the other
+    way round. All classes have the same expected mean. Colours alone say nothing, nor do
+    coordinates without them tell what is red.
+
+    Parameters
+    ----------
+    n_sets : int, default=200
+        Number of sets.
+    noise : float, default=0.25
+        Standard deviation of the Gaussian noise added to coordinates; that of normals is
+        1.6 times as large. That of colours is 0.15.
+    random_state : int, RandomState instance or None, default=None
+        Controls the random generation of the sets. See :term:`Glossary <random_state>`.
+
+    Returns
+    -------
+    X : SetCollection
+        Sets of 200 to 1,500 points with 9 named features: x, y and z, the normal, and
+        red, green and blue.
+    y : ndarray of int of shape (n_sets,)
+        0 and 1 are spheres, 2 and 3 cubes, 4 and 5 cylinders; the even ones are red above,
+        the others below.
+
+    See Also
+    --------
+    make_polygons : Points on a plane.
+
+    Examples
+    --------
+    >>> from otk_sklearn.datasets import make_solids
+    >>> X, y = make_solids(random_state=0)
+    >>> X.feature_names[:4].tolist()
+    ['x', 'y', 'z', 'normal_x']
+    """
+    rng = check_random_state(random_state)
+    y = rng.randint(6, size=n_sets)
+    lengths = rng.randint(200, 1501, size=n_sets)
+    sets = np.repeat(np.arange(n_sets), lengths)
+    points, normals = _draw_solids(y[sets] // 2, rng)
+    is_red = (points[:, 2] > 0) == (y[sets] % 2 == 0)
+    points *= rng.uniform(0.7, 1.3, size=(n_sets, 3))[sets]
+    angles = rng.uniform(0, 2 * np.pi, size=n_sets)[sets]
+    points, normals = _turned(points, angles), _turned(normals, angles)
+    elements = np.hstack([points, normals, _COLORS[is_red.astype(int)]])
+    deviations = np.repeat([noise, 1.6 * noise, 0.15], 3)
+    elements += deviations * rng.normal(size=elements.shape)
+    offsets = np.r_[0, np.cumsum(lengths)]
+    return SetCollection(elements, offsets, feature_names=_POINT_FEATURES), y
+
+
+def _draw_solids(kinds, rng):
+    """Return a point on each solid, a sphere, cube or cylinder, and its normal."""
+    normals = rng.normal(size=(len(kinds), 3))
+    is_round, is_cube, is_cylinder = (kinds == kind for kind in range(3))
+    faces = np.abs(normals[is_cube]).argmax(axis=1)[:, np.newaxis] == np.arange(3)
+    normals[is_cube] = np.sign(normals[is_cube]) * faces
+    normals[is_cylinder, 2] = 0
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    # what the normal leaves open: all of a face, or the height
+    points = rng.uniform(-1, 1, size=normals.shape)
+    is_free = (normals == 0) & ~is_round[:, np.newaxis]
+    return np.where(is_free, points, normals), normals
+
+
+def _turned(vectors, angles):
+    """Turn vectors around the vertical axis."""
+    x, y, z = vectors.T
+    cosines, sines = np.cos(angles), np.sin(angles)
+    return np.column_stack([cosines * x - sines * y, sines * x + cosines * y, z])
 
 
 def _draw_offsets(n_sets, rng):

@@ -18,7 +18,7 @@ from otk_sklearn.datasets import (
     load_peptides,
 )
 
-GENERATORS = ["make_polygons", "make_cooccurrences", "make_rare_elements"]
+GENERATORS = ["make_polygons", "make_cooccurrences", "make_rare_elements", "make_solids"]
 
 
 def make_classifier(embedding=None):
@@ -133,8 +133,9 @@ def test_generated_sets_are_decided_by_the_seed(name):
     np.testing.assert_array_equal(y_again, y)
     assert len(make(50, random_state=4)[0].values) != len(X.values)
     assert X.shape == y.shape == (50,)
-    assert X.lengths.min() >= 20
-    assert X.lengths.max() <= 60
+    shortest, longest = (200, 1500) if name == "make_solids" else (20, 60)
+    assert X.lengths.min() >= shortest
+    assert X.lengths.max() <= longest
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -162,6 +163,7 @@ def test_loaders_say_what_there_is(load, argument):
         ("make_polygons", 0.4, 0.95),
         ("make_cooccurrences", 0.75, 0.98),
         ("make_rare_elements", 0.75, 0.9),
+        ("make_solids", 0.6, 0.95),
     ],
 )
 def test_mean_pooling_fails_where_transport_does_not(name, chance, best):
@@ -180,6 +182,24 @@ def test_polygons_have_one_mean_and_one_covariance():
         points = X.values[corners == n_corners]
         np.testing.assert_allclose(points.mean(axis=0), 0, atol=0.02)
         np.testing.assert_allclose(np.cov(points.T), 0.51 * np.eye(2), atol=0.02)
+
+
+def test_solids_without_noise_have_their_normals_and_colours():
+    X, y = datasets.make_solids(60, noise=0, random_state=0)
+    assert set(y) == set(range(6))
+    for cloud, label in zip(X, y):
+        x, normals, colours = np.split(cloud, 3, axis=1)
+        np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+        # ends of the axes are at 0.7 to 1.3; the vertical one stays where it is
+        assert 0.7 > np.abs(x[:, 2]).max() - 0.65 > 0
+        is_red = colours[:, 0] > colours[:, 2]
+        assert np.mean(is_red == ((x[:, 2] > 0) == (label % 2 == 0))) > 0.98
+        if label // 2 == 0:  # the normal of a sphere points away from the centre
+            assert (np.einsum("ij,ij->i", x, normals) > 0.5).all()
+        elif label // 2 == 1:  # a cube has six faces
+            assert len(np.unique(normals.round(6), axis=0)) == 6
+        else:  # an open cylinder has no normal upwards
+            np.testing.assert_allclose(normals[:, 2], 0, atol=1e-12)
 
 
 def test_kinds_are_as_frequent_in_both_classes():
