@@ -40,7 +40,7 @@ from otk_sklearn import (
 )
 
 N_EPOCHS = 10
-PENALTIES = 1e-3, 1e-2, 1e-1
+PENALTIES = 1e-4, 1e-3, 1e-2, 1e-1
 FILTER_SIZE = 12
 LOAD = {
     "ENCODE, ten factors": load_encode,

@@ -1,0 +1,61 @@
+"""Means and deviations over seeds of the results of this folder's scripts, as one JSON file.
+
+    python benchmarks/paper/summarize.py RESULTS.jsonl ... > benchmarks/paper/results.json
+
+`results.json` has those that `docs/paper.md` reports: for each problem and method the
+seeds, and for each measure its mean and, of several seeds, its standard deviation.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import _other_benchmarks  # noqa: F401
+import pandas as pd
+from _scaffold import KEY
+
+DIGITS = 4
+
+
+def read(paths):
+    """Return the results of all files."""
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    return pd.DataFrame(map(json.loads, lines)).drop_duplicates(KEY, keep="last")
+
+
+def summary_of(rows):
+    """Return the seeds, and mean and deviation of each measure that these rows have."""
+    numbers = rows.select_dtypes("number").drop(columns="seed").dropna(axis=1)
+    return {
+        "seeds": rows["seed"].tolist(),
+        **{name: mean_and_deviation(column) for name, column in numbers.items()},
+    }
+
+
+def mean_and_deviation(column):
+    """Return the mean, or a list of mean and standard deviation."""
+    mean = round(float(column.mean()), DIGITS)
+    if len(column) == 1 or column.nunique() == 1:
+        return mean
+    return [mean, round(float(column.std()), DIGITS)]
+
+
+def main():
+    """Print the summary."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="+", type=Path)
+    results = read(parser.parse_args().results)
+    summary = {
+        problem: {
+            method: summary_of(rows)
+            for method, rows in of_problem.groupby("method", sort=False)
+        }
+        for problem, of_problem in results.groupby("problem", sort=False)
+    }
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()
