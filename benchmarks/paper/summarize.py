@@ -1,9 +1,9 @@
-"""Means and deviations over seeds of the results of this folder's scripts, as one JSON file.
+"""Means and deviations over seeds of the results of this folder's scripts.
 
-    python benchmarks/paper/summarize.py RESULTS.jsonl ... > benchmarks/paper/results.json
+    python benchmarks/paper/summarize.py FILE.jsonl ... > benchmarks/paper/results.jsonl
 
-`results.json` has those that `docs/paper.md` reports: for each problem and method the
-seeds, and for each measure its mean and, of several seeds, its standard deviation.
+`results.jsonl` has those that `docs/paper.md` reports, a line for each problem and method:
+the seeds, and for each measure its mean or, of several seeds, mean and standard deviation.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def read(paths):
 
 
 def summary_of(rows):
-    """Return the seeds, and mean and deviation of each measure that these rows have."""
+    """Return the seeds, and what all these rows have, over seeds."""
     numbers = rows.select_dtypes("number").drop(columns="seed").dropna(axis=1)
     return {
         "seeds": rows["seed"].tolist(),
@@ -47,14 +47,8 @@ def main():
     )
     parser.add_argument("results", nargs="+", type=Path)
     results = read(parser.parse_args().results)
-    summary = {
-        problem: {
-            method: summary_of(rows)
-            for method, rows in of_problem.groupby("method", sort=False)
-        }
-        for problem, of_problem in results.groupby("problem", sort=False)
-    }
-    print(json.dumps(summary, indent=1))
+    for (problem, method), rows in results.groupby(["problem", "method"], sort=False):
+        print(json.dumps({"problem": problem, "method": method, **summary_of(rows)}))
 
 
 if __name__ == "__main__":
