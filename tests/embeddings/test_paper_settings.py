@@ -1,8 +1,9 @@
-"""Folds of proteins as in the paper, whose settings are those of the tests here.
+"""The settings of the paper, for proteins and for sentences, beside a version in NumPy.
 
-Windows of 10 residues, one-hot, the homogeneous kernel with sigma = 0.6, 512 anchors, and
-references for epsilon = 0.5: embeddings have to agree with a plain version in NumPy, with
-plans that have converged. Anchors and references are those that have been learned.
+Proteins are windows of 10 residues, one-hot, with sigma = 0.6, 512 anchors and epsilon =
+0.5; sentences are vectors of tokens, with sigma = 0.4, 3 supports and epsilon = 0.5, or 3
+with labels. Kernels are homogeneous. Embeddings have to agree with the plain version, whose
+plans have converged. Anchors and references are those that have been learned.
 """
 
 import numpy as np
@@ -11,9 +12,7 @@ from scipy.special import logsumexp
 
 from otk_sklearn import OTKEmbedding
 
-SIGMA = 0.6
 FILTER_SIZE = 10
-EPSILON = 0.5
 DAMPING = 1e-2
 
 
@@ -39,27 +38,60 @@ def test_the_published_pipeline_in_numpy(sequences, n_references, n_supports, dt
     model = OTKEmbedding(
         n_supports,
         n_references=n_references,
-        epsilon=EPSILON,
+        epsilon=0.5,
         kernel="homogeneous",
-        gamma=1 / (2 * SIGMA**2),
+        gamma=1 / (2 * 0.6**2),
         n_components=512,
         damping=DAMPING,
         filter_size=FILTER_SIZE,
         random_state=0,
     ).fit(one_hot)
-    found = model.set_params(tol=1e-11, max_iter=2000).transform(one_hot)
-    expected = np.array([embedded(model, rows.astype(np.float64)) for rows in one_hot])
+    windows = [windows_of(rows.astype(np.float64)) for rows in one_hot]
+    assert_equal_to_numpy(model, one_hot, windows, dtype, bound)
+
+
+@pytest.mark.parametrize(
+    ("n_components", "epsilon", "dtype", "bound"),
+    [
+        (256, 0.5, np.float64, 1e-9),
+        (64, 3.0, np.float64, 1e-9),
+        (64, 0.5, np.float32, 1e-4),
+    ],
+)
+def test_the_published_pipeline_of_sentences(n_components, epsilon, dtype, bound):
+    rng = np.random.default_rng(0)
+    words = rng.normal(size=(80, 48))
+    tokens = [
+        (words[rng.integers(0, 80, n)] + 0.3 * rng.normal(size=(n, 48))).astype(dtype)
+        for n in rng.integers(1, 40, 30)
+    ]
+    model = OTKEmbedding(
+        3,
+        epsilon=epsilon,
+        kernel="homogeneous",
+        gamma=1 / (2 * 0.4**2),
+        n_components=n_components,
+        damping=DAMPING,
+        random_state=0,
+    ).fit(tokens)
+    assert_equal_to_numpy(model, tokens, tokens, dtype, bound)
+
+
+def assert_equal_to_numpy(model, sets, elements, dtype, bound):
+    found = model.set_params(tol=1e-11, max_iter=2000).transform(sets)
+    expected = np.array([embedded(model, rows.astype(np.float64)) for rows in elements])
     assert found.dtype == dtype
     assert np.abs(found - expected).max() < bound * np.abs(expected).max()
 
 
-def embedded(model, residues):
-    """Embed one sequence as the formulas are written."""
-    features = nystroem_features(model.anchors_.astype(np.float64), windows_of(residues))
+def embedded(model, elements):
+    """Embed one set as the formulas are written."""
+    anchors = model.anchors_.astype(np.float64)
+    features = nystroem_features(anchors, elements, 2 * model.gamma)
     pooled = [
         plan.shape[1] * plan.T @ features
         for plan in (
-            sinkhorn_plan(features @ reference.T)
+            sinkhorn_plan(features @ reference.T, model.epsilon)
             for reference in model.references_.astype(np.float64)
         )
     ]
@@ -74,24 +106,27 @@ def windows_of(residues):
     return np.array([padded[start : start + FILTER_SIZE].ravel() for start in starts])
 
 
-def nystroem_features(anchors, windows):
+def nystroem_features(anchors, elements, exponent):
     """Return kernel values, multiplied by the root of the inverse of those of anchors."""
-    eigenvalues, vectors = np.linalg.eigh(kernel_of(anchors, anchors))
+    eigenvalues, vectors = np.linalg.eigh(kernel_of(anchors, anchors, exponent))
     roots = np.sqrt(np.clip(eigenvalues, 0, None)) + DAMPING
-    return kernel_of(windows, anchors) @ (vectors / roots) @ vectors.T
+    return kernel_of(elements, anchors, exponent) @ (vectors / roots) @ vectors.T
 
 
-def kernel_of(x, w):
-    """Return the homogeneous kernel, whose first argument has any norm."""
+def kernel_of(x, w, exponent):
+    """Return the homogeneous kernel, whose first argument has any norm.
+
+    The exponent is 1 / sigma^2.
+    """
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     cosines = x @ w.T / norms / np.linalg.norm(w, axis=1)
-    return norms * np.exp((cosines - 1) / SIGMA**2)
+    return norms * np.exp((cosines - 1) * exponent)
 
 
-def sinkhorn_plan(similarities):
+def sinkhorn_plan(similarities, epsilon):
     """Return the entropic plan, iterated in logarithms until it has converged."""
     n_elements, n_supports = similarities.shape
-    log_kernel = similarities / EPSILON - np.log(n_elements * n_supports)
+    log_kernel = similarities / epsilon - np.log(n_elements * n_supports)
     log_u, log_v = np.zeros((n_elements, 1)), np.zeros((1, n_supports))
     for _ in range(10_000):
         log_u = -np.log(n_elements) - logsumexp(log_kernel + log_v, axis=1, keepdims=True)
