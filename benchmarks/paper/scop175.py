@@ -21,7 +21,7 @@ Seeds are of the embedding. Times are of the processor, on one thread.
     python benchmarks/paper/scop175.py --data-home FOLDER --stand-in [FRACTION]
 
 The latter takes random residues with 45 features, as many and as long as those of the whole
-data, or of a fraction of it, and prints times and the peak of memory.
+data, or of a fraction of it, and prints times and memory (`_scop_stand_in.py`).
 """
 
 import functools
@@ -33,8 +33,7 @@ import _other_benchmarks  # noqa: F401
 import numpy as np
 from _discriminant import PRIORS, Discriminant, ranks_of, standardize
 from _options import describe, given_parameters, parser_of_parameters
-from _peak_memory import peak_memory
-from _proteins import load_scop, load_tape, residues, stand_in
+from _proteins import load_scop, load_tape, residues
 from _scaffold import mean_and_deviation, print_table, run, with_common
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -267,27 +266,6 @@ def print_accuracies(results):
         print_table([problem, *tests, "features", "embedding", "classifier"], table)
 
 
-def measure_stand_in(data_home, fraction, settings):
-    """Print times and the peak of memory for as much data as SCOP 1.75, or a fraction."""
-    warm_up()
-    sets, folds, (train, test) = stand_in(data_home, fraction)
-    print(f"{len(sets)} sets, {len(sets.values)} residues: {peak_memory() / 2**30:.1f} GiB")
-    embedding = transport(random_state=0, **settings)
-    times = {}
-
-    def timed(name, function):
-        start = time.process_time()
-        result = function()
-        times[name] = time.process_time() - start
-        print(f"{name}: {times[name]:.0f} s, {peak_memory() / 2**30:.1f} GiB", flush=True)
-        return result
-
-    timed("fit", lambda: embedding.fit(sets[train]))
-    Z = timed("transform", lambda: embedding.transform(sets))
-    discriminant = timed("products", lambda: Discriminant(Z, folds, train))
-    timed("classifier", lambda: list(discriminant.scores(train, test, ALPHAS[1:2])))
-
-
 def main():
     """Compute what is missing; print a table for each problem."""
     own = parser_of_parameters()
@@ -296,7 +274,11 @@ def main():
     with threadpool_limits(1):
         if fraction is not None:
             own.add_argument("--data-home", type=Path, required=True)
-            return measure_stand_in(own.parse_args().data_home, fraction, settings)
+            warm_up()
+            import _scop_stand_in  # it needs PyTorch
+
+            embedding = transport(random_state=0, **settings)
+            return _scop_stand_in.measure(embedding, own.parse_args().data_home, fraction)
         methods = {problem: methods_of(settings) for problem in PROBLEMS}
         methods["SCOP 1.75, large folds"] |= labelled_methods()
         results = run(
