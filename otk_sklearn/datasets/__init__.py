@@ -7,6 +7,7 @@ from otk_sklearn.datasets._fetch_deepbind import fetch_deepbind
 from otk_sklearn.datasets._fetch_deepsea import fetch_deepsea
 from otk_sklearn.datasets._fetch_scop175 import fetch_scop175
 from otk_sklearn.datasets._fetch_sst2 import fetch_sst2
+from otk_sklearn.datasets._fetch_tu_graphs import fetch_tu_graphs
 from otk_sklearn.datasets._generate import (
     make_cooccurrences,
     make_polygons,
@@ -26,6 +27,7 @@ __all__ = [
     "fetch_deepsea",
     "fetch_scop175",
     "fetch_sst2",
+    "fetch_tu_graphs",
     "load_basic_motions",
     "load_digit_points",
     "load_japanese_vowels",
