@@ -65,6 +65,10 @@ def fetch_tu_graphs(*, data_home, name):
     ValueError
         If a file is cut short, or has what is no number. The message tells the line.
 
+    See Also
+    --------
+    otk_sklearn.SetCollection.from_groups : Nodes of graphs in a table.
+
     References
     ----------
     C. Morris, N. M. Kriege, F. Bause, K. Kersting, P. Mutzel and M. Neumann, "TUDataset:
