@@ -35,7 +35,9 @@ def test_the_demonstration_runs_and_draws(tmp_path, monkeypatch, capsys):
 
 def test_links_between_documents_lead_somewhere():
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        text = page.read_text()
+        targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+        for target in targets + re.findall(r'\bsrc(?:set)?="([^":]+)"', text):
             # where a page of the gallery comes from
             source = re.sub(r"auto_(\w+)/(\w+)$", r"\1/\2.py", target)
             assert (page.parent / source).exists(), f"{page.name}: {target}"
