@@ -103,9 +103,8 @@ def draw_rows(ax, rows, colors=None):
 plan = plan_of(digit)
 # The mean of the features of one point is those of the point.
 points = scaler.transform([point[np.newaxis] for point in digit])
-features = KernelMeanEmbedding(
-    anchors=learned.anchors_, gamma=learned.gamma_
-).fit_transform(points)
+of_points = KernelMeanEmbedding(anchors=learned.anchors_, gamma=learned.gamma_)
+features = of_points.fit_transform(points)
 pooled = embedding.transform(scaler.transform([digit])).reshape(6, 16)
 assert np.allclose(pooled, 6 * plan.T @ features)
 
@@ -139,9 +138,8 @@ def draw_method():
     }
     for ax, (title, text) in zip(axes.flat, texts.items()):
         ax.set_title(title, fontsize=14, fontweight="bold")
-        ax.text(
-            0.5, -0.06, text, transform=ax.transAxes, ha="center", va="top", fontsize=10
-        )
+        at_the_bottom = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+        ax.text(0.5, -0.06, text, fontsize=11.5, **at_the_bottom)
     return figure
 
 
