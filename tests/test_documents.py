@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,6 +32,23 @@ def test_the_demonstration_runs_and_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["digits_point_sets.py", str(picture)])
     runpy.run_path(str(ROOT / "docs" / "examples" / "digits_point_sets.py"))
     assert picture.stat().st_size > 50_000
+
+
+def test_pictures_of_pages_are_drawn_from_their_tables():
+    pictures = runpy.run_path(str(ROOT / "docs" / "images" / "draw_guide.py"))["PICTURES"]
+    files = {path.name for path in (ROOT / "docs" / "images").glob("guide_*.png")}
+    assert files == {f"guide_{name}.png" for name in pictures}
+    text = "".join(page.read_text() for page in PAGES)
+    assert all(f"images/{name}" in text for name in files)
+
+    for name in ["training", "speed", "networks", "tokens"]:
+        plt.close(pictures[name]())
+    bars = pictures["accuracy"]().axes[0].containers[-1]  # of `OTKEmbedding()`
+    heights = [bar.get_height() for bar in bars]
+    assert heights == [0.987, 1, 0.964, 0.952, 0.844, 0.927, 0.991, 1, 0.973]
+    curves = pictures["defaults"]().axes[1].lines  # by epsilon; the second is of digits
+    assert curves[1].get_ydata().tolist() == [0.934, 0.934, 0.936, 0.926, 0.852, 0.783]
+    plt.close("all")
 
 
 def test_links_between_documents_lead_somewhere():

@@ -31,7 +31,7 @@ class Conversions:
         lengths : array-like of int of shape (n_sets,), default=None
             The first `lengths[i]` rows of `X[i]` are its elements.
         mask : array-like of bool of shape (n_sets, max_length), default=None
-            True, or 1, where a row is an element.
+            True, or 1, for real elements; False, or 0, for padding.
             Without `lengths` and `mask`, rows of NaN at the end of a set are padding. Rows
             of zeros are elements, with a warning where they look like padding.
         names : array-like of shape (n_sets,), default=None

@@ -195,7 +195,7 @@ class OTKPooling(nn.Module):
             Number of sets, with `index`; by default, its largest value plus 1.
         mask : Tensor of bool of shape (batch, length) or (batch, height, width), \
                 default=None
-            True for elements, False for padding, whose values have no effect.
+            True for real elements, False for padding, whose values have no effect.
         lengths : Tensor of int of shape (batch,), default=None
             Number of elements of each set, in front of its padding.
         weights : Tensor of shape `x.shape[:-1]`, default=None
