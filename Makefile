@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+PIP := pip install --quiet --disable-pip-version-check
+# The first pip that knows groups of dependencies; Python 3.11 comes with an older one.
+WITH_GROUPS := "pip>=25.1"
+
 # Small tests that run every line of the kernels, which take hours as Python for all tests.
 # NumPy's scalars warn of infinities, compiled code doesn't.
 UNCOMPILED := tests/test_golden.py tests/features/test_features.py \
@@ -52,7 +56,8 @@ test-engines: $(VENV)/engines.installed  ## Run the tests on Dask, Spark and Ray
 
 test-anndata:  ## Run the tests of AnnData, which needs an older pandas than the others
 	$(PYTHON) -m venv --clear $(VENV)-anndata
-	$(VENV)-anndata/bin/python -m pip install --quiet --editable ".[anndata]"
+	$(VENV)-anndata/bin/python -m $(PIP) $(WITH_GROUPS)
+	$(VENV)-anndata/bin/python -m $(PIP) --editable . --group anndata
 	$(PARALLEL) $(VENV)-anndata/bin/python -m pytest tests/sets/test_anndata.py
 
 test-slow: $(VENV)/tests.installed  ## Run the tests that take longest
@@ -117,14 +122,16 @@ test-versions: test-lowest test-newest  ## Run the tests on the lowest and newes
 
 test-newest:  ## Run the tests on the newest versions that can be installed
 	$(PYTHON) -m venv --clear $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
-		--editable ".[demo,tests]"
+	$(VENV)-newest/bin/python -m $(PIP) $(WITH_GROUPS)
+	$(VENV)-newest/bin/python -m $(PIP) --upgrade --upgrade-strategy eager \
+		--editable . --group tests
 	$(VENV)-newest/bin/python -m pytest
 
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declares
 	$(PYTHON) -m venv --clear $(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pip install --quiet \
-		--constraint tests/lowest-versions.txt --editable ".[demo,tests]"
+	$(VENV)-lowest/bin/python -m $(PIP) $(WITH_GROUPS)
+	$(VENV)-lowest/bin/python -m $(PIP) \
+		--constraint tests/lowest-versions.txt --editable . --group tests
 	$(VENV)-lowest/bin/python -m pytest
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
@@ -147,9 +154,11 @@ mutation: $(VENV)/mutation.installed  ## Mutation testing
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
+# A group of dependencies of pyproject.toml.
 $(VENV)/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	$(BIN)/python -m $(PIP) $(WITH_GROUPS)
+	$(BIN)/python -m $(PIP) --editable . --group $*
 	touch $@
 
 clean:
