@@ -1,5 +1,6 @@
 """Fixed-size vectors from sets of vectors, by optimal transport to learned references."""
 
+from otk_sklearn._show_versions import show_versions
 from otk_sklearn._utils.version import __version__ as __version__
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._elements import ElementTransformer
@@ -23,4 +24,5 @@ __all__ = [
     "SetCollection",
     "SetPooling",
     "SlicedWassersteinEmbedding",
+    "show_versions",
 ]

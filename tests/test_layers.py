@@ -81,6 +81,16 @@ def test_private_names_of_scikit_learn_are_imported_in_one_module():
     assert importing == {"sklearn_compat.py"}
 
 
+def test_internal_names_of_numba_are_imported_in_one_module():
+    importing = {
+        path.name
+        for path in (ROOT / "otk_sklearn").rglob("*.py")
+        for name in imported_names(path)
+        if name.startswith("numba.") and not name.startswith("numba.extending.")
+    }
+    assert importing == {"numba_compat.py"}
+
+
 # Names with an underscore of scikit-learn, and of named tuples.
 FOREIGN_NAMES = {
     "_estimate_log_prob_resp",

@@ -8,9 +8,9 @@ from importlib import resources
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
-from numba.core.sigutils import normalize_signature
 from numba.extending import overload
+
+from otk_sklearn._compiled.numba_compat import FunctionCache, normalize_signature
 
 # Reassociation lets sums vectorize. A loop that sums must not write to arrays: the order of
 # summation would depend on their alignment, and results on the thread. Other "fast math"

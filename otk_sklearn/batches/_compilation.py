@@ -4,9 +4,9 @@ import itertools
 import time
 
 import numpy as np
-from numba.core.registry import cpu_target
 
 from otk_sklearn._compiled import features, implicit_gradient, pooling, sinkhorn
+from otk_sklearn._compiled.numba_compat import cpu_target
 from otk_sklearn.embeddings._convolution import ConvolutionalKernelLayer
 from otk_sklearn.embeddings._fisher_vector import FisherVectorEmbedding
 from otk_sklearn.embeddings._otk import OTKEmbedding
