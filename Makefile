@@ -41,10 +41,11 @@ CACHE ?= .token_vectors
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
 
-test: $(VENV)/tests.installed  ## Lint, then run the tests and the examples of docstrings
+test: $(VENV)/tests.installed  ## Lint and check types, then run the tests and the examples of docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch

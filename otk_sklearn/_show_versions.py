@@ -1,5 +1,7 @@
 """`show_versions`: what a report of a problem should tell."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import platform
 import sys
@@ -37,7 +39,7 @@ _OPTIONAL = [
 ]
 
 
-def show_versions():
+def show_versions() -> None:
     """Print what a report of a problem should tell: versions, threads, numba's cache.
 
     Versions are those of Python, of this package and of what it uses. Besides, there are

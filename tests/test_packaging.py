@@ -1,13 +1,10 @@
-"""What is published: the README on an index of packages, the sdist, versions and metadata."""
+"""What is published: the README on an index of packages, versions, metadata."""
 
 import json
 import re
-import subprocess
-import tarfile
 import tomllib
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 import otk_sklearn
@@ -65,9 +62,7 @@ def test_extras_are_for_users_and_groups_for_developers():
     extras = SETTINGS["project"]["optional-dependencies"]
     groups = SETTINGS["dependency-groups"]
     assert not {"tests", "docs", "benchmarks", "coverage"} & extras.keys()
-    installed = {
-        Requirement(line).name for lines in extras.values() for line in lines
-    }
+    installed = {Requirement(line).name for lines in extras.values() for line in lines}
     assert not installed & {"hypothesis", "numpydoc", "pytest", "ruff", "sphinx"}
     for lines in groups.values():
         for line in lines:
@@ -113,24 +108,3 @@ def test_metadata_of_zenodo_is_that_of_the_package():
         author["name"] for author in project["authors"]
     ]
     assert project["description"] in zenodo["description"]
-
-
-@pytest.mark.slow
-def test_an_sdist_holds_all_that_it_is_tested_with(tmp_path):
-    """Built from what git tracks, the sdist has each of these files but those of CI."""
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    if not tracked:
-        pytest.skip("not a git repository")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, ROOT],
-        check=True,
-        timeout=240,
-    )
-    (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
-        packed = {name.split("/", 1)[1] for name in file.getnames()}
-    ours = {name for name in tracked if not name.startswith((".ci/", ".github/"))}
-    assert ours <= packed
-    assert packed - ours == {"PKG-INFO"}

@@ -1,13 +1,17 @@
 """Shared by estimators: parameter constraints, sample weights, tags, fitted attributes."""
 
+from __future__ import annotations
+
 import copy
 import functools
 import importlib.metadata
 import inspect
 import itertools
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -161,7 +165,9 @@ class ComponentNamesMixin:
     The name is that of the class, and the component's own.
     """
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Return the names of the output features.
 
         Parameters
@@ -211,7 +217,9 @@ class VectorsOutMixin(ComponentNamesMixin, TransformerMixin):
 class SetsOutMixin(TransformerMixin, auto_wrap_output_keys=None):
     """Mixin for transformers of sets whose output is a `SetCollection`."""
 
-    def set_output(self, *, transform=None):
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Do nothing: sets are not tabular, and the output container is always the same.
 
         Parameters

@@ -1,5 +1,7 @@
 """`compile_kernels`: all compiled functions into numba's cache, ahead of their use."""
 
+from __future__ import annotations
+
 import itertools
 import time
 
@@ -15,7 +17,7 @@ from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.supervised._classifier import OTKClassifier
 
 
-def compile_kernels():
+def compile_kernels() -> None:
     """Compile all functions of this package into numba's cache, and print where it is.
 
     Otherwise they are compiled when first called, which takes a minute. Call it where a

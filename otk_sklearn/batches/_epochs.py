@@ -1,10 +1,14 @@
 """Training with labels on batches that come again and again, epoch by epoch."""
 
+from __future__ import annotations
+
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_scalar
@@ -12,13 +16,23 @@ from sklearn.utils import check_scalar
 from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.supervised._base import SupervisedEmbedding
 
+if TYPE_CHECKING:
+    from otk_sklearn.sets._types import SetsLike
+
+
 # Probability of a batch of one class, below which it's taken for a sign of sorted sets.
 _BY_CHANCE = 1e-6
 
 
 def fit_batches(
-    estimator, batches, *, sample=None, n_epochs=10, classes=None, validation=None
-):
+    estimator: SupervisedEmbedding,
+    batches: Callable[[], Iterable[Any]] | Iterable[Any],
+    *,
+    sample: tuple[SetsLike, ArrayLike] | None = None,
+    n_epochs: int = 10,
+    classes: ArrayLike | None = None,
+    validation: Callable[[], Iterable[Any]] | Iterable[Any] | None = None,
+) -> Any:
     """Train an estimator on batches of sets with labels, in several passes over the data.
 
     The estimator starts from a sample of all data: the embedding is learned from it without

@@ -1,6 +1,9 @@
 """`transform_files`: Parquet files to as many others, and on from where a run stopped."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from otk_sklearn._utils.progress import Percentage
@@ -8,7 +11,13 @@ from otk_sklearn.batches._transformer import BatchTransformer
 from otk_sklearn.batches._whole_files import written_whole
 
 
-def transform_files(transformer, source, destination, *, verbose=False):
+def transform_files(
+    transformer: BatchTransformer,
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    destination: str | os.PathLike[str],
+    *,
+    verbose: bool = False,
+) -> list[Path]:
     """Apply a `BatchTransformer` to Parquet files, and write one file for each.
 
     Files that are already there are not computed again: after an interruption, the same

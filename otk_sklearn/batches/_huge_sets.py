@@ -1,9 +1,13 @@
 """Embedding of one set that is never in memory: its elements come in blocks."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable, Iterable
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -20,7 +24,13 @@ from otk_sklearn.sets._validation import check_finite, check_finite_output
 from otk_sklearn.sets._windows import Windows, WindowValues, filter_windows
 
 
-def transform_blocks(embedding, blocks, *, n_elements=None, max_passes=None):
+def transform_blocks(
+    embedding: OTKEmbedding,
+    blocks: Callable[[], Iterable[ArrayLike]] | Iterable[ArrayLike],
+    *,
+    n_elements: int | None = None,
+    max_passes: int | None = None,
+) -> Bunch:
     """Embed one set whose elements come in blocks, in constant memory.
 
     The result is that of `embedding.transform` for a set with the elements of all blocks,

@@ -1,6 +1,12 @@
 """`iter_sets`: batches of data larger than memory as collections of complete sets."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Integral
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from otk_sklearn.batches._array_slices import slices_of
 from otk_sklearn.batches._blocks import (
@@ -16,18 +22,18 @@ from otk_sklearn.batches._sources import open_batches
 
 
 def iter_sets(
-    batches,
+    batches: Any,
     *,
-    groups=None,
-    features=None,
-    column=None,
-    weights=None,
-    positions=None,
-    order_by=None,
-    target=None,
-    offsets=None,
-    max_elements=100_000,
-):
+    groups: Any = None,
+    features: Any = None,
+    column: Any = None,
+    weights: Any = None,
+    positions: Any = None,
+    order_by: Any = None,
+    target: Any = None,
+    offsets: ArrayLike | None = None,
+    max_elements: int = 100_000,
+) -> Iterator[Any]:
     """Iterate over data larger than memory, as collections of complete sets.
 
     Rows of a long table that belong to one set are joined across batches, files and

@@ -1,14 +1,17 @@
 """`SetSampler`: a sample of sets that come in batches, on one machine or on many."""
 
+from __future__ import annotations
+
 import copy
 import datetime
 import hashlib
 import uuid
 from collections.abc import Sized
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state, check_scalar
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
@@ -18,6 +21,10 @@ from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._random_keys import element_keys, set_keys, smallest_keys
 from otk_sklearn.sets._sampling import longest_sampled, masses_unless_equal, n_sampled
 from otk_sklearn.sets._validation import as_sets
+
+if TYPE_CHECKING:
+    from otk_sklearn.sets._types import SetsLike
+
 
 # Key of elements of mass 0, after all others.
 _LAST_KEY = np.iinfo(np.uint64).max
@@ -94,7 +101,13 @@ class SetSampler:
 
     __module__ = "otk_sklearn.batches"  # where users import it from
 
-    def __init__(self, max_elements=100_000, *, filter_size=1, random_state=None):
+    def __init__(
+        self,
+        max_elements: int = 100_000,
+        *,
+        filter_size: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         check_scalar(max_elements, "max_elements", Integral, min_val=1)
         check_scalar(filter_size, "filter_size", Integral, min_val=1)
         self.max_elements, self.filter_size = max_elements, filter_size
@@ -108,7 +121,7 @@ class SetSampler:
             raise ValueError(f"random_state={random_state}; expected 0 to 2**32 - 1.")
         self._parts, self._limit, self._has_ids = (), None, None
 
-    def update(self, batch, ids=None):
+    def update(self, batch: SetsLike, ids: ArrayLike | None = None) -> Self:
         """Let more sets take part in the sample.
 
         Parameters
@@ -139,7 +152,7 @@ class SetSampler:
         vars(self).update(vars(changed))
         return self
 
-    def merge(self, other):
+    def merge(self, other: SetSampler) -> SetSampler:
         """Return a sampler of the sets of both.
 
         Parameters
@@ -183,7 +196,7 @@ class SetSampler:
         merged._compact()
         return merged
 
-    def sample(self):
+    def sample(self) -> SetCollection:
         """Return the sample of the sets so far.
 
         Returns

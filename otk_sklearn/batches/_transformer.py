@@ -1,8 +1,12 @@
 """`BatchTransformer`: a fitted estimator as a function from batches to batches."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import joblib
 import numpy as np
@@ -10,6 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.thread_limits import single_threaded
 from otk_sklearn.sets._collection import SetCollection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sklearn.base import BaseEstimator
+
 
 # Methods, and the names of their outputs.
 OUTPUTS = {
@@ -127,19 +136,25 @@ class BatchTransformer:
 
     def __init__(
         self,
-        estimator,
+        estimator: BaseEstimator,
         *,
-        column=None,
-        groups=None,
-        features=None,
-        weights=None,
-        positions=None,
-        method="transform",
-        output=None,
-        keep=None,
-        fixed_size_lists=True,
-        n_jobs=1,
-    ):
+        column: str | list[str] | None = None,
+        groups: str | None = None,
+        features: str | list[str] | None = None,
+        weights: str | None = None,
+        positions: str | list[str] | None = None,
+        method: Literal[
+            "transform",
+            "predict",
+            "predict_proba",
+            "predict_log_proba",
+            "decision_function",
+        ] = "transform",
+        output: str | None = None,
+        keep: list[str] | None = None,
+        fixed_size_lists: bool = True,
+        n_jobs: int = 1,
+    ) -> None:
         check_is_fitted(estimator)
         check_method(estimator, method)
         _check_n_jobs(n_jobs)
@@ -156,7 +171,7 @@ class BatchTransformer:
         self.n_jobs = n_jobs
         self._check_columns()
 
-    def __call__(self, batch):
+    def __call__(self, batch: Any) -> Any:
         """Apply the estimator to a batch.
 
         Parameters
@@ -182,7 +197,7 @@ class BatchTransformer:
             return self._transform_lists(batch)
         return self._transform_long_table(batch)
 
-    def map(self, batches):
+    def map(self, batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[pa.RecordBatch]:
         """Apply the estimator to a stream of batches.
 
         This is what `mapInArrow` of Spark calls. Sets of a long table may go on from batch
@@ -247,7 +262,7 @@ class BatchTransformer:
             error.add_note(note)
             raise
 
-    def schema(self, schema):
+    def schema(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema of the output.
 
         Parameters
@@ -413,7 +428,7 @@ class BatchTransformer:
                 "another one."
             )
 
-    def columns(self, names):
+    def columns(self, names: Sequence[str]) -> list[str]:
         """Return the columns that are needed, for readers that can leave out others.
 
         Parameters

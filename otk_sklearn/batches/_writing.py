@@ -1,16 +1,35 @@
 """`transform_to`: results of batch after batch of sets, without all of them in memory."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from otk_sklearn._utils.progress import Percentage
 from otk_sklearn.batches._destinations import open_destination
 from otk_sklearn.batches._transformer import OUTPUTS, check_method
 from otk_sklearn.sets._collection import SetCollection
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def transform_to(estimator, batches, destination, *, method="transform", verbose=False):
+    from otk_sklearn.sets._types import SetsLike
+
+
+def transform_to(
+    estimator: BaseEstimator,
+    batches: Iterable[SetsLike],
+    destination: str | os.PathLike[str] | NDArray[Any],
+    *,
+    method: Literal[
+        "transform", "predict", "predict_proba", "predict_log_proba", "decision_function"
+    ] = "transform",
+    verbose: bool = False,
+) -> int:
     """Apply an estimator to batches of sets, and write the results to a file or array.
 
     Only one batch and its results are in memory at a time.

@@ -1,6 +1,9 @@
 """DNA around binding sites of transcription factors, as prepared for DeepBind."""
 
+from __future__ import annotations
+
 import os
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -36,7 +39,12 @@ specificities of DNA- and RNA-binding proteins by deep learning", Nature Biotech
     },
     prefer_skip_nested_validation=True,
 )
-def fetch_deepbind(*, data_home, name, subset="train"):
+def fetch_deepbind(
+    *,
+    data_home: str | os.PathLike[str],
+    name: str,
+    subset: Literal["train", "test"] = "train",
+) -> Bunch:
     r"""Read sequences of DNA that a transcription factor binds to, from files of DeepBind.
 
     Nothing is downloaded: clone https://github.com/jisraeli/DeepBind in the folder

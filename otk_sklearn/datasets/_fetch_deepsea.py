@@ -1,7 +1,10 @@
 """DeepSEA: sequences of DNA with 919 labels, more than fit in memory, in blocks."""
 
+from __future__ import annotations
+
 import os
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -9,6 +12,10 @@ from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, validate_par
 from otk_sklearn.datasets._data_files import DataFiles
 from otk_sklearn.datasets._mat_files import MatFileError, is_hdf5
 from otk_sklearn.datasets._packed_bits import Hdf5Variable, MatVariable, PackedBits
+
+if TYPE_CHECKING:
+    pass
+
 
 _FOLDERS = ("deepsea", "deepsea_train")
 _BUNDLE = "deepsea_train_bundle.v0.9.tar.gz"
@@ -29,7 +36,12 @@ _SHAPE_OF_LABELS = (919,)
     },
     prefer_skip_nested_validation=True,
 )
-def fetch_deepsea(*, data_home, subset="train", batch_size=1000):
+def fetch_deepsea(
+    *,
+    data_home: str | os.PathLike[str],
+    subset: Literal["train", "valid", "test"] = "train",
+    batch_size: int = 1000,
+) -> DeepSEABlocks:
     """Read DNA with chromatin profiles in blocks, from the files of DeepSEA.
 
     Nothing is downloaded: unpack

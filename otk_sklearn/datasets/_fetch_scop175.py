@@ -1,8 +1,11 @@
 """SCOP 1.75: protein domains and their folds, as split for DeepSF."""
 
+from __future__ import annotations
+
 import os
 import re
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -79,7 +82,12 @@ protein sequences to folds", Bioinformatics 34, 2018.
     },
     prefer_skip_nested_validation=True,
 )
-def fetch_scop175(*, data_home, subset="train", features="one_hot"):
+def fetch_scop175(
+    *,
+    data_home: str | os.PathLike[str],
+    subset: str = "train",
+    features: Literal["one_hot", "profile"] = "one_hot",
+) -> Bunch:
     r"""Read protein domains of SCOP 1.75 as sets of residues, from files of DeepSF.
 
     Nothing is downloaded. Clone https://github.com/multicom-toolbox/DeepSF in the folder

@@ -1,6 +1,9 @@
 """SST-2: phrases of film reviews, positive or negative."""
 
+from __future__ import annotations
+
 import os
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -29,7 +32,9 @@ Treebank", EMNLP 2013.
     {"data_home": [str, os.PathLike], "subset": [StrOptions({"train", "dev"})]},
     prefer_skip_nested_validation=True,
 )
-def fetch_sst2(*, data_home, subset="train"):
+def fetch_sst2(
+    *, data_home: str | os.PathLike[str], subset: Literal["train", "dev"] = "train"
+) -> Bunch:
     r"""Read SST-2, phrases of film reviews, from files of the benchmark GLUE.
 
     Nothing is downloaded: unpack https://dl.fbaipublicfiles.com/glue/data/SST-2.zip in the

@@ -1,8 +1,11 @@
 """Generators of classification problems that simple pooling methods cannot solve."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from otk_sklearn._utils.sklearn_compat import Interval, validate_params
@@ -24,7 +27,12 @@ _PARAMETER_CONSTRAINTS = {
 
 
 @validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
-def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
+def make_polygons(
+    n_sets: int = 600,
+    *,
+    noise: float = 0.2,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[SetCollection, NDArray[np.int64]]:
     """Generate sets of points around the corners of a regular polygon.
 
     The polygons have 3, 4, 5 or 6 corners on the unit circle. The distributions of all four
@@ -70,7 +78,12 @@ def make_polygons(n_sets=600, *, noise=0.2, random_state=None):
 
 
 @validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
-def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
+def make_cooccurrences(
+    n_sets: int = 600,
+    *,
+    noise: float = 0.2,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[SetCollection, NDArray[np.int64]]:
     """Generate sets with two of four kinds of elements, whose combination matters.
 
     In class 0, sets have elements of the kinds A and B, or C and D; in class 1, of A and C,
@@ -119,7 +132,12 @@ def make_cooccurrences(n_sets=600, *, noise=0.2, random_state=None):
 
 
 @validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
-def make_rare_elements(n_sets=600, *, noise=0.1, random_state=None):
+def make_rare_elements(
+    n_sets: int = 600,
+    *,
+    noise: float = 0.1,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[SetCollection, NDArray[np.int64]]:
     """Generate sets of points on a circle, one of which may be at its centre instead.
 
     The first point of each set of class 1 is at the centre of the unit circle, all other

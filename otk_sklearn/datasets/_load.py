@@ -1,8 +1,12 @@
 """Loaders of real data that installed packages contain. Nothing is downloaded."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from otk_sklearn._utils.sklearn_compat import StrOptions, validate_params
@@ -14,7 +18,7 @@ _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _SPLIT_CONSTRAINTS = {"split": [StrOptions({"train", "test"})]}
 
 
-def load_digit_points():
+def load_digit_points() -> tuple[SetCollection, NDArray[np.int64]]:
     """Load the handwritten digits of scikit-learn as sets of nonzero pixels.
 
     Each of the 1,797 images of 8 x 8 pixels becomes a set of 16 to 42 points: the row,
@@ -47,7 +51,9 @@ names)
 
 
 @validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
-def load_japanese_vowels(split):
+def load_japanese_vowels(
+    split: Literal["train", "test"],
+) -> tuple[SetCollection, NDArray[np.str_]]:
     """Load utterances of two Japanese vowels by nine speakers, as sets of frames.
 
     Requires sktime, which contains the data: `pip install "otk-sklearn[datasets]"`.
@@ -94,7 +100,9 @@ names)
 
 
 @validate_params(_SPLIT_CONSTRAINTS, prefer_skip_nested_validation=True)
-def load_basic_motions(split):
+def load_basic_motions(
+    split: Literal["train", "test"],
+) -> tuple[SetCollection, NDArray[np.str_]]:
     """Load movements recorded by a smartwatch, as sets of time steps.
 
     Four students wearing a smartwatch played badminton, ran, stood or walked. Each
@@ -143,7 +151,9 @@ def load_basic_motions(split):
 @validate_params(
     {"name": [StrOptions({"AMPvsUniProt", "AMPvsTM"})]}, prefer_skip_nested_validation=True
 )
-def load_peptides(name="AMPvsUniProt"):
+def load_peptides(
+    name: Literal["AMPvsUniProt", "AMPvsTM"] = "AMPvsUniProt",
+) -> tuple[SetCollection, NDArray[np.int64], NDArray[np.str_]]:
     """Load antimicrobial and other peptides, as sets of residues.
 
     Each residue is one-hot encoded. Elements are in the order of the sequence. Requires
@@ -200,7 +210,7 @@ def load_peptides(name="AMPvsUniProt"):
     return X, data.target, data.sequences
 
 
-def load_mnist_points():
+def load_mnist_points() -> tuple[SetCollection, NDArray[np.int64]]:
     """Load handwritten digits of MNIST as sets of bright pixels.
 
     Each of 5,000 images of 28 x 28 pixels, 500 of each digit, becomes a set of points: the

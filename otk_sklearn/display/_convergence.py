@@ -1,9 +1,21 @@
 """`ConvergenceDisplay`: how the fit of a model, or the plans of sets, have converged."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from otk_sklearn.display._drawing import axes_for, pyplot
 from otk_sklearn.inspection._pipeline_steps import model_steps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+    from otk_sklearn.sets._types import SetsLike
+
 
 # Of the same colour-blind-safe cycle as supports.
 _BLUE, _RED = "#3f90da", "#bd1f01"
@@ -67,13 +79,13 @@ class ConvergenceDisplay:
     def __init__(
         self,
         *,
-        objective_history=None,
-        loss_curve=None,
-        validation_scores=None,
-        n_iter=None,
-        residual=None,
-        tol=None,
-    ):
+        objective_history: ArrayLike | None = None,
+        loss_curve: ArrayLike | None = None,
+        validation_scores: ArrayLike | None = None,
+        n_iter: NDArray[np.int64] | None = None,
+        residual: NDArray[np.floating] | None = None,
+        tol: float | None = None,
+    ) -> None:
         self.objective_history = objective_history
         self.loss_curve = loss_curve
         self.validation_scores = validation_scores
@@ -82,7 +94,9 @@ class ConvergenceDisplay:
         self.tol = tol
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, ax=None):
+    def from_estimator(
+        cls, estimator: BaseEstimator, X: SetsLike | None = None, *, ax: Axes | None = None
+    ) -> Self:
         """Draw how a fitted model, or the plans of sets, have converged.
 
         Parameters
@@ -137,7 +151,7 @@ class ConvergenceDisplay:
             )
         return display.plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,6 +1,14 @@
 """Shared by displays: selection of a set, layout of elements, colours, and ticks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 # Ten colours that the colour-blind tell apart: M. A. Petroff, arXiv:2107.02270.
 _COLORS = (
@@ -43,7 +51,7 @@ class Display:
     Subclasses implement `_size`, that of a new figure, and `_draw(colorbar)`.
     """
 
-    def plot(self, ax=None, *, colorbar=True):
+    def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> Self:
         """Draw.
 
         Parameters

@@ -1,6 +1,12 @@
 """`ImportanceDisplay`: what the elements of one set add to a decision."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier, is_regressor
 
 from otk_sklearn.display._drawing import DIVERGING, name_ticks, point_area, pyplot
@@ -8,6 +14,12 @@ from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._contributions import element_contributions
 from otk_sklearn.inspection._element_labels import number_labels
 from otk_sklearn.sets._validation import as_sets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+    from otk_sklearn.sets._types import SetsLike
 
 
 class ImportanceDisplay(ElementsDisplay):
@@ -74,17 +86,17 @@ class ImportanceDisplay(ElementsDisplay):
 
     def __init__(
         self,
-        contributions,
+        contributions: NDArray[np.floating],
         *,
-        constant=0.0,
-        kind="bars",
-        coordinates=None,
-        coordinate_names=None,
-        element_names=None,
-        counts=None,
-        set_name=None,
-        target_name=None,
-    ):
+        constant: float = 0.0,
+        kind: Literal["bars", "points", "grid"] = "bars",
+        coordinates: NDArray[np.floating] | None = None,
+        coordinate_names: tuple[str, str] | None = None,
+        element_names: Sequence[str] | None = None,
+        counts: NDArray[np.int64] | None = None,
+        set_name: str | None = None,
+        target_name: str | None = None,
+    ) -> None:
         self.contributions = contributions
         self.constant = constant
         self.kind = kind
@@ -98,18 +110,18 @@ class ImportanceDisplay(ElementsDisplay):
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: BaseEstimator,
+        X: SetsLike,
         *,
-        index=None,
-        target=None,
-        kind="auto",
-        columns=None,
-        element_names=None,
-        by=None,
-        ax=None,
-        colorbar=True,
-    ):
+        index: int | None = None,
+        target: Any = None,
+        kind: Literal["auto", "bars", "points", "grid"] = "auto",
+        columns: tuple[int | str, int | str] | None = None,
+        element_names: str | Sequence[str] | None = None,
+        by: ArrayLike | Sequence[ArrayLike] | None = None,
+        ax: Axes | None = None,
+        colorbar: bool = True,
+    ) -> Self:
         """Draw what the elements of a set add to the decision of a fitted model.
 
         Parameters

@@ -1,6 +1,12 @@
 """`SupportsDisplay`: what the supports of a model stand for."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from otk_sklearn.display._drawing import (
     DIVERGING,
@@ -19,6 +25,13 @@ from otk_sklearn.display._names import check_names_of_sets
 from otk_sklearn.inspection._nearest_elements import nearest_elements
 from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.sets._validation import as_sets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+    from otk_sklearn.sets._types import SetsLike
+
 
 # Elements that are drawn behind the nearest ones.
 _MAX_BACKGROUND = 2000
@@ -94,18 +107,18 @@ class SupportsDisplay(Display):
 
     def __init__(
         self,
-        similarity,
-        set_index,
-        start,
-        stop,
+        similarity: NDArray[np.floating],
+        set_index: NDArray[np.int64],
+        start: NDArray[np.int64],
+        stop: NDArray[np.int64],
         *,
-        kind="text",
-        texts=None,
-        values=None,
-        feature_names=None,
-        background=None,
-        support_order=None,
-    ):
+        kind: Literal["text", "features", "points"] = "text",
+        texts: NDArray[np.str_] | None = None,
+        values: NDArray[np.floating] | None = None,
+        feature_names: Sequence[str] | None = None,
+        background: NDArray[np.floating] | None = None,
+        support_order: NDArray[np.int64] | None = None,
+    ) -> None:
         self.similarity = similarity
         self.set_index = set_index
         self.start = start
@@ -120,17 +133,17 @@ class SupportsDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: BaseEstimator,
+        X: SetsLike,
         *,
-        n_elements=5,
-        kind="auto",
-        columns=None,
-        element_names=None,
-        reference=0,
-        ax=None,
-        colorbar=True,
-    ):
+        n_elements: int = 5,
+        kind: Literal["auto", "text", "features", "points"] = "auto",
+        columns: tuple[int | str, int | str] | None = None,
+        element_names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        reference: int = 0,
+        ax: Axes | None = None,
+        colorbar: bool = True,
+    ) -> Self:
         """Draw the elements of a collection that are nearest to the supports of a model.
 
         Parameters

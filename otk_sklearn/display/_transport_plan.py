@@ -1,6 +1,12 @@
 """`TransportPlanDisplay`: where the transport plan sends the elements of one set."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from otk_sklearn.display._drawing import (
     SEQUENTIAL,
@@ -14,6 +20,12 @@ from otk_sklearn.display._drawing import (
 from otk_sklearn.display._elements import SIZES, ElementsDisplay, element_layout
 from otk_sklearn.inspection._pipeline_steps import model_steps
 from otk_sklearn.inspection._plans import element_plans
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+    from otk_sklearn.sets._types import SetsLike
 
 
 class TransportPlanDisplay(ElementsDisplay):
@@ -81,15 +93,15 @@ class TransportPlanDisplay(ElementsDisplay):
 
     def __init__(
         self,
-        plan,
+        plan: NDArray[np.floating],
         *,
-        kind="heatmap",
-        coordinates=None,
-        coordinate_names=None,
-        element_names=None,
-        set_name=None,
-        support_order=None,
-    ):
+        kind: Literal["heatmap", "points", "grid"] = "heatmap",
+        coordinates: NDArray[np.floating] | None = None,
+        coordinate_names: tuple[str, str] | None = None,
+        element_names: Sequence[str] | None = None,
+        set_name: str | None = None,
+        support_order: NDArray[np.int64] | None = None,
+    ) -> None:
         self.plan = plan
         self.kind = kind
         self.coordinates = coordinates
@@ -101,17 +113,17 @@ class TransportPlanDisplay(ElementsDisplay):
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: BaseEstimator,
+        X: SetsLike,
         *,
-        index=None,
-        kind="auto",
-        columns=None,
-        element_names=None,
-        reference=0,
-        ax=None,
-        colorbar=True,
-    ):
+        index: int | None = None,
+        kind: Literal["auto", "heatmap", "points", "grid"] = "auto",
+        columns: tuple[int | str, int | str] | None = None,
+        element_names: str | Sequence[str] | None = None,
+        reference: int = 0,
+        ax: Axes | None = None,
+        colorbar: bool = True,
+    ) -> Self:
         """Draw the plan between a set and a reference of a fitted model.
 
         Parameters

@@ -1,10 +1,13 @@
 """Base classes of transformers of sets: `fit`, and the skeleton of `transform`."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from otk_sklearn._utils.chunks import chunk_rows, map_chunks, rows_in_memory
@@ -36,6 +39,9 @@ from otk_sklearn.sets._validation import (
 )
 from otk_sklearn.sets._windows import WindowedSets
 
+if TYPE_CHECKING:
+    from otk_sklearn.sets._types import SetsLike
+
 
 def snapshot(estimator, X):
     """Return a copy of a fitted estimator, and X as sets that match its fit.
@@ -57,7 +63,7 @@ class SetTransformer(DocumentedMixin, CallbackSupportMixin, BaseEstimator):
     _transform_parameters: tuple = ("n_jobs",)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: SetsLike, y: ArrayLike | None = None) -> Self:
         """Learn the transformation from sets.
 
         Parameters
@@ -109,7 +115,12 @@ class SampleWeightMixin:
     """Mixin for transformers of sets whose `fit` accepts weights of the sets."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn the transformation from sets.
 
         Parameters
@@ -168,7 +179,7 @@ class Pooling(NamedTuple):
 class SetEmbedding(VectorsOutMixin, SetTransformer):
     """Base class of embeddings that pool the elements of each set."""
 
-    def transform(self, X):
+    def transform(self, X: SetsLike) -> NDArray[np.floating]:
         """Embed sets.
 
         Parameters

@@ -1,8 +1,12 @@
 """`ConvolutionalKernelLayer`: kernel features of the windows of ordered sets."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from otk_sklearn._utils.chunks import batches_of, chunk_rows, map_chunks, rows_in_memory
 from otk_sklearn._utils.estimators import (
@@ -19,6 +23,12 @@ from otk_sklearn.sets._offsets import masses_of, offsets_of
 from otk_sklearn.sets._positive_mass import without_empty_sets
 from otk_sklearn.sets._validation import check_finite_output
 from otk_sklearn.sets._windows import check_no_gaps, fitted_windows, subsampling_windows
+
+if TYPE_CHECKING:
+    from joblib import Memory
+
+    from otk_sklearn.sets._collection import SetCollection
+    from otk_sklearn.sets._types import SetsLike
 
 
 class ConvolutionalKernelLayer(
@@ -143,19 +153,19 @@ class ConvolutionalKernelLayer(
 
     def __init__(
         self,
-        n_components=64,
+        n_components: int = 64,
         *,
-        filter_size=5,
-        gamma="median",
-        subsampling=1,
-        damping=1e-2,
-        padding="valid",
-        anchors="kmeans",
-        max_elements="auto",
-        memory=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        filter_size: int = 5,
+        gamma: float | Literal["median"] = "median",
+        subsampling: int = 1,
+        damping: float = 1e-2,
+        padding: Literal["valid", "same"] = "valid",
+        anchors: Literal["kmeans", "random"] | ArrayLike = "kmeans",
+        max_elements: int | Literal["auto"] = "auto",
+        memory: str | Memory | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.filter_size = filter_size
         self.gamma = gamma
@@ -171,7 +181,7 @@ class ConvolutionalKernelLayer(
     def _learn(self, sets, sample_weight):
         return learn_feature_attributes(self, "homogeneous", sets, sample_weight)
 
-    def transform(self, X):
+    def transform(self, X: SetsLike) -> SetCollection:
         """Replace elements by the kernel features of windows.
 
         Parameters

@@ -1,11 +1,15 @@
 """`ElementTransformer`: a scikit-learn transformer applied to the elements of sets."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import inspect
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
@@ -59,6 +63,11 @@ from otk_sklearn.sets._validation import (
     check_finite,
     input_attributes,
 )
+
+if TYPE_CHECKING:
+    from otk_sklearn.sets._collection import SetCollection
+    from otk_sklearn.sets._types import SetsLike
+
 
 # Bytes of elements that are fitted on, or tried out, at a time.
 _PART_BYTES = 2**22
@@ -202,13 +211,25 @@ class ElementTransformer(
     __metadata_request__fit = {"sample_weight": UNUSED}
     __metadata_request__partial_fit = {"sample_weight": UNUSED}
 
-    def __init__(self, transformer, *, max_elements=None, random_state=None):
+    def __init__(
+        self,
+        transformer: BaseEstimator | Literal["passthrough"],
+        *,
+        max_elements: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.transformer = transformer
         self.max_elements = max_elements
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None, **params):
+    def fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit the transformer on the elements of all sets.
 
         Parameters
@@ -250,7 +271,13 @@ class ElementTransformer(
 
     @available_if(_can_learn_in_batches)
     @fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y=None, sample_weight=None, **params):
+    def partial_fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Go on fitting the transformer, on the elements of a batch of sets.
 
         Available if the transformer has `partial_fit`, such as `StandardScaler` and
@@ -309,7 +336,7 @@ class ElementTransformer(
         set_fitted(self, {**attributes, "transformer_": transformer})
         return self
 
-    def transform(self, X):
+    def transform(self, X: SetsLike) -> SetCollection:
         """Apply the fitted transformer to the elements of sets.
 
         Parameters
@@ -342,7 +369,9 @@ class ElementTransformer(
         values = model._as_values(output, len(elements))
         return sets.with_values(values, feature_names=model._names_of(output))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Return the names of the output features of the transformer.
 
         Parameters
@@ -362,7 +391,7 @@ class ElementTransformer(
             input_features = getattr(model, "feature_names_in_", None)
         return model.transformer_.get_feature_names_out(input_features)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the transformer.
 
         Returns

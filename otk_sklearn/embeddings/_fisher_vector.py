@@ -1,6 +1,9 @@
 """`FisherVectorEmbedding`: gradients of the log-likelihood of a Gaussian mixture."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -141,18 +144,18 @@ class FisherVectorEmbedding(SetEmbedding):
 
     def __init__(
         self,
-        n_components=16,
+        n_components: int = 16,
         *,
-        power=0.5,
-        normalize=True,
-        reg_covar=0.05,
-        max_iter=100,
-        tol=1e-3,
-        max_elements="auto",
-        empty_sets="error",
-        n_jobs=None,
-        random_state=None,
-    ):
+        power: float = 0.5,
+        normalize: bool = True,
+        reg_covar: float = 0.05,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        max_elements: int | Literal["auto"] = "auto",
+        empty_sets: Literal["error", "zero"] = "error",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.power = power
         self.normalize = normalize

@@ -1,6 +1,11 @@
 """`KernelMeanEmbedding`: the mean of the kernel features of the elements of a set."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from otk_sklearn._compiled.pooling import pool
 from otk_sklearn._utils.chunks import Buffers, batches_of
@@ -16,6 +21,9 @@ from otk_sklearn.features._feature_map import fitted_feature_map
 from otk_sklearn.features._kernels import KERNELS
 from otk_sklearn.sets._offsets import offsets_in
 from otk_sklearn.sets._windows import fitted_windows, values_of, window_parameters
+
+if TYPE_CHECKING:
+    from joblib import Memory
 
 
 class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
@@ -135,20 +143,20 @@ class KernelMeanEmbedding(SampleWeightMixin, SetEmbedding):
 
     def __init__(
         self,
-        n_components=64,
+        n_components: int = 64,
         *,
-        kernel="rbf",
-        gamma="median",
-        damping=1e-2,
-        filter_size=1,
-        padding="valid",
-        anchors="kmeans",
-        max_elements="auto",
-        empty_sets="error",
-        memory=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        kernel: Literal["rbf", "homogeneous", "linear"] = "rbf",
+        gamma: float | Literal["median"] = "median",
+        damping: float = 1e-2,
+        filter_size: int = 1,
+        padding: Literal["valid", "same"] = "valid",
+        anchors: Literal["kmeans", "random"] | ArrayLike = "kmeans",
+        max_elements: int | Literal["auto"] = "auto",
+        empty_sets: Literal["error", "zero"] = "error",
+        memory: str | Memory | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.kernel = kernel
         self.gamma = gamma

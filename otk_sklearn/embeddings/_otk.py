@@ -1,11 +1,15 @@
 """`OTKEmbedding`: the embedding of sets by optimal transport to references."""
 
+from __future__ import annotations
+
 import copy
 import itertools
 import math
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
 from otk_sklearn._utils.estimators import (
@@ -34,6 +38,11 @@ from otk_sklearn.sets._validation import (
     check_finite_output,
     check_not_empty,
 )
+
+if TYPE_CHECKING:
+    from joblib import Memory
+
+    from otk_sklearn.sets._types import SetsLike
 
 
 class OTKEmbedding(VectorsOutMixin, SetTransformer):
@@ -276,32 +285,32 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
 
     def __init__(
         self,
-        n_supports=50,
+        n_supports: int = 50,
         *,
-        n_references=1,
-        epsilon=0.05,
-        kernel="rbf",
-        gamma="median",
-        n_components=64,
-        damping=1e-2,
-        filter_size=1,
-        padding="valid",
-        position=None,
-        position_sigma=0.1,
-        anchors="kmeans",
-        references="kmeans",
-        solver="sinkhorn",
-        relaxation=None,
-        support_relaxation=None,
-        max_iter=100,
-        tol=1e-2,
-        max_elements="auto",
-        empty_sets="error",
-        memory=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        n_references: int = 1,
+        epsilon: float = 0.05,
+        kernel: Literal["rbf", "homogeneous", "linear"] = "rbf",
+        gamma: float | Literal["median"] = "median",
+        n_components: int = 64,
+        damping: float = 1e-2,
+        filter_size: int = 1,
+        padding: Literal["valid", "same"] = "valid",
+        position: Literal["gaussian", "hard"] | None = None,
+        position_sigma: float = 0.1,
+        anchors: Literal["kmeans", "random"] | ArrayLike = "kmeans",
+        references: Literal["kmeans", "barycenter", "random"] | ArrayLike = "kmeans",
+        solver: Literal["sinkhorn", "emd", "softmax"] = "sinkhorn",
+        relaxation: float | None = None,
+        support_relaxation: float | None = None,
+        max_iter: int = 100,
+        tol: float = 1e-2,
+        max_elements: int | Literal["auto"] = "auto",
+        empty_sets: Literal["error", "zero"] = "error",
+        memory: str | Memory | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
         self.n_supports = n_supports
         self.n_references = n_references
         self.epsilon = epsilon
@@ -328,7 +337,12 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn anchors and references.
 
         Parameters
@@ -374,7 +388,12 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None, sample_weight=None):
+    def fit_transform(
+        self,
+        X: SetsLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> NDArray[np.floating]:
         """Learn anchors and references, and embed the same sets.
 
         Parameters
@@ -406,7 +425,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         set_fitted(self, attributes)
         return self._as_output(out, sets)
 
-    def transform(self, X):
+    def transform(self, X: SetsLike) -> NDArray[np.floating]:
         """Embed sets.
 
         Parameters
@@ -436,7 +455,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         warn_unconverged(state.transport, residual)
         return self._as_output(out, sets)
 
-    def kernel_matrix(self, X, Y=None):
+    def kernel_matrix(self, X: SetsLike, Y: SetsLike | None = None) -> NDArray[np.floating]:
         """Compute the kernel matrix between sets: scaled inner products of embeddings.
 
         `K(x, y) = <Phi(x), Phi(y)> / (n_references n_supports)`, as in Mialon et al.
@@ -468,7 +487,7 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         check_finite_output(kernel, "kernel")
         return kernel
 
-    def transport_plan(self, X):
+    def transport_plan(self, X: SetsLike) -> list[NDArray[np.floating]]:
         """Compute the transport plans between sets and references.
 
         Parameters
@@ -496,14 +515,14 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             by_set = [plans.plan[:, :, a:b] for a, b in itertools.pairwise(bounds)]
             return plans.residual, [p.transpose(0, 2, 1).copy() for p in by_set]
 
-        residuals, plans = zip(*matching.map(plans_of, windows))
-        plans = [plan for chunk_plans in plans for plan in chunk_plans]
+        residuals, of_chunks = zip(*matching.map(plans_of, windows))
+        plans = [plan for of_chunk in of_chunks for plan in of_chunk]
         sums = np.reshape([plan.sum() for plan in plans], (-1, 1))
         check_finite_output(sums, "transport problem")
         warn_unconverged(state.transport, np.concatenate(residuals))
         return plans
 
-    def sinkhorn_diagnostics(self, X):
+    def sinkhorn_diagnostics(self, X: SetsLike) -> Bunch:
         """Return the number of Sinkhorn iterations and the residual of each set.
 
         Parameters

@@ -1,8 +1,13 @@
 """`SetPooling`: means, sums, extremes and other statistics of the elements of sets."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.chunks import batches_of
@@ -72,7 +77,12 @@ class SetPooling(SetEmbedding):
 
     _transform_parameters = ("statistics", "empty_sets")
 
-    def __init__(self, statistics="mean", *, empty_sets="error"):
+    def __init__(
+        self,
+        statistics: str | Sequence[str] = "mean",
+        *,
+        empty_sets: Literal["error", "zero"] = "error",
+    ) -> None:
         self.statistics = statistics
         self.empty_sets = empty_sets
 
@@ -96,7 +106,9 @@ class SetPooling(SetEmbedding):
             n_jobs=1,  # bound by memory bandwidth: threads would not help
         )
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Return the names of the output features, such as "mean_x0".
 
         Parameters

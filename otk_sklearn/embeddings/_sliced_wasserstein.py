@@ -1,6 +1,9 @@
 """`SlicedWassersteinEmbedding`: quantile functions of projected elements."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
@@ -111,14 +114,14 @@ class SlicedWassersteinEmbedding(SampleWeightMixin, SetEmbedding):
 
     def __init__(
         self,
-        n_projections=64,
+        n_projections: int = 64,
         *,
-        n_quantiles=16,
-        max_elements="auto",
-        empty_sets="error",
-        n_jobs=None,
-        random_state=None,
-    ):
+        n_quantiles: int = 16,
+        max_elements: int | Literal["auto"] = "auto",
+        empty_sets: Literal["error", "zero"] = "error",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_projections = n_projections
         self.n_quantiles = n_quantiles
         self.max_elements = max_elements

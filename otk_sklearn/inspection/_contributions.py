@@ -1,6 +1,12 @@
 """Contributions of single elements to the decision of a linear model."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from otk_sklearn._utils.chunks import batches_of, chunk_rows
@@ -15,8 +21,18 @@ from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._windows import fitted_windows
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def element_contributions(estimator, X, *, by=None):
+    from otk_sklearn.sets._types import SetsLike
+
+
+def element_contributions(
+    estimator: BaseEstimator,
+    X: SetsLike,
+    *,
+    by: ArrayLike | Sequence[ArrayLike] | None = None,
+) -> Bunch:
     """Compute what each element adds to the decision of a linear model.
 
     The coefficients are pulled back through the steps between the embedding and the model,

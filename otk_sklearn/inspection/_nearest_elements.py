@@ -1,6 +1,9 @@
 """The elements of a collection that are nearest to each support."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -12,8 +15,13 @@ from otk_sklearn.sets._equality import group_equal_rows
 from otk_sklearn.sets._positive_mass import with_positive_mass
 from otk_sklearn.sets._windows import fitted_windows
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def nearest_elements(estimator, X, n_elements=5):
+    from otk_sklearn.sets._types import SetsLike
+
+
+def nearest_elements(estimator: BaseEstimator, X: SetsLike, n_elements: int = 5) -> Bunch:
     """The elements of a collection that are most similar to each support.
 
     Supports lie in feature space, and can't be displayed; these elements represent them.

@@ -1,8 +1,13 @@
 """Importance of each feature of the elements to the score of a fitted model."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
@@ -12,6 +17,11 @@ from otk_sklearn._utils.estimators import FEATURE_CONSTRAINTS
 from otk_sklearn._utils.sklearn_compat import Interval, validate_params
 from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._validation import as_sets
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from otk_sklearn.sets._types import SetsLike
 
 
 @validate_params(
@@ -23,16 +33,16 @@ from otk_sklearn.sets._validation import as_sets
     prefer_skip_nested_validation=True,
 )
 def permutation_importance(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: SetsLike,
+    y: ArrayLike | None,
     *,
-    scoring=None,
-    n_repeats=5,
-    n_jobs=None,
-    random_state=None,
-    sample_weight=None,
-):
+    scoring: str | Callable[..., float] | None = None,
+    n_repeats: int = 5,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Bunch:
     """Permutation importance of the features of elements.
 
     What a score loses if the values of one feature are permuted among the elements of all

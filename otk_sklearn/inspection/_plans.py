@@ -1,11 +1,21 @@
 """Transport plans of the elements of input sets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
 from otk_sklearn.inspection._pipeline_steps import ElementMapping, model_steps
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def element_plans(estimator, X):
+    from otk_sklearn.sets._types import SetsLike
+
+
+def element_plans(estimator: BaseEstimator, X: SetsLike) -> list[NDArray[np.floating]]:
     """Transport plans of the elements of input sets.
 
     Plans refer to the input rows even if earlier steps transform them or the embedding

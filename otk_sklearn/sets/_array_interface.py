@@ -1,6 +1,11 @@
 """What libraries of arrays find out about a collection, which is none."""
 
+from __future__ import annotations
+
+from typing import Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from otk_sklearn._utils.sklearn_compat import get_namespace
 
@@ -17,7 +22,7 @@ class ArrayInterface:
     """Base class of `SetCollection`."""
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int]:
         """`(n_sets,)`: to scikit-learn, a collection is a 1-D array of samples."""
         return (len(self),)
 
@@ -28,11 +33,17 @@ class ArrayInterface:
         return get_namespace(self.offsets)[0]
 
     @property
-    def device(self):
+    def device(self) -> str:
         """`"cpu"`, where the elements are."""
         return "cpu"
 
-    def take(self, indices, axis=0, out=None, mode="raise"):
+    def take(
+        self,
+        indices: ArrayLike,
+        axis: int | None = 0,
+        out: None = None,
+        mode: Literal["raise", "wrap", "clip"] = "raise",
+    ) -> Self:
         """Return the collection of these sets, as `numpy.take` does.
 
         Parameters

@@ -4,9 +4,14 @@ The constructor validates offsets, shapes, dtype and memory order, and compiled 
 rely on them without checking again.
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, Self, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from otk_sklearn.sets._array_interface import ArrayInterface
 from otk_sklearn.sets._arrays import as_elements
@@ -122,14 +127,14 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
 
     def __init__(
         self,
-        values,
-        offsets,
+        values: ArrayLike,
+        offsets: ArrayLike,
         *,
-        weights=None,
-        positions=None,
-        names=None,
-        feature_names=None,
-    ):
+        weights: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+        names: ArrayLike | None = None,
+        feature_names: ArrayLike | None = None,
+    ) -> None:
         check_same_rows(values=values, weights=weights, positions=positions)
         if feature_names is None:
             feature_names = feature_names_of(values)
@@ -162,8 +167,14 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
 
     @classmethod
     def from_sets(
-        cls, sets, *, weights=None, positions=None, names=None, feature_names=None
-    ):
+        cls,
+        sets: Iterable[ArrayLike],
+        *,
+        weights: Sequence[ArrayLike] | None = None,
+        positions: Sequence[ArrayLike] | None = None,
+        names: ArrayLike | None = None,
+        feature_names: ArrayLike | None = None,
+    ) -> SetCollection:
         """Pack a sequence of 2-D arrays.
 
         Parameters
@@ -233,7 +244,12 @@ weights)
         return collection
 
     @classmethod
-    def concatenate(cls, collections, *, names="keep"):
+    def concatenate(
+        cls,
+        collections: Sequence[SetCollection],
+        *,
+        names: ArrayLike | Literal["keep"] | None = "keep",
+    ) -> Self:
         """Join collections, one after the other.
 
         Parameters
@@ -281,7 +297,7 @@ weights)
         return with_gaps(joined, any(sets.has_gaps for sets in collections))
 
     @property
-    def values(self):
+    def values(self) -> NDArray[np.floating]:
         """Elements of all sets, one set after the other."""
         return self._kept_values().view()
 
@@ -292,46 +308,46 @@ weights)
         return self._values
 
     @property
-    def offsets(self):
+    def offsets(self) -> NDArray[np.int64]:
         """Where each set starts, and the last one ends."""
         return self._offsets.view()
 
     @property
-    def weights(self):
+    def weights(self) -> NDArray[np.float64] | None:
         """Weights of the elements, as given, or None."""
         return None if self._weights is None else self._weights.view()
 
     @property
-    def positions(self):
+    def positions(self) -> NDArray[np.float64] | None:
         """Coordinates of the elements, or None."""
         return None if self._positions is None else self._positions.view()
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[np.floating]:
         """Data type of the values: float32 or float64."""
         return self._values.dtype
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Length of each element."""
         return self._values.shape[1]
 
     @property
-    def lengths(self):
+    def lengths(self) -> NDArray[np.int64]:
         """Number of elements of each set."""
         return np.diff(self._offsets)
 
     @property
-    def has_gaps(self):
+    def has_gaps(self) -> bool:
         """Whether elements between these were left out, in a sample of the sets."""
         return self._has_gaps
 
     @property
-    def masses(self):
+    def masses(self) -> NDArray[np.float64]:
         """Masses of the elements: weights normalized to sum to 1 in each set."""
         return masses_of(self._weights, self._offsets)
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> Self:
         """Return this collection with its values as float32 or float64.
 
         Parameters
@@ -350,8 +366,14 @@ weights)
         return self._replace(_values=values)
 
     def with_values(
-        self, values, *, feature_names=None, offsets=None, weights=None, positions=None
-    ):
+        self,
+        values: ArrayLike,
+        *,
+        feature_names: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+    ) -> Self:
         """Return a collection of the same sets with other elements.
 
         Parameters
@@ -409,12 +431,18 @@ weights)
             feature_names = check_feature_names(feature_names, values.shape[1])
         return self._replace(_values=values, _feature_names=feature_names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[NDArray[np.floating]]:
         for start, stop in itertools.pairwise(self._offsets):
             yield self._values[start:stop]
+
+    @overload
+    def __getitem__(self, index: int | np.integer) -> NDArray[np.floating]: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> Self: ...
 
     def __getitem__(self, index):
         if isinstance(index, int | np.integer) and not isinstance(index, bool):

@@ -1,6 +1,12 @@
 """Collections of time series, letters, cells, padded arrays and lists of Arrow."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from otk_sklearn.sets._anndata import read_anndata
 from otk_sklearn.sets._list_columns import sets_of_lists
@@ -16,12 +22,26 @@ from otk_sklearn.sets._series import (
 )
 from otk_sklearn.sets._symbols import read_sequences
 
+if TYPE_CHECKING:
+    import awkward as ak
+    import pandas as pd
+    import pyarrow as pa
+    from anndata import AnnData
+
 
 class Conversions:
     """Base class of `SetCollection`."""
 
     @classmethod
-    def from_padded(cls, X, *, lengths=None, mask=None, names=None, feature_names=None):
+    def from_padded(
+        cls,
+        X: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        names: ArrayLike | None = None,
+        feature_names: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from a padded array.
 
         Parameters
@@ -80,8 +100,14 @@ class Conversions:
 
     @classmethod
     def from_series(
-        cls, X, *, time_axis=None, positions=None, names=None, feature_names=None
-    ):
+        cls,
+        X: ArrayLike | Sequence[ArrayLike],
+        *,
+        time_axis: Literal[-1, -2] | None = None,
+        positions: ArrayLike | Sequence[ArrayLike] | None = None,
+        names: ArrayLike | None = None,
+        feature_names: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from time series, with an element for each time step.
 
         Steps of nothing but NaN at the end of a series are padding, and left out.
@@ -175,7 +201,13 @@ class Conversions:
         return self._take(slice(None), np.flatnonzero(is_kept), offsets_of(lengths))
 
     @classmethod
-    def from_sequences(cls, sequences, vectors, *, names=None):
+    def from_sequences(
+        cls,
+        sequences: str | Sequence[str] | Mapping[Any, str] | pd.Series,
+        vectors: str | Sequence[str] | Mapping[str, ArrayLike] | pd.DataFrame,
+        *,
+        names: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from letters, such as those of proteins and DNA.
 
         Parameters
@@ -223,7 +255,9 @@ class Conversions:
         return cls(**read_sequences(sequences, vectors, names))
 
     @classmethod
-    def from_anndata(cls, adata, groups, *, obsm=None):
+    def from_anndata(
+        cls, adata: AnnData, groups: ArrayLike, *, obsm: str | None = None
+    ) -> Self:
         """Construct a collection from an AnnData, with a set of cells for each patient.
 
         Sets come in the order in which their labels first appear in `adata.obs`, and cells
@@ -293,7 +327,14 @@ class Conversions:
         return sets.with_values(sets.values, feature_names=feature_names)
 
     @classmethod
-    def from_arrow(cls, array, *, weights=None, positions=None, names=None):
+    def from_arrow(
+        cls,
+        array: Any,
+        *,
+        weights: Any = None,
+        positions: Any = None,
+        names: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from Arrow lists (pyarrow, Parquet, polars, DuckDB, ...).
 
         Needs pyarrow; `pip install "otk-sklearn[arrow]"`.
@@ -354,7 +395,14 @@ class Conversions:
         return sets_of_lists(cls, "from_arrow", read_arrow, array, **columns)
 
     @classmethod
-    def from_awkward(cls, array, *, weights=None, positions=None, names=None):
+    def from_awkward(
+        cls,
+        array: ak.Array,
+        *,
+        weights: ak.Array | None = None,
+        positions: ak.Array | None = None,
+        names: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from an awkward array.
 
         Needs awkward; `pip install "otk-sklearn[awkward]"`.
@@ -411,7 +459,7 @@ class Conversions:
         columns = {"weights": weights, "positions": positions, "names": names}
         return sets_of_lists(cls, "from_awkward", read_awkward, array, **columns)
 
-    def to_arrow(self):
+    def to_arrow(self) -> pa.LargeListArray:
         """Return the elements as an Arrow array of lists, without a copy.
 
         It can be a column of a table, or of a Parquet file, next to others with one value
@@ -441,7 +489,7 @@ class Conversions:
 
         return write_arrow(self)
 
-    def to_awkward(self):
+    def to_awkward(self) -> ak.Array:
         """Return the elements as an awkward array, without a copy.
 
         Weights are not included; they are `awkward.unflatten(sets.weights, sets.lengths)`.
@@ -466,7 +514,7 @@ class Conversions:
 
         return write_awkward(self)
 
-    def to_padded(self, fill_value=np.nan):
+    def to_padded(self, fill_value: float = np.nan) -> NDArray[np.floating]:
         """Return the elements as one array, padded to the longest set.
 
         Parameters

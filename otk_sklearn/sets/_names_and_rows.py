@@ -1,6 +1,12 @@
 """Who the sets of a collection are, what its columns mean, and which rows they were."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._long_tables import check_no_columns, sort_by_group, split_groups
@@ -8,12 +14,22 @@ from otk_sklearn.sets._names import align, are_names, feature_names_of
 from otk_sklearn.sets._offsets import offsets_of, scatter_rows
 from otk_sklearn.sets._row_index import check_same_rows
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class NamesAndRows:
     """Base class of `SetCollection`."""
 
     @classmethod
-    def from_groups(cls, values, groups, *, weights=None, positions=None):
+    def from_groups(
+        cls,
+        values: ArrayLike,
+        groups: ArrayLike | tuple[Any, ...],
+        *,
+        weights: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+    ) -> Self:
         """Construct a collection from a long table, with a set for each group of rows.
 
         Sets come in the order in which their groups first appear, that of
@@ -110,7 +126,7 @@ class NamesAndRows:
         sets._n_rows = len(values)
         return sets._replace(_rows=np.arange(len(values))[order])
 
-    def to_rows(self, values):
+    def to_rows(self, values: ArrayLike | Sequence[ArrayLike]) -> NDArray[Any]:
         """Return what belongs to each element in the order of the rows of the table.
 
         Parameters
@@ -149,7 +165,7 @@ class NamesAndRows:
             )
         return scatter_rows(values, self._rows, self._n_rows)
 
-    def align(self, y):
+    def align(self, y: pd.Series | pd.DataFrame | Mapping[Any, Any]) -> NDArray[Any]:
         """Return targets by name in the order of the sets.
 
         Parameters
@@ -184,17 +200,17 @@ class NamesAndRows:
         return align(y, self._names)
 
     @property
-    def names(self):
+    def names(self) -> NDArray[Any] | None:
         """Name of each set, or None."""
         return None if self._names is None else self._names.view()
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> NDArray[np.object_] | None:
         """Name of each feature, or None."""
         return self.column_labels if are_names(self._feature_names) else None
 
     @property
-    def column_labels(self):
+    def column_labels(self) -> NDArray[np.object_] | None:
         """Label of each column of the table that these features were, or None.
 
         These are the feature names, except for a DataFrame whose columns have other labels,
@@ -203,7 +219,7 @@ class NamesAndRows:
         return None if self._feature_names is None else self._feature_names.view()
 
     @property
-    def index(self):
+    def index(self) -> pd.Index | None:
         """Index of embeddings that are DataFrames of pandas, or None.
 
         It is that of the Series or DataFrame that these sets were, which transformers keep,
@@ -216,6 +232,6 @@ class NamesAndRows:
         return pd.Index(self._names.tolist())
 
     @property
-    def rows(self):
+    def rows(self) -> NDArray[np.int64] | None:
         """Which row of the table of `from_groups` each element was, or None."""
         return None if self._rows is None else self._rows.view()

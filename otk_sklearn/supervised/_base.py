@@ -1,10 +1,15 @@
 """Base class of `OTKClassifier` and `OTKRegressor`: the training of an embedding."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
@@ -66,6 +71,10 @@ from otk_sklearn.supervised._training import (
     initialize,
 )
 
+if TYPE_CHECKING:
+    from otk_sklearn.sets._types import SetsLike
+
+
 # Fewer sets than this are few enough for L-BFGS, and too few to hold some of them out.
 _FEW_SETS = 200
 
@@ -106,24 +115,25 @@ class SupervisedEmbedding(
 
     def __init__(
         self,
-        embedding=None,
+        embedding: OTKEmbedding | None = None,
         *,
-        alpha="cv",
-        optimizer="auto",
-        learning_rate_init=0.2,
-        batch_size="auto",
-        max_epochs=50,
-        training_tol=1e-4,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        trainable="all",
-        refit_head=False,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        alpha: float | Literal["cv"] = "cv",
+        optimizer: Literal["auto", "adam", "lbfgs"] = "auto",
+        learning_rate_init: float = 0.2,
+        batch_size: int | Literal["auto"] = "auto",
+        max_epochs: int = 50,
+        training_tol: float = 1e-4,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        trainable: Literal["all"]
+        | Sequence[Literal["references", "anchors", "gamma"]] = "all",
+        refit_head: bool = False,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.embedding = embedding
         self.alpha = alpha
         self.optimizer = optimizer
@@ -142,7 +152,13 @@ class SupervisedEmbedding(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Learn the embedding and the linear model with the labels.
 
         Parameters
@@ -202,7 +218,7 @@ class SupervisedEmbedding(
         set_fitted(self, attributes)
         return self
 
-    def transform(self, X):
+    def transform(self, X: SetsLike) -> NDArray[np.floating]:
         """Embed sets.
 
         Parameters

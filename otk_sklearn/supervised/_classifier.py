@@ -1,6 +1,12 @@
 """`OTKClassifier`: an embedding that is trained with classes."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
@@ -18,6 +24,10 @@ from otk_sklearn._utils.sklearn_compat import StrOptions, fit_context
 from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.supervised._base import SupervisedEmbedding
 from otk_sklearn.supervised._losses import LogisticLoss, SoftmaxLoss
+
+if TYPE_CHECKING:
+    from otk_sklearn.embeddings._otk import OTKEmbedding
+    from otk_sklearn.sets._types import SetsLike
 
 
 class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
@@ -170,25 +180,29 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
 
     def __init__(
         self,
-        embedding=None,
+        embedding: OTKEmbedding | None = None,
         *,
-        alpha="cv",
-        optimizer="auto",
-        learning_rate_init=0.2,
-        batch_size="auto",
-        max_epochs=50,
-        training_tol=1e-4,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        trainable="all",
-        refit_head=False,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-        class_weight=None,
-    ):
+        alpha: float | Literal["cv"] = "cv",
+        optimizer: Literal["auto", "adam", "lbfgs"] = "auto",
+        learning_rate_init: float = 0.2,
+        batch_size: int | Literal["auto"] = "auto",
+        max_epochs: int = 50,
+        training_tol: float = 1e-4,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        trainable: Literal["all"]
+        | Sequence[Literal["references", "anchors", "gamma"]] = "all",
+        refit_head: bool = False,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        class_weight: dict[Any, float]
+        | Literal["balanced"]
+        | list[dict[Any, float]]
+        | None = None,
+    ) -> None:
         super().__init__(
             embedding=embedding,
             alpha=alpha,
@@ -210,7 +224,14 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         self.class_weight = class_weight
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, groups=None):
+    def partial_fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on these sets, by Adam at a constant learning rate.
 
         The first call initializes as `fit` does: the embedding is learned from these sets
@@ -244,7 +265,9 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
             )
         return self._partial_fit(X, y, sample_weight, groups, classes)
 
-    def score(self, X, y, sample_weight=None):
+    def score(
+        self, X: SetsLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Return the accuracy of the predictions.
 
         Parameters
@@ -264,7 +287,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: SetsLike) -> NDArray[Any]:
         """Predict classes.
 
         Parameters
@@ -285,7 +308,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         second = (scores[:, 0] > 0) & (len(model.classes_) == 2)
         return model.classes_[second.astype(int)]
 
-    def decision_function(self, X):
+    def decision_function(self, X: SetsLike) -> NDArray[np.floating]:
         """Compute the scores of the linear model.
 
         Parameters
@@ -301,7 +324,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         scores, model = self._scores(X)
         return scores if model._multilabel or scores.shape[1] > 1 else scores[:, 0]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: SetsLike) -> NDArray[np.floating]:
         """Predict probabilities of classes.
 
         Parameters
@@ -316,7 +339,7 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         """
         return self._probabilities(X, softmax, expit)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: SetsLike) -> NDArray[np.floating]:
         """Predict logarithms of probabilities of classes.
 
         They are finite where probabilities are too small for a float.

@@ -1,6 +1,11 @@
 """`OTKRegressor`: an embedding that is trained with numbers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
@@ -9,6 +14,9 @@ from otk_sklearn._utils.sklearn_compat import fit_context
 from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.supervised._base import SupervisedEmbedding
 from otk_sklearn.supervised._losses import SquaredLoss
+
+if TYPE_CHECKING:
+    from otk_sklearn.sets._types import SetsLike
 
 
 class OTKRegressor(RegressorMixin, SupervisedEmbedding):
@@ -153,7 +161,13 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
     __module__ = "otk_sklearn"  # where users import it from
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, groups=None):
+    def partial_fit(
+        self,
+        X: SetsLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on these sets, by Adam at a constant learning rate.
 
         The first call initializes as `fit` does: the embedding is learned from these sets
@@ -180,7 +194,9 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         """
         return self._partial_fit(X, y, sample_weight, groups)
 
-    def score(self, X, y, sample_weight=None):
+    def score(
+        self, X: SetsLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Return the coefficient of determination of the predictions, R^2.
 
         Parameters
@@ -201,7 +217,7 @@ class OTKRegressor(RegressorMixin, SupervisedEmbedding):
         warn_if_misaligned(X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: SetsLike) -> NDArray[np.floating]:
         """Predict targets.
 
         Parameters

@@ -1,9 +1,18 @@
 """Pooling as an `Aggregation` of PyTorch Geometric."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch_geometric.nn import Aggregation
+
+    from otk_sklearn.torch._pooling import OTKPooling
+    from otk_sklearn.torch._sequential import SetSequential
 
 
-def as_aggregation(pooling):
+def as_aggregation(pooling: OTKPooling | SetSequential) -> Aggregation:
     """Return a pooling as an aggregation of PyTorch Geometric.
 
     That library is imported here for the first time.

@@ -1,12 +1,18 @@
 """Batches of sets for data loaders."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import default_collate
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def collate_sets(batch):
+
+def collate_sets(batch: Sequence[Any]) -> dict[str, Tensor] | tuple[dict[str, Tensor], Any]:
     """Collate sets of different sizes into one batch of packed elements.
 
     The `collate_fn` of a `torch.utils.data.DataLoader`, or `iterator_train__collate_fn` of

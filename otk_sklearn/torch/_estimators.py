@@ -1,5 +1,9 @@
 """Fitted estimators as layers, and layers as fitted estimators."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
@@ -20,8 +24,11 @@ from otk_sklearn.torch._features import KernelFeatures, set_kernel
 from otk_sklearn.torch._pooling import TRANSPORT_PARAMETERS, OTKPooling
 from otk_sklearn.torch._sequential import SetSequential
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def from_estimator(estimator):
+
+def from_estimator(estimator: BaseEstimator) -> OTKPooling | KernelFeatures | SetSequential:
     """Return a fitted embedding as a layer.
 
     The layer computes the same function, and can be trained further in a network.
@@ -117,7 +124,9 @@ def _features_of(estimator, subsampling):
     return features
 
 
-def to_estimator(layer, *, n_axes=1):
+def to_estimator(
+    layer: OTKPooling | KernelFeatures | SetSequential, *, n_axes: Literal[1, 2] = 1
+) -> OTKEmbedding | ConvolutionalKernelLayer | Pipeline:
     """Return a layer as a fitted estimator.
 
     The estimator computes the same function, without PyTorch.

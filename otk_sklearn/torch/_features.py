@@ -1,6 +1,9 @@
 """`KernelFeatures`: Nyström features of elements, or of windows, as a layer."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -9,6 +12,9 @@ from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, validate_par
 from otk_sklearn.torch._kernels import KERNELS, unit_rows, whitening
 from otk_sklearn.torch._packed_sets import packed_sets, without_autocast, working_dtype
 from otk_sklearn.torch._windows import n_kept, n_windows, subsample, windows_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class KernelFeatures(nn.Module):
@@ -94,18 +100,18 @@ class KernelFeatures(nn.Module):
 
     def __init__(
         self,
-        in_features,
-        n_components,
+        in_features: int,
+        n_components: int,
         *,
-        kernel="rbf",
-        gamma=1.0,
-        damping=1e-2,
-        filter_size=1,
-        padding="valid",
-        subsampling=1,
-        device=None,
-        dtype=None,
-    ):
+        kernel: Literal["rbf", "homogeneous"] = "rbf",
+        gamma: float = 1.0,
+        damping: float = 1e-2,
+        filter_size: int = 1,
+        padding: Literal["valid", "same"] = "valid",
+        subsampling: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.n_components = n_components
@@ -125,7 +131,7 @@ class KernelFeatures(nn.Module):
         self.log_gamma_change = nn.Parameter(torch.zeros((), **options))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Draw anchors, standard normal or uniform directions; gamma as it was given."""
         with torch.no_grad():
             self.raw_anchors.normal_()
@@ -135,18 +141,18 @@ class KernelFeatures(nn.Module):
             self.log_gamma_change.zero_()
 
     @property
-    def anchors(self):
+    def anchors(self) -> Tensor:
         """The anchors, L2-normalized for the homogeneous kernel."""
         if self.kernel == "homogeneous":
             return unit_rows(self.raw_anchors)
         return self.raw_anchors
 
     @property
-    def gamma(self):
+    def gamma(self) -> Tensor:
         """The kernel coefficient."""
         return self.initial_gamma * self.log_gamma_change.exp()
 
-    def output_lengths(self, lengths):
+    def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return how many elements sets of these lengths have in the output.
 
         Parameters
@@ -162,7 +168,16 @@ class KernelFeatures(nn.Module):
         windows = n_windows(lengths, self.filter_size, self.padding)
         return n_kept(windows, self.subsampling)
 
-    def forward(self, x, index=None, ptr=None, dim_size=None, *, mask=None, lengths=None):
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        *,
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         """Compute features.
 
         Parameters
@@ -225,7 +240,7 @@ class KernelFeatures(nn.Module):
             features = kappa @ whitening(self.kernel, anchors, gamma, self.damping)
         return features.to(torch.promote_types(elements.dtype, self.raw_anchors.dtype))
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return what the representation says of the parameters.
 
         Returns

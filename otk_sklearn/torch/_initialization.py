@@ -1,9 +1,13 @@
 """Learning of anchors and references of a network from data, without labels."""
 
+from __future__ import annotations
+
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 
 from otk_sklearn.embeddings._otk import OTKEmbedding
@@ -18,8 +22,18 @@ from otk_sklearn.torch._packed_sets import packed_sets
 from otk_sklearn.torch._pooling import OTKPooling
 from otk_sklearn.torch._sequential import SetSequential
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def initialize(network, loader, *, random_state=None, max_elements="auto", n_jobs=None):
+
+def initialize(
+    network: nn.Module,
+    loader: Iterable[Any],
+    *,
+    random_state: int | np.random.RandomState | None = None,
+    max_elements: int | Literal["auto"] = "auto",
+    n_jobs: int | None = None,
+) -> nn.Module:
     """Learn the anchors, bandwidths and references of a network, without labels.
 
     As `OTKEmbedding.fit` does, from the elements that reach each layer: anchors and

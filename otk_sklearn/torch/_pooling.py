@@ -1,6 +1,9 @@
 """`OTKPooling`: pooling of sets by optimal transport to references, as a layer."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -12,6 +15,10 @@ from otk_sklearn.sets._positions import support_positions
 from otk_sklearn.torch._kernels import unit_rows
 from otk_sklearn.torch._operators import embed
 from otk_sklearn.torch._packed_sets import packed_sets, without_autocast, working_dtype
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # Parameters that OTKEmbedding has, too, and may change after `fit`.
 TRANSPORT_PARAMETERS = (
@@ -123,21 +130,21 @@ class OTKPooling(nn.Module):
 
     def __init__(
         self,
-        in_features,
-        n_supports,
+        in_features: int,
+        n_supports: int,
         *,
-        n_references=1,
-        epsilon=0.1,
-        max_iter=100,
-        tol=1e-3,
-        solver="sinkhorn",
-        relaxation=None,
-        support_relaxation=None,
-        position=None,
-        position_sigma=0.1,
-        device=None,
-        dtype=None,
-    ):
+        n_references: int = 1,
+        epsilon: float = 0.1,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        solver: Literal["sinkhorn", "emd", "softmax"] = "sinkhorn",
+        relaxation: float | None = None,
+        support_relaxation: float | None = None,
+        position: Literal["gaussian", "hard"] | None = None,
+        position_sigma: float = 0.1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.n_supports = n_supports
@@ -156,7 +163,7 @@ class OTKPooling(nn.Module):
         self.references = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
 
-    def reset_parameters(self):
+    def reset_parameters(self) -> None:
         """Draw references: uniform directions."""
         with torch.no_grad():
             rows = self.references.normal_().flatten(0, 1)
@@ -164,16 +171,16 @@ class OTKPooling(nn.Module):
 
     def forward(
         self,
-        x,
-        index=None,
-        ptr=None,
-        dim_size=None,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
         *,
-        mask=None,
-        lengths=None,
-        weights=None,
-        positions=None,
-    ):
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+        weights: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """Pool sets.
 
         Parameters
@@ -229,7 +236,7 @@ class OTKPooling(nn.Module):
         )
         return self._embed(sets)[0]
 
-    def plan(self, x, *args, **kwargs):
+    def plan(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the transport plans between sets and references.
 
         Parameters
@@ -287,7 +294,7 @@ class OTKPooling(nn.Module):
         exponents = (distances / self.position_sigma).square().sum(dim=0)
         return torch.exp(-exponents).to(dtype)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return what the representation says of the parameters.
 
         Returns

@@ -1,10 +1,17 @@
 """`SetSequential`: layers one after the other, the first of which act on sets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from otk_sklearn.torch._features import KernelFeatures
 from otk_sklearn.torch._packed_sets import PackedSets, packed_sets
 from otk_sklearn.torch._pooling import OTKPooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SetSequential(nn.Sequential):
@@ -43,16 +50,16 @@ class SetSequential(nn.Sequential):
 
     def forward(
         self,
-        x,
-        index=None,
-        ptr=None,
-        dim_size=None,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
         *,
-        mask=None,
-        lengths=None,
-        weights=None,
-        positions=None,
-    ):
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+        weights: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """Apply the layers.
 
         Parameters
