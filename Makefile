@@ -7,6 +7,8 @@ PIP := pip install --quiet --disable-pip-version-check
 # The first pip that knows groups of dependencies; Python 3.11 comes with an older one.
 WITH_GROUPS := "pip>=25.1"
 
+CHECK_SCHEMA := $(BIN)/check-jsonschema --builtin-schema
+
 # Small tests that run every line of the kernels, which take hours as Python for all tests.
 # NumPy's scalars warn of infinities, compiled code doesn't.
 UNCOMPILED := tests/test_golden.py tests/features/test_features.py \
@@ -33,19 +35,21 @@ SEED ?= 0
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
-.PHONY: demo test test-layers test-engines test-anndata test-slow format docs defaults accuracy \
+.PHONY: demo lint test test-layers test-engines test-anndata test-slow format docs defaults accuracy \
 	labels parts single-cells token-vectors transcription-factors paper bench bench-layer \
 	bench-training bench-pieces \
-	test-versions test-lowest test-newest fuzz exactness coverage mutation clean
+	test-versions test-lowest test-newest test-prereleases dist test-dist fuzz exactness coverage mutation clean
 
 demo: $(VENV)/demo.installed  ## Compare poolings of digits' point sets; draw the plan
 	$(BIN)/python docs/examples/digits_point_sets.py
 
-test: $(VENV)/tests.installed  ## Lint and check types, then run the tests and the examples of docstrings
+lint: $(VENV)/tests.installed  ## Check style, imports between packages, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+test: lint  ## Lint, then run the tests and the examples of docstrings
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch
@@ -136,6 +140,40 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml declar
 	$(VENV)-lowest/bin/python -m pytest
 	$(VENV)-lowest/bin/python docs/examples/digits_point_sets.py
 
+test-prereleases:  ## Run the tests on versions of other packages that are yet to come
+	$(PYTHON) -m venv --clear $(VENV)-prereleases
+	$(VENV)-prereleases/bin/python -m $(PIP) $(WITH_GROUPS)
+	$(VENV)-prereleases/bin/python -m $(PIP) --pre --upgrade --upgrade-strategy eager \
+		--editable . --group tests
+	$(VENV)-prereleases/bin/python -m pytest
+
+dist: $(VENV)/release.installed  ## Build sdist and wheel into dist/, and check what is published
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/check-sdist
+	$(BIN)/pyroma --min 8 dist/*.tar.gz
+	$(BIN)/validate-pyproject pyproject.toml
+	$(CHECK_SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(CHECK_SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(CHECK_SCHEMA) vendor.readthedocs .readthedocs.yaml
+	$(CHECK_SCHEMA) vendor.citation-file-format CITATION.cff
+	$(BIN)/python -c "from rattler_build import Stage0Recipe, VariantConfig; \
+		Stage0Recipe.from_file('conda/recipe.yaml').render(VariantConfig())"
+	sha256sum dist/*
+
+# The wheel is used from outside of the repository; the sdist tests itself.
+test-dist: dist  ## Install the wheel and run the demonstration; run the tests of the sdist
+	$(PYTHON) -m venv --clear $(VENV)-dist
+	$(VENV)-dist/bin/python -m $(PIP) $(WITH_GROUPS)
+	wheel=$$(echo dist/*.whl) && $(VENV)-dist/bin/python -m $(PIP) "$$wheel[display]"
+	cd $(VENV)-dist && bin/python ../docs/examples/digits_point_sets.py
+	tar -xzf dist/*.tar.gz -C $(VENV)-dist --strip-components=1 --one-top-level=sdist
+	cd $(VENV)-dist/sdist && ../bin/python -m $(PIP) --editable . --group tests
+	cd $(VENV)-dist/sdist && $(PARALLEL) ../bin/python -m pytest --numprocesses auto \
+		--dist loadgroup
+
 fuzz: $(VENV)/tests.installed  ## All combinations, then random cases for MINUTES=10, SEED=0
 	$(PARALLEL) $(BIN)/python -m pytest -m pairwise --all-combinations --numprocesses auto
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
@@ -163,5 +201,5 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-anndata $(VENV)-lowest $(VENV)-newest .asv .coverage* mutants
+	rm -rf $(VENV) $(VENV)-* .asv .coverage* dist mutants
 	rm -rf docs/_build docs/auto_examples docs/auto_tutorial docs/generated

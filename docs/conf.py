@@ -37,6 +37,8 @@ myst_heading_anchors = 3
 # Docstrings: one page for each public class, with its methods.
 autosummary_generate = True
 autodoc_member_order = "bysource"
+# Types are in the lists of parameters, with shapes; signatures are easier to read without.
+autodoc_typehints = "none"
 toc_object_entries_show_parents = "hide"
 # Modules of PyTorch inherit dozens of methods, which PyTorch describes.
 numpydoc_show_inherited_class_members = {
@@ -89,5 +91,6 @@ html_sidebars = {
         "glossary",
         "index",
         "install",
+        "policies",
     ]
 }

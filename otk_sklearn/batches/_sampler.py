@@ -8,7 +8,7 @@ import hashlib
 import uuid
 from collections.abc import Sized
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,7 +119,8 @@ class SetSampler:
             self._seed = check_random_state(random_state).randint(2**31 - 1)
         elif not 0 <= random_state < 2**32:
             raise ValueError(f"random_state={random_state}; expected 0 to 2**32 - 1.")
-        self._parts, self._limit, self._has_ids = (), None, None
+        self._parts: tuple[Any, ...] = ()
+        self._limit = self._has_ids = None
 
     def update(self, batch: SetsLike, ids: ArrayLike | None = None) -> Self:
         """Let more sets take part in the sample.
