@@ -2,15 +2,17 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from numbers import Number
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 import skops.io
-from make_models import FOLDER, data, fitted_models, output_of
+from make_models import FOLDER, data, fitted_models, output_of, store
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
@@ -159,3 +161,16 @@ def test_models_of_former_versions_load(path):
 
 def test_there_are_stored_models_of_every_kind(models):
     assert {path.stem for path in STORED} == models.keys() - {"pipeline"}
+
+
+def test_every_released_version_has_stored_models_and_keeps_them():
+    """Later versions load them: see the policy in `docs/policies.md`."""
+    changelog = Path(__file__).parents[1] / "CHANGELOG.md"
+    headings = re.findall(r"^## (\S+)(.*)$", changelog.read_text(), re.MULTILINE)
+    released = {version for version, date in headings if "unreleased" not in date}
+    stored = {path.parent.name for path in STORED}
+    assert released <= stored
+    assert stored <= {version for version, _ in headings}
+    for version in stored:
+        with pytest.raises(FileExistsError):
+            store(FOLDER / version)
