@@ -729,13 +729,13 @@ def test_no_index_leaves_an_array():
 
 # What modules of the package may import, but for each other.
 IMPORTS = {
-    "awkward", "collections", "concurrent", "contextlib", "copy", "dataclasses", "datetime",
-    "fractions", "functools", "gzip", "h5py", "hashlib", "importlib", "inspect",
-    "itertools", "joblib", "json", "math", "matplotlib", "mlxtend", "modlamp", "numba",
-    "numbers", "numpy", "operator", "os", "ot", "otk_sklearn", "pandas", "pathlib",
-    "polars", "pyarrow", "re", "scipy", "sklearn", "sktime", "struct", "sys", "threading",
-    "threadpoolctl", "time", "torch", "torch_geometric", "typing", "uuid", "warnings",
-    "zlib",
+    "__future__", "anndata", "awkward", "collections", "concurrent", "contextlib",
+    "copy", "dataclasses", "datetime", "fractions", "functools", "gzip", "h5py",
+    "hashlib", "importlib", "inspect", "itertools", "joblib", "json", "math",
+    "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os",
+    "ot", "otk_sklearn", "pandas", "pathlib", "platform", "polars", "pyarrow", "re",
+    "scipy", "sklearn", "sktime", "struct", "sys", "threading", "threadpoolctl", "time",
+    "torch", "torch_geometric", "typing", "uuid", "warnings", "zlib",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",
