@@ -26,7 +26,7 @@ collection of benchmark datasets for learning with graphs", 2020.
 @validate_params(
     {"data_home": [str, os.PathLike], "name": [str]}, prefer_skip_nested_validation=True
 )
-def fetch_tu_graphs(*, data_home, name):
+def fetch_tu_graphs(*, data_home: str | os.PathLike[str], name: str) -> Bunch:
     r"""Read graphs as sets of nodes, from files of the TU collection.
 
     Nothing is downloaded: get the archive `NAME.zip` of a problem from

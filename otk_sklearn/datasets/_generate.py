@@ -182,7 +182,12 @@ def make_rare_elements(
 
 
 @validate_params(_PARAMETER_CONSTRAINTS, prefer_skip_nested_validation=True)
-def make_solids(n_sets=200, *, noise=0.25, random_state=None):
+def make_solids(
+    n_sets: int = 200,
+    *,
+    noise: float = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[SetCollection, NDArray[np.int64]]:
     """Generate point clouds of solids: coordinates, normals and colours.
 
     Points are drawn on the surface of a sphere, a cube or an open cylinder, whose extent

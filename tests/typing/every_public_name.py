@@ -47,6 +47,7 @@ from otk_sklearn.datasets import (
     fetch_deepsea,
     fetch_scop175,
     fetch_sst2,
+    fetch_tu_graphs,
     load_basic_motions,
     load_digit_points,
     load_japanese_vowels,
@@ -55,6 +56,7 @@ from otk_sklearn.datasets import (
     make_cooccurrences,
     make_polygons,
     make_rare_elements,
+    make_solids,
 )
 from otk_sklearn.display import (
     ConvergenceDisplay,
@@ -96,7 +98,7 @@ def collections(table: pd.DataFrame, y: pd.Series) -> SetCollection:
     assert_type(X.with_values(X.values[:, :1]).to_padded(0.0), Floats)
     SetCollection.from_padded(np.ones((2, 3, 4)), lengths=[3, 1])
     SetCollection.from_series([np.ones((5, 2))], time_axis=-2)
-    SetCollection.from_sequences(["ACGT", "AC"], "one-hot")
+    SetCollection.from_sequences(["ACGT", "AC"], "ACGT")
     SetCollection.from_arrow(X.to_arrow()), SetCollection.from_awkward(X.to_awkward())
     SetCollection.from_series([np.ones((5, 2))], time_axis=1)  # type: ignore[arg-type]
     X.values = np.ones((4, 2))  # type: ignore[misc]
@@ -158,9 +160,10 @@ def data(home: Path) -> SetCollection:
     X, labels = load_japanese_vowels("train")
     X, y, sequences = load_peptides()
     load_mnist_points(), load_basic_motions("test"), load_peptides("AMPvsTM")
-    for make in (make_polygons, make_cooccurrences, make_rare_elements):
+    for make in (make_polygons, make_cooccurrences, make_rare_elements, make_solids):
         X, y = make(100, random_state=0)
     fetch_sst2(data_home=home, subset="dev"), fetch_scop175(data_home=str(home))
+    fetch_tu_graphs(data_home=home, name="ENZYMES")
     fetch_deepsea(data_home=home, subset="valid"), fetch_deepbind(data_home=home, name="A")
     load_basic_motions("all")  # type: ignore[arg-type]
     return X
