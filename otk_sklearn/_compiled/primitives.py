@@ -19,7 +19,12 @@ _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"nsz", "arcp", "contract", "reassoc"},
+    "no_cfunc_wrapper": True,
 }
+
+# For functions that only compiled ones call: their callers from Python are compiled, too,
+# with copies of all that is inlined. That takes as long as compiling the functions.
+_INLINED_OPTIONS = {**_OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
 
 _LOG_2 = Fraction("0.693147180559945309417232121458")
 
@@ -92,7 +97,7 @@ def inlined(function):
     compiled calls it as compiled on its own, one loaded from the cache as compiled with the
     caller: the last digits of results could differ.
     """
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
+    return numba.njit(**_INLINED_OPTIONS)(function)
 
 
 def by_type(functions, default=None):
@@ -118,7 +123,7 @@ def by_type(functions, default=None):
         return function_for(type(first))(first, *others)
 
     # Not strict: parameters of the functions have names of their own.
-    @overload(dispatch, strict=False, jit_options={**_OPTIONS, "forceinline": True})
+    @overload(dispatch, strict=False, jit_options=_INLINED_OPTIONS)
     def choose(first, *others):
         return function_for(first.instance_class)
 
@@ -134,7 +139,7 @@ def exp(x):
 
 
 # No reordering here: it would undo the subtraction in two parts.
-@overload(exp, jit_options={**_OPTIONS, "fastmath": {"contract"}})
+@overload(exp, jit_options={**_INLINED_OPTIONS, "fastmath": {"contract"}})
 def _compiled_exp(x):
     # exp(x) = 2^n exp(r), where |r| <= log(2) / 2 makes Taylor's series short. Subtracting
     # n log(2) in two parts, of which the first is exact, keeps the digits of r.

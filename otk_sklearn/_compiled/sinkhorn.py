@@ -188,8 +188,11 @@ def scale_to_marginals(kernel, offsets, rule, domain, iterations, solutions):
         start, stop = offsets[s], offsets[s + 1]
         for r in range(n_references):
             if solved[s, r]:
-                n_iter = scale_set(
-                    domain, rule, r, kernel[r], start, stop, iterations, work
+                tile_rule, tile_r, tile_kernel, first, last = as_tile(
+                    domain, rule, r, kernel[r], start, stop, work.tile
+                )
+                n_iter = _scale(
+                    domain, tile_rule, tile_r, tile_kernel, first, last, iterations, work
                 )
                 solutions.n_iter[s, r], solved[s, r] = n_iter, n_iter > 0
                 if solved[s, r]:
@@ -212,10 +215,12 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
     start_scalings(domain, scalings, stop - start)
     start_set(rule, start, stop)
     n_iter, n_steps, first_step, slope = 0, 0, _FIRST_EXTRAPOLATED, 0.0
-    error = np.inf
+    error, ends = np.inf, False
     while True:
         last_error = error
         in_range = run_pass(domain, rule, r, kernel, start, stop, scalings)
+        if ends:  # with the row marginals
+            return n_iter
         n_iter += 1
         error, gain = 0.0, slope
         for j in range(len(w)):
@@ -240,10 +245,9 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         # The last steps are plain: iterations must not end on one that might be rejected.
         if use_plain or n_iter + 3 > iterations.max_iter:
             plain_step(domain, scalings)
-            if done and relaxes_columns(rule):  # end with the row marginals
-                run_pass(domain, rule, r, kernel, start, stop, scalings)
-            if done:
+            if done and not relaxes_columns(rule):
                 return n_iter
+            ends = done
             n_steps = 0
             continue
         write_residual(domain, scalings)
@@ -255,9 +259,9 @@ def _scale(domain, rule, r, kernel, start, stop, iterations, work):
         extrapolated_step(domain, scalings, step)
 
 
-def _scale_plain(domain, rule, r, kernel, start, stop, iterations, work):
-    """`_scale`, for a short set with a tile: loops over a remainder would take longer."""
-    size, tile = stop - start, work.tile
+def _as_tile(domain, rule, r, kernel, start, stop, tile):
+    """Copy a short set to the tile: loops over a remainder would take longer."""
+    size = stop - start
     if size <= BLOCK and can_be_padded(rule):
         padded_size = -(-size // _VECTOR) * _VECTOR
         for j in range(len(kernel)):
@@ -267,7 +271,11 @@ def _scale_plain(domain, rule, r, kernel, start, stop, iterations, work):
         fill(tile.masses[size:padded_size], 0)
         rule, kernel = padded(rule, tile.masses), tile.kernel
         r, start, stop = 0, 0, padded_size
-    return _scale(domain, rule, r, kernel, start, stop, iterations, work)
+    return rule, r, kernel, start, stop
+
+
+def _as_it_is(domain, rule, r, kernel, start, stop, tile):
+    return rule, r, kernel, start, stop
 
 
 @inlined
@@ -287,5 +295,5 @@ def _write_plan(domain, rule, kernel, start, stop, scalings):
     return marginal_error(rule, start, stop, residual)
 
 
-# Find one set's scalings. Returns the number of iterations, or 0 if out of range.
-scale_set = by_type({Plain: _scale_plain}, default=_scale)
+# (domain, rule, r, kernel, start, stop, tile): what to iterate on for a set.
+as_tile = by_type({Plain: _as_tile}, default=_as_it_is)
