@@ -31,14 +31,20 @@ class _ThreadLimit:
         self._users[user] = threading.get_ident()
         libraries = _controller(self._user_api).lib_controllers
         if self._before is None:
-            self._before = [library.get_num_threads() for library in libraries]
+            before = [library.get_num_threads() for library in libraries]
+            self._before = before
+            # Those that have one thread already need no call, which takes microseconds.
+            libraries = [lib for lib, n in zip(libraries, before) if n != 1]
         _set_num_threads(libraries, [1] * len(libraries))
 
     def release(self, user):
         """Restore the limit, if nobody else holds it."""
         self._users.pop(user, None)
         if not self._users and self._before is not None:
-            _set_num_threads(_controller(self._user_api).lib_controllers, self._before)
+            libraries = _controller(self._user_api).lib_controllers
+            changed = [(lib, n) for lib, n in zip(libraries, self._before) if n != 1]
+            for library, n in changed:
+                _set_num_threads([library], [n])
             self._before = None
 
 

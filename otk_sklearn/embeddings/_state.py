@@ -1,6 +1,9 @@
 """The state of an `OTKEmbedding`: read from its parameters and attributes, and back."""
 
 import copy
+import weakref
+
+import numpy as np
 
 from otk_sklearn._utils.estimators import product_names
 from otk_sklearn.embeddings._base import snapshot
@@ -9,6 +12,11 @@ from otk_sklearn.matching._embedding_state import EmbeddingState
 from otk_sklearn.sets._positions import PositionFilter, n_axes_of
 from otk_sklearn.sets._windows import window_attributes, window_parameters
 from otk_sklearn.transport._problem import Transport
+
+# The largest fitted arrays that are kept a copy of, to find out whether they have changed.
+_MAX_KEPT_BYTES = 2**22
+
+_KEPT_ARRAYS = ("anchors_", "normalization_", "references_")
 
 
 def transport_of(embedding):
@@ -62,6 +70,42 @@ def fitted_state(embedding):
     )
 
 
+class _KeptStates:
+    """The state that each fitted embedding had at its last call, as long as it lives.
+
+    To read it anew, and to prepare its matching, takes as long as embedding a small set. It
+    is used again where no attribute was assigned since, be it a parameter, and no fitted
+    array was written to.
+    """
+
+    def __init__(self):
+        self._kept = weakref.WeakKeyDictionary()
+
+    def state_of(self, embedding, model):
+        """Return the `EmbeddingState` of an embedding, whose attributes this copy has."""
+        kept = self._kept.get(embedding)
+        if kept is not None and _has_attributes(model, *kept[:2]):
+            return kept[2]
+        attributes, state = vars(model).copy(), fitted_state(model)
+        arrays = {name: np.array(attributes[name]) for name in _KEPT_ARRAYS}
+        if sum(array.nbytes for array in arrays.values()) <= _MAX_KEPT_BYTES:
+            self._kept[embedding] = attributes, arrays, state
+        return state
+
+
+def _has_attributes(model, attributes, arrays):
+    """Whether a model has these very attributes, and its arrays the same contents."""
+    own = vars(model)
+    return (
+        own.keys() == attributes.keys()
+        and all(own[name] is attributes[name] for name in own)
+        and all(np.array_equal(own[name], array) for name, array in arrays.items())
+    )
+
+
+_kept_states = _KeptStates()
+
+
 def component_names(references):
     """Return the names of the components of an embedding."""
     n_references, n_supports, n_components = references.shape
@@ -74,7 +118,7 @@ def component_names(references):
 def state_and_sets(embedding, X):
     """Return the `EmbeddingState` of a fitted embedding, and X as sets that match it."""
     model, sets = snapshot(embedding, X)
-    state = fitted_state(model)
+    state = _kept_states.state_of(embedding, model)
     if state.position_filter is not None:
         state.position_filter.check_axes(sets)
     return state, sets

@@ -1,5 +1,7 @@
 """Kernels between elements and anchors, and their gradients."""
 
+import copy
+
 import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.utils.extmath import row_norms
@@ -46,6 +48,10 @@ class Kernel:
         """
         raise NotImplementedError
 
+    def with_own_buffers(self):
+        """Return a copy whose calls overwrite nothing of this kernel's."""
+        return copy.copy(self)
+
     def pull_back(self, products, out=None):
         """Pull gradients back through the last call in this thread, as `RbfKernel` does."""
         raise NotImplementedError(f"{type(self).__name__} can't be trained with labels.")
@@ -76,6 +82,12 @@ class RbfKernel(Kernel):
             centered = centered.astype(dtype, copy=False)
             self.squares = row_norms(centered, squared=True)
             self.twice_centered = 2 * centered
+
+    def with_own_buffers(self):
+        """Return a copy whose calls overwrite nothing of this kernel's."""
+        copied = copy.copy(self)
+        copied.buffers = Buffers()
+        return copied
 
     def __call__(self, elements):
         """Return the kernel between elements and anchors, and the norms of its rows."""

@@ -39,6 +39,11 @@ class EmbeddingState:
     position_filter: PositionFilter | None = None
     n_jobs: int | None = None
 
+    @functools.cached_property
+    def prepared(self):
+        """What `Matching` has computed from this state, by dtype."""
+        return {}
+
     def windows_of(self, sets):
         """Return the elements that are matched: the sets, or their windows."""
         return windows_of(sets, self.filter_size, self.padding)

@@ -40,24 +40,16 @@ class Matching:
     """
 
     def __init__(self, state, dtype, objective=None):
-        # They may have been unpickled, or assigned by users.
-        feature_map, shape = state.feature_map, (None, None, state.feature_map.n_components)
-        references = as_fitted(state.references, "references_", shape)
         self.dtype = np.dtype(dtype)
         self._state = state
         self.objective = objective
-        self._kappa_of = feature_map.kappa_in(self.dtype)
+        if self.dtype not in state.prepared:
+            state.prepared[self.dtype] = _prepare(state, self.dtype)
+        kernel, self.supports, self._means = state.prepared[self.dtype]
+        self._kappa_of = kernel.with_own_buffers()
         self._buffers = Buffers()
-        # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
-        # needs whitening. Always in float64: D has large entries that cancel.
-        supports = feature_map.whiten(references.astype(np.float64))
-        self.supports = supports.astype(self.dtype)
+        feature_map = state.feature_map
         n_references, n_supports, n_components = self.supports.shape
-        # Each support receives a mass of 1 / n_supports: the factor turns sums into means.
-        self._means = None
-        if feature_map.normalization is not None:
-            means = n_supports * feature_map.normalization.astype(np.float64)
-            self._means = means.astype(self.dtype)
         # Per element: its values, features, similarities and plan, in float64 at most. A
         # set with more rows has its features computed twice, rather than stored.
         n_features = feature_map.n_features or n_components
@@ -235,6 +227,22 @@ class Matching:
             return [features_of(slice(0, n_rows))]
         block_rows = min(self.max_rows, chunk_rows(n_components))
         return _FeatureBlocks(features_of, n_rows, block_rows)
+
+
+def _prepare(state, dtype):
+    """Return the kernel, the whitened supports, and the matrix that makes means of sums."""
+    # They may have been unpickled, or assigned by users.
+    feature_map, shape = state.feature_map, (None, None, state.feature_map.n_components)
+    references = as_fitted(state.references, "references_", shape)
+    # The whitened supports D z_j: <psi(x), z_j> = <kappa(x), D z_j>, so that no element
+    # needs whitening. Always in float64: D has large entries that cancel.
+    supports = feature_map.whiten(references.astype(np.float64))
+    means = None
+    if feature_map.normalization is not None:
+        # Each support receives a mass of 1 / n_supports: the factor turns sums into means.
+        means = references.shape[1] * feature_map.normalization.astype(np.float64)
+        means = means.astype(dtype)
+    return feature_map.kappa_in(dtype), supports.astype(dtype), means
 
 
 def _of_all_sets(plans, spread):

@@ -209,7 +209,8 @@ def input_attributes(sets):
 
 def as_fitted_sets(estimator, X, *, keep_frames=False):
     """Convert X to sets, and check them against the input of `fit`."""
-    check_is_fitted(estimator)
+    if "n_features_in_" not in vars(estimator):  # the check takes longer
+        check_is_fitted(estimator)
     sets, are_rows = _convert(X, estimator.n_features_in_, keep_frames)
     if are_rows and not estimator._single_elements:
         raise ValueError(
