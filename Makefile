@@ -106,6 +106,7 @@ bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix pr
 	$(BIN)/python benchmarks/speed/transform.py
 	$(BIN)/python benchmarks/speed/small_epsilon.py
 	$(BIN)/python benchmarks/speed/startup.py
+	$(BIN)/python benchmarks/speed/latency.py
 	$(BIN)/python benchmarks/speed/fit.py
 
 bench-training: $(VENV)/training.installed  ## Speed of training against PyTorch
