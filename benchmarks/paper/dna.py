@@ -7,9 +7,9 @@ validation, or for training. Networks of equal size with different poolings are 
 "paper" are those of `deepsea.py` with 128 filters instead of 1,536. Kernel estimators embed
 windows of 12 bases, one-hot; means of both strands' embeddings go to a logistic regression,
 whose C is chosen by the auROC on the validation part. Networks are of the epoch with the
-smallest loss there. Scores are means over labels. Seeds vary networks, orders of batches, and what
-embeddings draw. Times are of the processor, on one thread: of training, or of embedding and
-classifier, for training and test.
+smallest loss there. Scores are means over labels. Seeds vary networks, orders of batches,
+and what embeddings draw. Times are of the processor, on one thread: of training, or of
+embedding and classifier, for training and test.
 
     python benchmarks/paper/dna.py --data-home FOLDER
         [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
