@@ -80,6 +80,11 @@ def check_index(X, index):
             "(a 2-D array is one set of its rows in a list: [X])."
         )
     index = 0 if index is None else index
+    if isinstance(index, str):
+        raise TypeError(
+            f"index is {index!r}; expected the number of a set: of its name, "
+            f"X.names.tolist().index({index!r})."
+        )
     if not 0 <= index < len(X):
         raise ValueError(f"index is {index}; expected 0 to {len(X) - 1}, as X has sets.")
     return index

@@ -20,6 +20,11 @@ def number_labels(by, sets):
     numbers : ndarray of int of shape (n_elements,)
     labels : ndarray of shape (n_labels,)
     """
+    if isinstance(by, str):
+        raise TypeError(
+            f"by is {by!r}; expected the label of each element. Of a column of the table "
+            f"that X was made of: table[{by!r}].to_numpy()[X.rows]."
+        )
     _check_order(by, sets)
     if isinstance(by, list | tuple) and by and all(map(np.ndim, by)):
         by = _joined(by, sets.lengths)
@@ -88,7 +93,8 @@ def _check_order(by, sets):
     raise ValueError(
         "by is a Series, and the elements of X are not all rows of their table in its "
         "order; expected an array in the order of the elements: by.to_numpy()[X.rows], if "
-        "by has a label for each row of the table."
+        "by has a label for each row of the table, or by.to_numpy(), if it is by[X.rows] "
+        "of such a column."
     )
 
 

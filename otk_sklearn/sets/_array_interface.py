@@ -12,8 +12,9 @@ from otk_sklearn._utils.sklearn_compat import get_namespace
 _NO_ARRAY = (
     "A SetCollection is not an array: its weights, positions and names would be lost. Use "
     "X.values for the elements of all sets, X.to_padded() for a 3-D array, X[index] to "
-    "choose, permute or repeat sets, SetCollection.concatenate to join collections; an "
-    "estimator of arrays comes after an embedding, "
+    "choose, permute or repeat sets, SetCollection.concatenate to join collections. A "
+    "transformer of elements is wrapped, ElementTransformer(StandardScaler()); other "
+    "estimators of arrays come after an embedding, "
     "make_pipeline(OTKEmbedding(), estimator)."
 )
 

@@ -63,7 +63,8 @@ def nullable_as_floats(x):
     """
     if not hasattr(x, "isna"):
         return x
-    pandas_dtypes = np.ravel(np.array(x.dtypes, dtype=object))
+    of_table = getattr(x, "dtypes", None)  # an Index has only `dtype`
+    pandas_dtypes = np.ravel(np.array(x.dtype if of_table is None else of_table, object))
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in pandas_dtypes]
     is_nullable = any(hasattr(dtype, "numpy_dtype") for dtype in pandas_dtypes)
     kinds = {dtype.kind for dtype in dtypes}
@@ -98,12 +99,21 @@ def as_floats(array, name):
 def plain_as_floats(array, name):
     """Convert an array that `check_numbers` or `check_elements` returned."""
     dtype = float_dtype(array.dtype)
+    if array.dtype == object:
+        _check_no_text(array, name)
     if not array.flags.aligned:  # compiled code relies on alignment
         array = array.copy()
     try:
         return np.ascontiguousarray(array, dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold real numbers: {error}.") from error
+
+
+def _check_no_text(objects, name):
+    """Raise an error for text: a label such as "1" is no number."""
+    text = next((x for x in objects.flat if isinstance(x, str | bytes)), None)
+    if text is not None:
+        raise ValueError(f"{name} must hold real numbers: it has the text {text!r}.")
 
 
 def check_elements(elements, name):

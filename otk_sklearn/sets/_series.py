@@ -75,13 +75,15 @@ def _check_order_of_time(index):
             "expected one in every row."
         )
     order = np.argsort(numbers, kind="stable")
-    is_back = (np.diff(ranks[order]) < 0) & (np.diff(numbers[order]) == 0)
+    is_back = (np.diff(ranks[order]) <= 0) & (np.diff(numbers[order]) == 0)
     if is_back.any():
         row, after = order[is_back.argmax() + 1], order[is_back.argmax()]
+        is_repeated = ranks[row] == ranks[after]
+        code = "X[~X.index.duplicated()]" if is_repeated else "X.sort_index()"
         raise ValueError(
             f"row {row} of X is time {shown(times[row])} of series "
             f"{shown(names[numbers[row]])}, after {shown(times[after])}; expected the "
-            "order of time, the last level of the index: X.sort_index()."
+            f"order of time, the last level of the index, each time once: {code}."
         )
 
 
@@ -239,6 +241,9 @@ def _sets_with_nan(X, time_axis):
     if is_panel(X):
         table = "X.to_frame()" if X.ndim == 1 else "X"
         return f"SetCollection.from_groups({table}, X.index.droplevel(-1))"
+    if getattr(X, "ndim", 0) == 3:  # steps of nothing but NaN at ends are padding, as here
+        padded = "np.swapaxes(X, 1, 2)" if time_axis == -1 else "X"
+        return f"SetCollection.from_padded({padded})"
     if hasattr(X, "iloc") and X.ndim == 2:
         series = "[np.column_stack(tuple(row)) for row in X.to_numpy()]"
     else:

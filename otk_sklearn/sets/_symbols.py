@@ -100,9 +100,11 @@ def _named(sequences):
     if isinstance(sequences, str):
         return _read_fasta(sequences)
     if isinstance(sequences, bytes | os.PathLike):
+        is_bytes = isinstance(sequences, bytes)
+        code = "sequences.decode()" if is_bytes else "Path(sequences).read_text()"
         raise TypeError(
             f"sequences is {type_name(sequences)}; expected text, such as that of a FASTA "
-            "file, Path(sequences).read_text()."
+            f"file, {code}."
         )
     names = index_of(sequences)
     if isinstance(sequences, Mapping):
@@ -110,6 +112,11 @@ def _named(sequences):
     listed = as_list(sequences, "sequences")
     if not listed:
         raise ValueError("sequences is empty; expected at least one.")
+    if isinstance(listed[0], str) and listed[0].startswith(">"):
+        raise TypeError(
+            f"sequences has {listed[0][:_MAX_SHOWN]!r}, a line of a FASTA file; expected "
+            "all of its text: file.read(), or of a list of lines, '\\n'.join(sequences)."
+        )
     return names, [() if is_missing_cell(x) else x for x in listed]
 
 
@@ -118,7 +125,8 @@ def _read_fasta(text):
     if not text.lstrip().startswith(">"):
         raise TypeError(
             f"sequences is str, {text[:_MAX_SHOWN]!r}; expected a list of sequences (of "
-            "one: [sequences]), or the text of a FASTA file, which begins with '>'."
+            "one: [sequences]), or the text of a FASTA file, which begins with '>' (of a "
+            "file: Path(sequences).read_text())."
         )
     names, sequences = [], []
     for record in re.split(r"^\s*>", text, flags=re.MULTILINE)[1:]:

@@ -30,6 +30,7 @@ from otk_sklearn.sets._names import (
     feature_names_of,
     index_of,
     pandas_index,
+    shown,
 )
 from otk_sklearn.sets._not_numbers import check_not_text, one_hot
 from otk_sklearn.sets._offsets import locate_element, offsets_of
@@ -148,9 +149,17 @@ def check_finite(sets, name="X"):
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
     raise ValueError(
-        f"{name} contains {what} in set {i} (element {element}, feature {feature}); "
+        f"{name} contains {what} in set {i}{_name_of(sets, i)} (element {element}, "
+        f"feature {feature}); "
         f"expected finite values{padding_hint(sets, i, element)}."
     )
+
+
+def _name_of(sets, i):
+    """A comma and the name of a set, to follow its number; nothing for other numbers."""
+    names = getattr(sets, "names", None)
+    is_text = names is not None and isinstance(names[i], str)
+    return f", {shown(names[i])}" if is_text else ""
 
 
 def check_finite_output(out, name, offsets=None, sets="X"):
@@ -190,9 +199,11 @@ def check_not_empty(sets, empty_sets, X):
     """
     empty = np.flatnonzero(sets.lengths == 0)
     if len(empty) and empty_sets == "error":
+        name = _name_of(sets, empty[0])
         raise ValueError(
-            f"set {empty[0]} of X is {describe_empty(X, int(empty[0]))}; expected at least "
-            'one element, or an embedding with empty_sets="zero".'
+            f"set {empty[0]} of X{name}{',' * bool(name)} is "
+            f"{describe_empty(X, int(empty[0]))}; expected at least one element, or an "
+            'embedding with empty_sets="zero".'
         )
 
 

@@ -404,9 +404,7 @@ def test_nan_that_is_no_padding():
         SetCollection.from_sets([A, nan], names=["u", "v"]),
         SetCollection.from_groups(np.vstack([A, nan]), [0, 0, 1, 1]),
     ]:
-        with pytest.raises(
-            ValueError, match=r"NaN in set \d .*; expected finite values\.$"
-        ):
+        with pytest.raises(ValueError, match=r"NaN in set \d.*; expected finite values\.$"):
             SetPooling().fit(X)
     with pytest.raises(ValueError, match=r"in set 0 \(element 1, feature 'a'\); expected"):
         SetPooling().fit([named])

@@ -144,7 +144,7 @@ def test_long_tables_are_in_the_order_of_time():
     mixed = table.iloc[[0, 2, 1, *range(3, len(table))]]
     message = (
         r"row 2 of X is time 1 of series 'u', after 2; expected the order of time, the "
-        r"last level of the index: X.sort_index\(\)"
+        r"last level of the index, each time once: X.sort_index\(\)"
     )
     with pytest.raises(ValueError, match=message):
         SetCollection.from_series(mixed)
@@ -326,3 +326,41 @@ def test_missing_series_are_empty():
     assert sets.lengths.tolist() == [0, *LENGTHS]
     embedded = SetPooling(empty_sets="zero").fit_transform(sets)
     assert_array_equal(embedded[0], [0, 0])
+
+
+def test_a_time_step_is_there_once():
+    index = pd.MultiIndex.from_tuples([("a", 0), ("a", 1), ("a", 1)])
+    message = "row 2 of X is time 1 of series 'a', after 1; .*: X[~X.index.duplicated()]."
+    with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
+        SetCollection.from_series(pd.DataFrame({"x": [1.0, 2, 3]}, index=index))
+
+
+def test_text_is_no_channel_even_if_it_is_of_digits():
+    index = pd.MultiIndex.from_product([["a", "b"], [0, 1]])
+    table = pd.DataFrame({"x": 1.0, "label": list("1122")}, index=index)
+    for read in (
+        SetCollection.from_series,
+        lambda table: SetCollection.from_groups(table, index.droplevel(-1)),
+    ):
+        with pytest.raises(ValueError, match=r"label"):
+            read(table)
+
+
+def test_positions_may_be_an_index_of_pandas():
+    index = pd.MultiIndex.from_product([["a", "b"], [0, 1, 2]])
+    table = pd.DataFrame({"x": np.arange(6.0)}, index=index)
+    times = index.get_level_values(1)
+    sets = SetCollection.from_series(table, positions=times / 2)
+    assert_array_equal(sets.positions.ravel(), [0, 0.5, 1] * 2)
+
+
+def test_gaps_of_padded_series_are_imputed_without_their_padding():
+    series = np.arange(24.0).reshape(2, 2, 6)
+    series[0, :, 4:] = np.nan
+    series[1, 0, 2] = np.nan
+    with pytest.raises(ValueError, match=r"keep them: (.*)\.$") as caught:
+        SetCollection.from_series(series, time_axis=-1)
+    code = str(caught.value).rpartition("keep them: ")[2].rstrip(".")
+    kept = eval(code, {"np": np, "X": series, "SetCollection": SetCollection})
+    assert_array_equal(kept.lengths, [4, 6])
+    assert np.isnan(kept.values).sum() == 1

@@ -183,3 +183,23 @@ def test_composition_of_a_fasta_file(tmp_path):
     X = SetCollection.from_sequences(file.read_text(), "ACGT")
     composition = SetPooling().set_output(transform="pandas").fit_transform(X)
     assert composition.loc["first", "mean_T"] == 2 / 7
+
+
+def test_lines_and_bytes_of_a_file_are_told_from_its_text():
+    lines = [">first\n", "ACGT\n"]
+    with pytest.raises(TypeError, match=re.escape("file.read(), or of a list of lines")):
+        SetCollection.from_sequences(lines, "ACGT")
+    assert len(SetCollection.from_sequences("\n".join(lines), "ACGT")) == 1
+    with pytest.raises(TypeError, match=r"expected text, .*, sequences\.decode\(\)\."):
+        SetCollection.from_sequences(b">first\nACGT", "ACGT")
+    with pytest.raises(TypeError, match=r"Path\(sequences\)\.read_text\(\)"):
+        SetCollection.from_sequences("proteins.fasta", "ACGT")
+
+
+def test_errors_have_the_names_of_sequences():
+    X = SetCollection.from_sequences(">first\nAC\n>second\n", {"A": 1.0, "C": 2.0})
+    with pytest.raises(ValueError, match=r"set 1 of X, 'second', is empty; expected"):
+        SetPooling().fit(X)
+    X = X.with_values([[1.0], [np.nan]])
+    with pytest.raises(ValueError, match=r"NaN in set 0, 'first' \(element 1, feature 0\)"):
+        SetPooling().fit(X[:1])
