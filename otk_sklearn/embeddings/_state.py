@@ -87,9 +87,10 @@ class _KeptStates:
         if kept is not None and _has_attributes(model, *kept[:2]):
             return kept[2]
         attributes, state = vars(model).copy(), fitted_state(model)
-        arrays = {name: np.array(attributes[name]) for name in _KEPT_ARRAYS}
+        arrays = {name: np.asarray(attributes[name]) for name in _KEPT_ARRAYS}
         if sum(array.nbytes for array in arrays.values()) <= _MAX_KEPT_BYTES:
-            self._kept[embedding] = attributes, arrays, state
+            copies = {name: array.copy() for name, array in arrays.items()}
+            self._kept[embedding] = attributes, copies, state
         return state
 
 
