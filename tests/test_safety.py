@@ -735,7 +735,8 @@ IMPORTS = {
     "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os",
     "ot", "otk_sklearn", "pandas", "pathlib", "platform", "polars", "pyarrow", "re",
     "scipy", "sklearn", "sktime", "struct", "sys", "threading", "threadpoolctl", "time",
-    "torch", "torch_geometric", "typing", "uuid", "warnings", "zlib",
+    "torch", "torch_geometric", "typing", "uuid", "warnings", "weakref",
+    "zlib",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "open", "load", "loads", "system", "popen",

@@ -324,7 +324,9 @@ def test_nan_is_located_among_the_columns_of_numbers(table, library):
 def test_text_that_is_left_is_named(table):
     frames = split(table[["id", "color"]])
     passing = make_column_transformer((StandardScaler(), ["id"]), remainder="passthrough")
-    message = "(?s)transformer=.* must return numbers: its output must .* float: '[bgr]"
+    message = (
+        "(?s)transformer=.* must return numbers: its output must .* has the text '[bgr]"
+    )
     with pytest.raises(ValueError, match=message):
         ElementTransformer(passing).fit_transform(frames)
     message = r"must return numbers in the columns \['color'\]: its output must hold real"
