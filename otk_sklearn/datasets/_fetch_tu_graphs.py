@@ -8,6 +8,7 @@ from sklearn.utils import Bunch
 from otk_sklearn._utils.sklearn_compat import validate_params
 from otk_sklearn.datasets._data_files import DataFiles
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._offsets import offsets_of
 
 _INSTRUCTIONS = """\
   curl -LO --output-dir {data_home} https://www.chrsmrrs.com/graphkerneldatasets/NAME.zip
@@ -144,7 +145,7 @@ def _read_offsets(files, path, n_graphs):
     if len(wrong):
         message = f"graph {graphs[wrong[0]]}; expected 1 to {n_graphs}, in ascending order."
         raise files.error(path, message, wrong[0] + 1)
-    return np.r_[0, np.cumsum(np.bincount(graphs - 1, minlength=n_graphs))]
+    return offsets_of(np.bincount(graphs - 1, minlength=n_graphs))
 
 
 def _read_one_hot(files, path):

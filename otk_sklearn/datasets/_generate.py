@@ -13,6 +13,7 @@ from otk_sklearn.sets._collection import SetCollection
 
 # Minimum and maximum number of elements of a generated set.
 _LENGTH_RANGE = 20, 60
+_CLOUD_LENGTH_RANGE = 200, 1500
 _COLORS = np.array([[0.2, 0.3, 0.8], [0.8, 0.2, 0.2]])  # blue and red
 _POINT_FEATURES = [
     *("x", "y", "z", "normal_x", "normal_y", "normal_z"),
@@ -228,8 +229,8 @@ def make_solids(
     """
     rng = check_random_state(random_state)
     y = rng.randint(6, size=n_sets)
-    lengths = rng.randint(200, 1501, size=n_sets)
-    sets = np.repeat(np.arange(n_sets), lengths)
+    offsets = _draw_offsets(n_sets, rng, _CLOUD_LENGTH_RANGE)
+    sets = np.repeat(np.arange(n_sets), np.diff(offsets))
     points, normals = _draw_solids(y[sets] // 2, rng)
     is_red = (points[:, 2] > 0) == (y[sets] % 2 == 0)
     points *= rng.uniform(0.7, 1.3, size=(n_sets, 3))[sets]
@@ -238,7 +239,6 @@ def make_solids(
     elements = np.hstack([points, normals, _COLORS[is_red.astype(int)]])
     deviations = np.repeat([noise, 1.6 * noise, 0.15], 3)
     elements += deviations * rng.normal(size=elements.shape)
-    offsets = np.r_[0, np.cumsum(lengths)]
     return SetCollection(elements, offsets, feature_names=_POINT_FEATURES), y
 
 
@@ -263,7 +263,7 @@ def _turned(vectors, angles):
     return np.column_stack([cosines * x - sines * y, sines * x + cosines * y, z])
 
 
-def _draw_offsets(n_sets, rng):
+def _draw_offsets(n_sets, rng, length_range=_LENGTH_RANGE):
     """Draw random lengths of sets, and return their offsets."""
-    shortest, longest = _LENGTH_RANGE
+    shortest, longest = length_range
     return np.r_[0, np.cumsum(rng.randint(shortest, longest + 1, n_sets))]
