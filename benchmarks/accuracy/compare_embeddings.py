@@ -1,10 +1,11 @@
-"""Accuracy and times of every embedding of this library, on every problem it has.
+"""Accuracy and times of every embedding of this library, and of others, on every problem.
 
-Each embedding is followed by the same logistic regression, whose penalty and scaling are
-chosen by cross-validation on the sets that `_problems.py` sets aside from test. So are, in
-the rows that say so, two or three parameters of the embedding, six settings each (four
-statistics of `SetPooling`), and for ordered sets whether elements are rows or windows of
-five. Times are those of the processor, on one thread.
+Those of other libraries are these libraries' own code (`_peers.py`). Each embedding is
+followed by the same logistic regression, whose penalty and scaling are chosen by
+cross-validation on the sets that `_problems.py` sets aside from test. So are, in the rows
+that say so, parameters of the embedding, six settings each (four statistics of
+`SetPooling`, three widths of random ones), and for ordered sets whether elements are rows
+or windows of five. Times are those of the processor, on one thread.
 
     python benchmarks/accuracy/compare_embeddings.py [--problems NAME ...]
         [--methods PATTERN ...] [--seeds N ...]
@@ -15,6 +16,14 @@ import tempfile
 import time
 
 import numpy as np
+from _peers import (
+    AtolOfSets,
+    FisherVectorOfImages,
+    FourierSlicedWasserstein,
+    LinearTransport,
+    RandomDeepSets,
+    SinkhornTransport,
+)
 from _problems import PROBLEMS, load_problem, windows_of
 from _scaffold import print_table, print_tables, run, with_common
 from _selection import make_classifier, median_gamma, tune_classifier
@@ -27,6 +36,7 @@ from otk_sklearn import (
     KernelMeanEmbedding,
     OTKClassifier,
     OTKEmbedding,
+    SetCollection,
     SetPooling,
     SlicedWassersteinEmbedding,
 )
@@ -70,6 +80,38 @@ EMBEDDINGS = {
     "softmax, tuned": (OTKEmbedding(solver="softmax"), TRANSPORT),
     "OTKEmbedding": (OTKEmbedding(), [{}]),
     "OTKEmbedding, tuned": (OTKEmbedding(), TRANSPORT),
+    "WassersteinVectorizer": (LinearTransport(), [{}]),
+    "WassersteinVectorizer, tuned": (
+        LinearTransport(),
+        ParameterGrid(
+            {"reference_scale": [0.1, 1.0, "kmeans"], "reference_size": [16, 48]}
+        ),
+    ),
+    "SinkhornVectorizer": (SinkhornTransport(), [{}]),
+    "SinkhornVectorizer, tuned": (
+        SinkhornTransport(),
+        ParameterGrid({"reference_scale": [0.1, 0.3, 1.0], "reference_size": [16, 48]}),
+    ),
+    "Atol": (AtolOfSets(), [{}]),
+    "Atol, tuned": (
+        AtolOfSets(),
+        ParameterGrid({"n_clusters": [16, 64, 256], "contrast": ["gaussian", "laplacian"]}),
+    ),
+    "skimage's Fisher vector": (FisherVectorOfImages(), [{}]),
+    "skimage's Fisher vector, tuned": (
+        FisherVectorOfImages(),
+        ParameterGrid({"n_modes": [4, 16, 64], "improved": [False, True]}),
+    ),
+    "FSWEmbedding": (FourierSlicedWasserstein(), [{}]),
+    "FSWEmbedding, tuned": (
+        FourierSlicedWasserstein(),
+        ParameterGrid({"n_features": [256, 1024, 4096]}),
+    ),
+    "random Deep Sets": (RandomDeepSets(), [{}]),
+    "random Deep Sets, tuned": (
+        RandomDeepSets(),
+        ParameterGrid({"n_features": [128, 512, 2048]}),
+    ),
 }
 REFERENCE = "OTKEmbedding, tuned"
 # Trained with the labels, a linear model with its own cross-validated penalty included.
@@ -147,7 +189,8 @@ def evaluate(problem, method, seed, memory):
 @functools.cache
 def warm_up():
     """Have everything compiled before times are taken."""
-    X, y = np.random.default_rng(0).normal(size=(40, 9, 2)).astype(np.float32), [0, 1] * 20
+    elements = np.random.default_rng(0).normal(size=(40, 9, 2)).astype(np.float32)
+    X, y = SetCollection.from_sets(list(elements)), [0, 1] * 20
     for base, _ in EMBEDDINGS.values():
         with_common(base, random_state=0).fit_transform(X)
     embedding = OTKEmbedding(2, n_components=4)

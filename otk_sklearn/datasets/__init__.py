@@ -15,6 +15,7 @@ from otk_sklearn.datasets._generate import (
     make_solids,
 )
 from otk_sklearn.datasets._load import (
+    load_bags,
     load_basic_motions,
     load_digit_points,
     load_japanese_vowels,
@@ -28,6 +29,7 @@ __all__ = [
     "fetch_scop175",
     "fetch_sst2",
     "fetch_tu_graphs",
+    "load_bags",
     "load_basic_motions",
     "load_digit_points",
     "load_japanese_vowels",

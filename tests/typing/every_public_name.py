@@ -48,6 +48,7 @@ from otk_sklearn.datasets import (
     fetch_scop175,
     fetch_sst2,
     fetch_tu_graphs,
+    load_bags,
     load_basic_motions,
     load_digit_points,
     load_japanese_vowels,
@@ -160,6 +161,7 @@ def data(home: Path) -> SetCollection:
     X, labels = load_japanese_vowels("train")
     X, y, sequences = load_peptides()
     load_mnist_points(), load_basic_motions("test"), load_peptides("AMPvsTM")
+    X, y = load_bags("musk1")
     for make in (make_polygons, make_cooccurrences, make_rare_elements, make_solids):
         X, y = make(100, random_state=0)
     fetch_sst2(data_home=home, subset="dev"), fetch_scop175(data_home=str(home))
