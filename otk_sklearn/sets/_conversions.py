@@ -255,9 +255,7 @@ class Conversions:
         return cls(**read_sequences(sequences, vectors, names))
 
     @classmethod
-    def from_anndata(
-        cls, adata: AnnData, groups: ArrayLike, *, obsm: str | None = None
-    ) -> Self:
+    def from_anndata(cls, adata: AnnData, groups: ArrayLike, *, obsm: str | None) -> Self:
         """Construct a collection from an AnnData, with a set of cells for each patient.
 
         Sets come in the order in which their labels first appear in `adata.obs`, and cells
@@ -272,10 +270,10 @@ class Conversions:
             The column of `adata.obs` that tells which set a cell belongs to, such as its
             patient or sample; or these labels themselves. They become the names of the
             sets. Categories without cells are no sets.
-        obsm : str, default=None
+        obsm : str or None
             The array of `adata.obsm` whose rows are the elements, such as `"X_pca"`. None
             means `adata.X`, which must be dense; the features are then named by
-            `adata.var_names`.
+            `adata.var_names`. There is no default: genes and components are both usual.
 
         Returns
         -------

@@ -175,11 +175,16 @@ def align(y, names):
         index = y.index
         repeated = index[index.duplicated()]
         if len(repeated):
+            levels = 0 if index.nlevels == 1 else list(range(index.nlevels))
             raise ValueError(
-                f"y has {shown(repeated[0])} more than once; expected unique names."
+                f"y has {shown(repeated[0])} more than once; expected unique names. If all "
+                f"rows of a set have the same label: y.groupby(level={levels}, "
+                "observed=True).first()."
             )
         place = {name: i for i, name in enumerate(index.tolist())}
-        _check_all_known(names, place)
+        _check_all_known(
+            names, place, "; of a table with a column of names: table.set_index(column)"
+        )
         return y.iloc[[place[name] for name in names.tolist()]].to_numpy()
     if isinstance(y, Mapping):
         _check_all_known(names, y)
@@ -194,15 +199,17 @@ def align(y, names):
     )
 
 
-def _check_all_known(names, known):
+def _check_all_known(names, known, if_none=""):
+    """Raise an error that lists unknown names, with a hint if none of them is known."""
     missing = [name for name in names.tolist() if name not in known]
     if missing:
         listed = ", ".join(map(shown, missing[:_MAX_LISTED]))
         more = ", ..." if len(missing) > _MAX_LISTED else ""
         first = shown(next(iter(known), None))
+        hint = if_none if len(missing) == len(names) else ""
         raise ValueError(
             f"y has nothing for {len(missing)} of the names of sets: {listed}{more}; "
-            f"expected a value for each (its first name is {first})."
+            f"expected a value for each (its first name is {first}){hint}."
         )
 
 

@@ -83,7 +83,7 @@ def test_cells_of_a_patient_are_a_set_in_the_order_of_obs(kind):
 
 def test_features_are_named_by_genes_and_by_columns(kind):
     adata = cells(kind)
-    sets = SetCollection.from_anndata(adata, groups="patient")
+    sets = SetCollection.from_anndata(adata, groups="patient", obsm=None)
     assert_sets_of_cells(sets, adata.X, adata.obs["patient"])
     assert sets.dtype == np.float32
     assert sets.feature_names.tolist() == GENES
@@ -91,11 +91,17 @@ def test_features_are_named_by_genes_and_by_columns(kind):
     sets = SetCollection.from_anndata(adata, "patient", obsm="X_umap")
     assert sets.feature_names.tolist() == ["u", "v"]
     embedding = OTKEmbedding(2, n_components=3, random_state=0)
-    embedding.fit(SetCollection.from_anndata(adata, "patient"))
+    embedding.fit(SetCollection.from_anndata(adata, "patient", obsm=None))
     other = cells(kind)
     other.var_names = GENES[::-1]
     with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
-        embedding.transform(SetCollection.from_anndata(other, "patient"))
+        embedding.transform(SetCollection.from_anndata(other, "patient", obsm=None))
+
+
+def test_genes_are_never_taken_without_saying_so(kind):
+    """scanpy takes components by default, where there are many genes."""
+    with pytest.raises(TypeError, match="missing 1 required .* argument: 'obsm'"):
+        SetCollection.from_anndata(cells(kind), "patient")
 
 
 def test_labels_may_be_given_as_they_are(kind):
@@ -113,6 +119,11 @@ def test_what_is_known_of_patients_is_aligned_by_name(kind, observed):
     sets = SetCollection.from_anndata(adata, "patient", obsm="X_pca")
     y = sets.align(adata.obs.groupby("patient", observed=observed)["disease"].first())
     assert y.tolist() == ["ill" if name == "p10" else "well" for name in sets.names]
+    by_cell = adata.obs.set_index("patient")["disease"]
+    with pytest.raises(ValueError, match=r"'p1?\d' more than once; .*: y\.g") as error:
+        sets.align(by_cell)
+    line = re.search(r"(y\.groupby.*)\.$", str(error.value)).group(1)
+    assert_array_equal(sets.align(eval(line, {"y": by_cell})), y)
     visits = adata.obs.groupby("patient", observed=observed)[["visit"]].max()
     expected = [[adata.obs["visit"][adata.obs["patient"] == p].max()] for p in sets.names]
     assert_array_equal(sets.align(visits), expected)
@@ -182,7 +193,7 @@ def test_genes_that_are_sparse_are_refused_with_a_line_that_makes_them_dense(kin
     adata = cells(kind, X=csr_matrix(counts))
     message = r"adata.X is a sparse matrix of shape \(40, 4\); expected obsm='X_pca', or "
     with pytest.raises(TypeError, match=message) as error:
-        SetCollection.from_anndata(adata, "patient")
+        SetCollection.from_anndata(adata, "patient", obsm=None)
     sets = pasted(error, adata)
     assert_sets_of_cells(sets, counts, adata.obs["patient"])
     assert sets.feature_names.tolist() == GENES
@@ -202,13 +213,13 @@ def pasted(error, adata):
 def test_no_elements_at_all(kind):
     adata = cells(kind, X=None)
     with pytest.raises(ValueError, match="adata.X is None; expected obsm='X_pca', or an"):
-        SetCollection.from_anndata(adata, "patient")
+        SetCollection.from_anndata(adata, "patient", obsm=None)
     adata.obsm.clear()
     message = "obsm is 'X_pca'; .* after scanpy.pp.pca.* has no array so far"
     with pytest.raises(ValueError, match=message):
         SetCollection.from_anndata(adata, "patient", obsm="X_pca")
     with pytest.raises(TypeError, match="adata is pandas.DataFrame; expected an AnnData"):
-        SetCollection.from_anndata(adata.obs, "patient")
+        SetCollection.from_anndata(adata.obs, "patient", obsm=None)
 
 
 @needs_anndata
@@ -219,7 +230,7 @@ def test_a_view_is_read_as_its_copy():
     labels = adata.obs["patient"].to_numpy()[5:30]
     sets = SetCollection.from_anndata(view, "patient", obsm="X_pca")
     assert_sets_of_cells(sets, adata.obsm["X_pca"][5:30], labels)
-    sets = SetCollection.from_anndata(view, "patient")
+    sets = SetCollection.from_anndata(view, "patient", obsm=None)
     assert_sets_of_cells(sets, adata.X[5:30][:, [2, 0]], labels)
     assert sets.feature_names.tolist() == ["NKG7", "CD3E"]
     assert view.is_view
@@ -239,10 +250,10 @@ def test_backed_by_a_file(tmp_path, form):
         assert_sets_of_cells(part, adata.obsm["X_pca"][5:30], labels[5:30])
         if form is csr_matrix:
             with pytest.raises(TypeError, match="is a sparse matrix of shape") as error:
-                SetCollection.from_anndata(adata, "patient")
+                SetCollection.from_anndata(adata, "patient", obsm=None)
             sets = pasted(error, adata)
         else:
-            sets = SetCollection.from_anndata(adata, "patient")
+            sets = SetCollection.from_anndata(adata, "patient", obsm=None)
         assert_sets_of_cells(sets, values, labels)
         assert sets.feature_names.tolist() == GENES
     finally:

@@ -132,8 +132,15 @@ def test_targets_by_name():
     assert X[::-1].align(y).tolist() == [3, 1, 2]
     with pytest.raises(ValueError, match="for 2 of the names of sets: 'b', 'c'"):
         X.align({"a": 1})
-    with pytest.raises(ValueError, match="y has 'a' more than once"):
-        X.align(pd.Series([1, 2], index=["a", "a"]))
+    with pytest.raises(ValueError, match="for 3 .* is 0.; of a .*: table.set_index"):
+        X.align(pd.Series([1, 2, 3]))
+    repeated = pd.Series([1, 2], index=["a", "a"])
+    line = r"y has 'a' more than once; .*: y.groupby\(level=0, observed=True\).first\(\)\."
+    with pytest.raises(ValueError, match=line):
+        X.align(repeated)
+    repeated.index = pd.MultiIndex.from_tuples([("a", 1), ("a", 1)])
+    with pytest.raises(ValueError, match=r"groupby\(level=\[0, 1\], observed"):
+        X.align(repeated)
     with pytest.raises(TypeError, match="y is list; expected a pandas Series"):
         X.align([1, 2, 3])
     with pytest.raises(ValueError, match="These sets have no names"):
