@@ -9,8 +9,8 @@ from otk_sklearn.sets._unreadable import check_readable, instead_of, sets_with, 
 
 # In errors about columns of text.
 FRAMES_HINT = (
-    "To encode others, use ElementTransformer with a list of DataFrames: "
-    "[rows for _, rows in table.groupby('id', sort=False)]."
+    "Leave out labels to be predicted. To encode other columns, use ElementTransformer "
+    "with a list of DataFrames: [rows for _, rows in table.groupby('id', sort=False)]."
 )
 
 # Elements with one feature, of an array-like of numbers.
@@ -122,6 +122,8 @@ def check_elements(elements, name):
     # A plain array first: the shape of subclasses and other objects is not reliable.
     array = as_unmasked(nullable_as_floats(elements), name)
     check_no_dates(elements, name)
+    if array.dtype == np.float32 and _has_integers(elements):
+        array = array.astype(np.float64)
     if array.dtype == object:
         array = _stack_cells(array, name)
     if array.shape == (0,):
@@ -140,6 +142,17 @@ def check_elements(elements, name):
     if array.shape[1] == 0:
         raise ValueError(f"{name} has 0 features; expected at least 1.")
     return _check_kind(array, name)
+
+
+def _has_integers(table):
+    """Whether a table of pandas or polars has integers beside floats.
+
+    Small integers fit into float32. But the precision of sets is not to depend on how many
+    bits integers have, which may differ from batch to batch.
+    """
+    kinds = ("int", "uint", "bool")
+    dtypes = np.ravel(np.array(getattr(table, "dtypes", []), dtype=object))
+    return any(str(dtype).lower().startswith(kinds) for dtype in dtypes)
 
 
 def _hint_for_dimensions(array, name):
@@ -224,15 +237,23 @@ def explain_columns(table, name):
     if sets:
         return explain_columns_of_sets(table, name, [[column] for column in sets])
     wrong = columns_of_no_numbers(table)
-    if wrong and all(is_array_or_list(first_present(table[column])) for column in wrong):
+    if holds_arrays(table, wrong):
+        of_series = f", or of time series SetCollection.from_series({name}[{wrong}])"
         return (
             f"arrays in the cells of its columns {wrong}; expected a set for each row: "
             f"[np.column_stack(row) for row in {name}[{wrong}].to_numpy()]"
+            f"{of_series * hasattr(table, 'iloc')}"
         )
     return wrong and (
         f"columns that don't hold numbers, {wrong}; expected those of features only. "
         f"{FRAMES_HINT}"
     )
+
+
+def holds_arrays(table, columns):
+    """Whether there are columns, and all have arrays in their cells, as sktime's tables."""
+    cells = [first_present(table[column]) for column in columns]
+    return bool(cells) and all(map(is_array_or_list, cells))
 
 
 def columns_of_sets(table):

@@ -6,8 +6,7 @@ from otk_sklearn.sets._arrays import (
     as_array,
     as_floats,
     column_names,
-    first_present,
-    is_array_or_list,
+    holds_arrays,
     is_missing_cell,
 )
 from otk_sklearn.sets._long_tables import number_groups
@@ -22,6 +21,7 @@ from otk_sklearn.sets._offsets import locate_element
 from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
 from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
 
+_NAMES_OF_TIME = {"time", "times", "timepoint", "timepoints", "timestamp", "datetime"}
 _TIME_AXES = (
     "-1 where time comes last, as in aeon and sktime, or -2 where it comes before the "
     "channels, as in tslearn"
@@ -52,6 +52,7 @@ def check_panel(X, time_axis, others):
                 f"{name} is given, and X is a table, which has names of its own; expected "
                 f"{name}=None."
             )
+    _check_level_of_time(X.index)
     _check_order_of_time(X.index)
     return X.to_frame() if X.ndim == 1 else X, X.index.droplevel(-1)
 
@@ -62,6 +63,31 @@ def _check_rows_are_time(table, time_axis):
             f"time_axis is {time_axis}; expected None for a table, whose rows are time "
             "steps."
         )
+
+
+def _check_level_of_time(index):
+    """Raise an error for an index whose last level is not time, as far as it shows."""
+    *others, last = index.names
+    are_times = [_is_name_of_time(name) for name in others]
+    if any(are_times) and not _is_name_of_time(last):
+        i = are_times.index(True)
+        order = [level for level in range(index.nlevels) if level != i] + [i]
+        raise ValueError(
+            f"the index of X has the levels {list(index.names)}; expected time as the last "
+            f"one: X.reorder_levels({order}).sort_index()."
+        )
+    times = index.levels[-1]
+    text = next((time for time in times if isinstance(time, str)), None)
+    if text is not None and not getattr(times, "ordered", False):
+        raise ValueError(
+            f"the last level of the index of X has text, such as {text!r}; expected times "
+            "as numbers or dates: pd.to_numeric or pd.to_datetime of their column, before "
+            "set_index. If time is another level: X.swaplevel().sort_index(), say."
+        )
+
+
+def _is_name_of_time(name):
+    return str(name).lower() in _NAMES_OF_TIME
 
 
 def _check_order_of_time(index):
@@ -113,7 +139,7 @@ def read_series(X, time_axis, positions, names, feature_names):
 def _series_in_cells(table, time_axis):
     """The series of a table with a cell for each channel of each, as sktime has it."""
     _check_rows_are_time(table, time_axis)
-    if not all(is_array_or_list(first_present(table[name])) for name in table.columns):
+    if not holds_arrays(table, table.columns):
         raise ValueError(
             "X is a table whose index has one level; expected a MultiIndex of series and "
             "time, X.set_index([series, time]), with the names of these columns."

@@ -435,6 +435,13 @@ def test_precision_is_kept_and_missing_numbers_are_nan():
             (sets,) = iter_sets(batch, groups="id")
             assert sets.dtype == expected
             assert_array_equal(sets.values[:, 0], x.astype(dtype))
+    colours = pa.table({"id": [1, 1], "x": x.astype("f4"), "red": np.uint8([3, 255])})
+    for batch in [colours, colours.to_pandas(), pl.from_arrow(colours)]:
+        (sets,) = iter_sets(batch, groups="id")
+        assert sets.dtype == np.float64  # of all integers, NumPy: only of large ones
+        if batch is not colours:
+            assert SetCollection.from_groups(batch, "id").dtype == np.float64
+        assert_array_equal(sets.values, [[0.5, 3], [1.5, 255]])
     for column in [[1, None], [True, None], [1.0, None], [1.0, np.nan]]:
         table = pa.table({"id": [1, 1], "x": column})
         for batch in [table, pl.from_arrow(table), table.to_pandas(),

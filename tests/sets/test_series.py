@@ -166,6 +166,37 @@ def test_long_tables_are_in_the_order_of_time():
         SetCollection.from_series(dates)
 
 
+def test_time_is_the_last_level():
+    table = panel()
+    swapped = table.swaplevel().sort_index()
+    message = (
+        r"has the levels \['time', 'subject'\]; expected time as the last one: (.*)\.$"
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        SetCollection.from_series(swapped)
+    line = re.search(message, str(caught.value))[1]
+    assert_same_sets(SetCollection.from_series(eval(line, {"X": swapped})), STEPS)  # noqa: S307
+    three = pd.concat({0: table}, names=["Timestamp"])
+    three = three.droplevel("time").set_index(table["x"].rename("step"), append=True)
+    with pytest.raises(ValueError, match=r"X.reorder_levels\(\[1, 2, 0\]\)"):
+        SetCollection.from_series(three)
+
+
+def test_text_is_no_time():
+    """Of unnamed levels in the wrong order, or of times, such as "10" before "9"."""
+    message = "has text, such as 'u'; .* pd.to_datetime of their column, before set_index. "
+    swapped = panel().swaplevel().sort_index().rename_axis([None, None])
+    with pytest.raises(ValueError, match=message + "If time .*: X.swaplevel"):
+        SetCollection.from_series(swapped)
+    steps = pd.CategoricalIndex(["low", "high"], ["low", "high"], ordered=True)
+    index = pd.MultiIndex.from_product([["a"], steps])
+    table = pd.DataFrame({"x": [1.0, 2.0]}, index=index)
+    assert_same_sets(SetCollection.from_series(table), [[[1.0], [2.0]]])
+    table.index = pd.MultiIndex.from_product([["a"], pd.CategoricalIndex(["1", "2"])])
+    with pytest.raises(ValueError, match="has text, such as '1'; expected times as num"):
+        SetCollection.from_series(table)
+
+
 def test_levels_before_time_name_the_series():
     table = pd.concat({"day 1": panel(), "day 2": panel()})
     sets = SetCollection.from_series(table)
