@@ -381,7 +381,8 @@ weights)
         values : array-like of shape (n_elements_new, n_features_new)
             The new elements.
         feature_names : array-like of str of shape (n_features_new,), default=None
-            Names of the new features.
+            Names of the new features. None means the names of the columns of `values`, if
+            it is a DataFrame, or none.
         offsets : array-like of int of shape (n_sets + 1,), default=None
             Where each set starts among the new elements. None means that there is one for
             each of the old ones, whose weights, positions and rows it gets.

@@ -12,6 +12,7 @@ from otk_sklearn.sets._arrays import (
     columns_of_no_numbers,
     float_dtype,
     has_dates_or_complex,
+    holds_arrays,
     is_missing_cell,
     plain_as_floats,
 )
@@ -139,7 +140,8 @@ def _check_set(elements, name):
         if not has_dates_or_complex(elements):
             hint = (
                 ", such as those of ElementTransformer(make_column_transformer(("
-                f"OneHotEncoder(), {columns}), remainder='passthrough'))"
+                f"OneHotEncoder(), {columns}), remainder='passthrough')), without labels "
+                "to be predicted"
             )
         raise ValueError(
             f"{name} has columns that don't hold numbers, {columns}; expected "
@@ -156,11 +158,13 @@ def as_list(sets, name):
     if not isinstance(sets, (Sequence, Iterator, ValuesView)):
         check_readable(sets, name)
         if column_names(sets):
-            raise TypeError(
-                f"{name} is {type_name(sets)}; expected a list of 2-D arrays (of one set: "
-                f"[{name}]; a long table: SetCollection.from_groups({name}, column), with "
-                "the name of the column of sets)."
+            expected = (
+                f"a list of 2-D arrays (of one set: [{name}]; a long table: SetCollection."
+                f"from_groups({name}, column), with the name of the column of sets)"
             )
+            if hasattr(sets, "iloc") and holds_arrays(sets, sets.columns):
+                expected = f"SetCollection.from_series({name}), if cells are time series"
+            raise TypeError(f"{name} is {type_name(sets)}; expected {expected}.")
         if not isinstance(sets, Iterable):
             raise TypeError(f"{name} is {type_name(sets)}; expected a list of arrays.")
     cells = cells_of(sets) if isinstance(sets, np.ndarray) else None

@@ -193,6 +193,8 @@ def _instead_of(x, name):
 
 def _instead_of_a_set(x):
     if isinstance(x, dict):
+        if any(getattr(part, "ndim", 1) == 2 for part in x.values()):
+            return "np.column_stack([*{0}.values()])"
         of_one_element = not any(isinstance(part, Iterable) for part in x.values())
         return "pd.DataFrame([{0}])" if of_one_element else "pd.DataFrame({0})"
     if _has_numpy(x):

@@ -99,6 +99,11 @@ LISTS = {
         "set 0 of X is dict; expected a 2-D array in place of each: {}",
         "[pd.DataFrame(x) for x in X]",
     ),
+    "dicts of arrays": (
+        [{"a": x[:, :1], "b": x[:, 1]} for x in (A, B)],
+        "set 0 of X is dict; expected a 2-D array in place of each: {}",
+        "[np.column_stack([*x.values()]) for x in X]",
+    ),
 }
 
 
@@ -121,7 +126,8 @@ def test_lists_of_something_else(case):
     )
     raised(lambda: SetCollection.from_sets(X), of_sets, sets_line)
     for code, values in [(line, {"X": X}), (sets_line, {"sets": X})]:
-        right = eval(code, {"SetCollection": SetCollection, "pd": pd, **values})  # noqa: S307
+        names = {"SetCollection": SetCollection, "np": np, "pd": pd, **values}
+        right = eval(code, names)  # noqa: S307
         sets = SetCollection.from_sets(right)
         assert_array_equal(sets.values, np.vstack([A, B]))
         assert sets.lengths.tolist() == [2, 3]
@@ -218,6 +224,23 @@ def test_tables_in_place_of_lists():
         ValueError, match=r"a long table: .*from_groups\(X, 'id'\)\); X has"
     ):
         SetPooling().fit(TABLE)
+    series = pd.DataFrame({"a": [pd.Series([1.0, 2.0])], "b": [pd.Series([3.0, 4.0])]})
+    message = "sets is pandas.DataFrame; expected {}, if cells are time series"
+    line = "SetCollection.from_series(sets)"
+    raised(lambda: SetCollection.from_sets(series), message, line)
+    raised(
+        lambda: SetPooling().fit(series),
+        "in the cells of its columns .*, or of time series {}",
+        "SetCollection.from_series(X[['a', 'b']])",
+    )
+
+
+def test_labels_beside_features():
+    table = TABLE.assign(part=["leg", "seat", "leg"])
+    with pytest.raises(ValueError, match=r"\['part'\]; .* Leave out labels to be pred"):
+        SetCollection.from_groups(table, "id")
+    with pytest.raises(ValueError, match=r"\['part'\]; .*, without labels to be pred"):
+        SetCollection.from_sets([table.drop(columns="id")])
     for values in [TABLE.groupby("id"), TABLE.groupby("id")["x"]]:
         with pytest.raises(TypeError, match=r"expected .*from_groups\(table, 'id'\)"):
             SetCollection.from_groups(values, "id")

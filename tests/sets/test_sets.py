@@ -23,12 +23,13 @@ def assert_same_sets(collection, sets):
 
 @pytest.fixture
 def full(sets):
-    """A collection with weights and positions."""
+    """A collection with weights, positions and names."""
     rng = np.random.default_rng(1)
     return SetCollection.from_sets(
         sets,
         weights=[rng.uniform(1, 2, len(x)) for x in sets],
         positions=[rng.uniform(size=(len(x), 2)) for x in sets],
+        names=[f"set {i}" for i in range(len(sets))],
     )
 
 
@@ -189,8 +190,10 @@ def test_other_values_and_other_dtypes_keep_weights_and_positions(full):
     assert_array_equal(narrow.values, full.values[:, :1])
     for sets in [single, narrow]:
         assert not sets.values.flags.writeable
-        for name in ["offsets", "weights", "positions"]:
+        for name in ["offsets", "weights", "positions", "names"]:
             assert_array_equal(getattr(sets, name), getattr(full, name))
+    other = full.with_values(np.eye(2), offsets=[0, 1, *[2] * (len(full) - 1)])
+    assert_array_equal(other.names, full.names)
     n = len(full.values)
     message = f"^values has {n - 1} rows; expected one per element, {n}.$"
     with pytest.raises(ValueError, match=message):
@@ -239,7 +242,7 @@ def test_repr(full, collection):
         f"SetCollection(n_sets=12, n_elements={len(full.values)}, n_features=4, "
         f"lengths 1 to {max(full.lengths)}, float64)"
     )
-    assert "weights, positions)" in repr(full)
+    assert "weights, positions, names)" in repr(full)
     assert "n_sets=0" in repr(full[:0])
 
 
