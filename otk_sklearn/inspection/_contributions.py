@@ -55,7 +55,8 @@ def element_contributions(
             (n_elements_i,) for each set, default=None
         A label of each element, such as the type of a cell, over which contributions are
         summed: set by set, in the order of the elements. Of a column of the table that
-        `SetCollection.from_groups` made X of, that is `column.to_numpy()[X.rows]`.
+        `SetCollection.from_groups` made X of, that is `column.to_numpy()[X.rows]`. An array
+        in the order of such a table is not noticed; a Series in another order is an error.
 
     Returns
     -------

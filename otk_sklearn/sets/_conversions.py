@@ -145,7 +145,8 @@ class Conversions:
         ------
         ValueError
             If `time_axis` is missing or can't be right, a series has NaN before its end, or
-            a long table is not in the order of time.
+            a long table is not in the order of time. If the last level of its index has
+            text, or another level the name of time.
 
         Warns
         -----
