@@ -38,8 +38,10 @@ def _is_path(text):
 def one_hot(sets):
     """What makes numbers of sequences of letters or words."""
     return (
-        "one-hot vectors of letters or words: "
-        f"SetCollection.from_sequences({sets}, sorted({{s for x in {sets} for s in x}}))"
+        "one-hot vectors of letters or words: for fit, "
+        f"SetCollection.from_sequences({sets}, sorted({{s for x in {sets} for s in x}})); "
+        f"for a fitted model, SetCollection.from_sequences({sets}, letters), with the "
+        "letters of fit"
     )
 
 

@@ -19,6 +19,11 @@ _INSTEAD_OF_A_SET = {
     "anndata.AnnData": '{0}.obsm["X_pca"]',
     "polars.LazyFrame": "{0}.collect()",
 }
+# Where an output of a model of transformers, a mapping, has the states of tokens.
+_STATES = {
+    "last_hidden_state": '["last_hidden_state"]',
+    "hidden_states": '["hidden_states"][-1]',
+}
 _GROUPED = {"pandas.DataFrameGroupBy", "pandas.SeriesGroupBy", "polars.GroupBy"}
 _ARRAY_INTERFACES = ("__array__", "__array_interface__", "__array_struct__")
 _MAX_DIMENSIONS = 5
@@ -93,6 +98,8 @@ def check_not_packed(x, name):
         expected = _instead_of_nested(name, sets)
     elif type_name(x) == "otk_sklearn.SetCollection" and sets:
         expected = f"SetCollection.concatenate({sets})"
+    elif isinstance(x, Mapping):
+        expected = _instead_of_model_output(x, name, sets)
     if expected is not None:
         nested = "a nested " * is_nested(x)
         raise TypeError(f"{name} is {nested}{type_name(x)}; expected {expected}.")
@@ -107,6 +114,17 @@ def _instead_of_nested(name, sets):
     if name == "mask":
         return f"torch.nested.to_padded_tensor({name}, 0)"
     return f"torch.cat({name}.unbind())"
+
+
+def _instead_of_model_output(x, name, sets):
+    """What to pass in place of an output of a model of transformers; None of others."""
+    states = next((code for key, code in _STATES.items() if key in x), None)
+    if states is None:
+        return None
+    if not sets:
+        return f"SetCollection.from_padded({name}{states}, mask=attention_mask)"
+    each = f"SetCollection.from_padded(x{states}, mask=mask)"
+    return f"SetCollection.concatenate([{each} for x, mask in zip({sets}, masks)])"
 
 
 def _is_array_like(x):
@@ -156,6 +174,7 @@ def _check_items(items, name, depth):
                 if type(nested) is item_type:
                     _check_items(nested, name, depth - 1)
         elif issubclass(item_type, dict) and len(one_of_each_type) == 1:
+            check_not_packed(item, f"set 0 of {sets_with(name) or name}")
             raise TypeError(
                 f"{name} holds dict; expected numbers: "
                 f"{instead_of(name, 'pd.DataFrame({0})')}."

@@ -1,6 +1,7 @@
 """Errors about input of a wrong form: the lines that they suggest run, and are right."""
 
 import re
+from collections import OrderedDict
 
 import awkward as ak
 import numpy as np
@@ -257,6 +258,43 @@ def test_names_of_columns_in_place_of_numbers():
     assert found.weights.tolist() == [0, 1, 1]
 
 
+# --- outputs of encoders
+
+
+@pytest.mark.parametrize(
+    ("output", "states"),
+    [
+        ({"last_hidden_state": [A, A], "hidden_states": ([B, B],)}, "last_hidden_state"),
+        ({"logits": [[0.0], [1.0]], "hidden_states": ([B, B], [A, A])}, "hidden_states"),
+    ],
+)
+def test_outputs_of_transformers(output, states):
+    """They are mappings, of which from_padded takes the states of tokens, and a mask."""
+    outputs, attention_mask = OrderedDict(output), np.array([[1, 1], [1, 0]])
+    key = f'["{states}"]' + "[-1]" * (states == "hidden_states")
+    line = f"SetCollection.from_padded(X{key}, mask=attention_mask)"
+    batches = (
+        f"SetCollection.concatenate([SetCollection.from_padded(x{key}, mask=mask) for x, "
+        "mask in zip(X, masks)])"
+    )
+    for X, code, message in [
+        (output, line, "X is dict; expected {}"),
+        (outputs, line, "X is collections.OrderedDict; expected {}"),
+        ([outputs], batches, "set 0 of X is collections.OrderedDict; expected {}"),
+    ]:
+        for call in [SetPooling().fit, SetCollection.from_padded]:
+            raised(lambda: call(X), message, code)  # noqa: B023
+        names = {"SetCollection": SetCollection, "X": X, "masks": [attention_mask]}
+        sets = eval(code, names | {"attention_mask": attention_mask})  # noqa: S307
+        assert sets.lengths.tolist() == [2, 1]
+        assert_array_equal(sets.values, np.vstack([A, A[:1]]))
+    raised(
+        lambda: SetCollection.from_sets(outputs),
+        "sets is .*; expected {}",
+        line.replace("(X", "(sets"),
+    )
+
+
 # --- numbers of another form
 
 
@@ -277,6 +315,11 @@ def test_text():
         lambda: SetPooling().fit("ABA"),
         r"X is str, 'ABA'; .* for x in \[X\] for s in x\}\)\)",
     )
+    model = SetPooling().fit(sets)
+    line = "SetCollection.from_sequences(X, letters)"
+    raised(lambda: model.transform(["AC"]), "a fitted model, {}, with the letters of", line)
+    names = {"SetCollection": SetCollection, "X": ["AC"], "letters": "ABC"}
+    assert_array_equal(model.transform(eval(line, names)), [[0.5, 0, 0.5]])  # noqa: S307
     with pytest.raises(
         TypeError, match=r"set 0 of X is bytes, \"b'AB'\"; .* of numbers\.$"
     ):
