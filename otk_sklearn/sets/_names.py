@@ -78,6 +78,15 @@ def shown(label):
     return repr(label.item() if is_plain else label)
 
 
+def named(names, i):
+    """A comma and the name of set i, to follow its number in an error message.
+
+    Nothing if there are no names, or the number itself is the name.
+    """
+    name = "" if names is None else shown(names[i])
+    return "" if name in ("", str(i)) else f", named {name}"
+
+
 def key_of(label):
     """A key that is equal for equal labels. To Python, True is 1."""
     if isinstance(label, tuple):

@@ -14,6 +14,7 @@ from otk_sklearn.sets._names import (
     ColumnLabels,
     feature_names_of,
     index_of,
+    named,
     pandas_index,
     shown,
 )
@@ -254,11 +255,11 @@ def check_no_gaps_in_time(sets, X, time_axis):
     i, step = locate_element(row, sets.offsets)
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[feature])
-    name = "" if sets.names is None else f", {shown(sets.names[i])}"
     raise ValueError(
-        f"X contains NaN in set {i}{name} (element {step}, feature {feature}), before its "
-        f"end; expected NaN at ends only, as padding. To impute them by "
-        f"ElementTransformer(SimpleImputer()), keep them: {_sets_with_nan(X, time_axis)}."
+        f"X contains NaN in set {i}{named(sets.names, i)} (element {step}, feature "
+        f"{feature}), before its end; expected NaN at ends only, as padding. To impute "
+        "them by ElementTransformer(SimpleImputer()), keep them: "
+        f"{_sets_with_nan(X, time_axis)}."
     )
 
 

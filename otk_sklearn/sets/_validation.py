@@ -29,8 +29,8 @@ from otk_sklearn.sets._names import (
     check_feature_names_match,
     feature_names_of,
     index_of,
+    named,
     pandas_index,
-    shown,
 )
 from otk_sklearn.sets._not_numbers import check_not_text, one_hot
 from otk_sklearn.sets._offsets import locate_element, offsets_of
@@ -149,17 +149,9 @@ def check_finite(sets, name="X"):
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[column])
     raise ValueError(
-        f"{name} contains {what} in set {i}{_name_of(sets, i)} (element {element}, "
-        f"feature {feature}); "
-        f"expected finite values{padding_hint(sets, i, element)}."
+        f"{name} contains {what} in set {i}{named(sets.names, i)} (element {element}, "
+        f"feature {feature}); expected finite values{padding_hint(sets, i, element)}."
     )
-
-
-def _name_of(sets, i):
-    """A comma and the name of a set, to follow its number; nothing for other numbers."""
-    names = getattr(sets, "names", None)
-    is_text = names is not None and isinstance(names[i], str)
-    return f", {shown(names[i])}" if is_text else ""
 
 
 def check_finite_output(out, name, offsets=None, sets="X"):
@@ -199,12 +191,24 @@ def check_not_empty(sets, empty_sets, X):
     """
     empty = np.flatnonzero(sets.lengths == 0)
     if len(empty) and empty_sets == "error":
-        name = _name_of(sets, empty[0])
+        i = int(empty[0])
+        name = named(sets.names, i)
         raise ValueError(
-            f"set {empty[0]} of X{name}{',' * bool(name)} is "
-            f"{describe_empty(X, int(empty[0]))}; expected at least one element, or an "
-            'embedding with empty_sets="zero".'
+            f"set {i} of X{name}{',' * bool(name)} is {describe_empty(X, i)}; expected at "
+            f'least one element, or an embedding with empty_sets="zero"{_hint_of_mask(X)}.'
         )
+
+
+def _hint_of_mask(X):
+    """What may have left a set empty, where X may have been made by `from_padded`.
+
+    A mask that is True for padding leaves nothing of the longest set, and is no error.
+    """
+    if not isinstance(X, SetCollection):
+        return ""
+    if X.rows is not None or X.column_labels is not None:  # of a table, or of letters
+        return ""
+    return " (of from_padded: mask is True for elements, and False for padding)"
 
 
 def input_attributes(sets):

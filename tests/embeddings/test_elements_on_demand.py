@@ -331,7 +331,7 @@ def test_nan_and_infinity_are_found_at_once(transformer, wrong, at_any_size):
     values[row, 4] = wrong
     wrong_sets = X.with_values(values, feature_names=X.feature_names)
     what = "NaN" if np.isnan(wrong) else r"infinity \(inf\)"
-    where = rf"X contains {what} in set 20, 'set 20' \(element 2, feature 'feature 4'\)"
+    where = rf"{what} in set 20, named 'set 20' \(element 2, feature 'feature 4'\)"
     if isinstance(transformer, StandardScaler) and np.isnan(wrong):  # which accepts it
         scaled = model.transform(wrong_sets)
         assert np.isnan(scaled.values[row, 4])

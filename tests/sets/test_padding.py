@@ -11,7 +11,13 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
-from otk_sklearn import ElementTransformer, SetCollection, SetPooling
+from otk_sklearn import (
+    ElementTransformer,
+    OTKClassifier,
+    OTKEmbedding,
+    SetCollection,
+    SetPooling,
+)
 from otk_sklearn.sets._padded_arrays import check_padded
 from otk_sklearn.sets._validation import as_sets
 
@@ -112,6 +118,23 @@ def test_masks_of_0_and_1(dtype):
 
 
 MASK = r"mask= to SetCollection.from_padded, such as (SetCollection.from_padded\(.*\))\.$"
+
+
+def test_an_inverted_mask_may_leave_a_set_empty():
+    """True for padding, as torch's key_padding_mask: nothing of the longest set is left."""
+    X, is_padding = np.ones((3, 4, 2)), np.arange(4) >= np.array([[2], [4], [3]])
+    message = r"set 1 of X.* is empty; .*=.zero. \(of from_padded: mask is True for elem"
+    for names in [None, list("abc")]:
+        sets = SetCollection.from_padded(X, mask=is_padding, names=names)
+        for model in [SetPooling(), OTKClassifier(OTKEmbedding(1))]:
+            with pytest.raises(ValueError, match=message):
+                model.fit(sets, [0, 1, 0])
+    for others in [
+        [x[mask] for x, mask in zip(X, is_padding)],
+        SetCollection.from_sequences(["A", "", "A"], "AC"),
+    ]:
+        with pytest.raises(ValueError, match=r'set 1 of X is empty; .* .*="zero"\.$'):
+            SetPooling().fit(others)
 
 
 def padded(sets, side):

@@ -246,7 +246,7 @@ def test_nan_of_tables_is_named():
     table = panel()
     table.iloc[5, 1] = NAN
     line = "SetCollection.from_groups(X, X.index.droplevel(-1))"
-    message = rf"in set 1, 'v' \(element 1, feature 'y'\), .*: {re.escape(line)}\.$"
+    message = rf"in set 1, named 'v' \(element 1, feature 'y'\), .*: {re.escape(line)}\.$"
     with pytest.raises(ValueError, match=message):
         SetCollection.from_series(table)
     names = {"SetCollection": SetCollection, "X": table}

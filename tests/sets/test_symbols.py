@@ -198,8 +198,8 @@ def test_lines_and_bytes_of_a_file_are_told_from_its_text():
 
 def test_errors_have_the_names_of_sequences():
     X = SetCollection.from_sequences(">first\nAC\n>second\n", {"A": 1.0, "C": 2.0})
-    with pytest.raises(ValueError, match=r"set 1 of X, 'second', is empty; expected"):
+    with pytest.raises(ValueError, match=r"set 1 of X, named 'second', is empty; expected"):
         SetPooling().fit(X)
     X = X.with_values([[1.0], [np.nan]])
-    with pytest.raises(ValueError, match=r"NaN in set 0, 'first' \(element 1, feature 0\)"):
+    with pytest.raises(ValueError, match=r"NaN in set 0, named 'first' \(element 1"):
         SetPooling().fit(X[:1])
