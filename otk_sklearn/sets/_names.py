@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from otk_sklearn._utils.caller_warnings import warn_caller
-from otk_sklearn.sets._arrays import column_names, first_present, is_array_or_list
+from otk_sklearn.sets._arrays import (
+    column_names,
+    first_present,
+    is_array_or_list,
+    is_missing_cell,
+)
 from otk_sklearn.sets._offsets import read_only
 from otk_sklearn.sets._unreadable import check_readable
 
@@ -169,7 +174,8 @@ def feature_names_of(table):
 def align(y, names):
     """Return the values of a Series, a DataFrame or a mapping in the order of names.
 
-    Values of other names are left out.
+    Values of other names are left out. A missing value is none: that of a DataFrame is a
+    row, which may have some.
 
     Parameters
     ----------
@@ -190,13 +196,13 @@ def align(y, names):
                 f"rows of a set have the same label: y.groupby(level={levels}, "
                 "observed=True).first()."
             )
-        place = {name: i for i, name in enumerate(index.tolist())}
-        _check_all_known(
-            names, place, "; of a table with a column of names: table.set_index(column)"
-        )
+        y = y.dropna(how="all")
+        place = {name: i for i, name in enumerate(y.index.tolist())}
+        _check_all_known(names, place, index, "y")
         return y.iloc[[place[name] for name in names.tolist()]].to_numpy()
     if isinstance(y, Mapping):
-        _check_all_known(names, y)
+        known = {x for x in names.tolist() if x in y and not is_missing_cell(y[x])}
+        _check_all_known(names, known, y, "pd.Series(y)")
         values = [y[name] for name in names.tolist()]
         array = np.array(values)
         if array.dtype.kind in "US" and array.tolist() != values:  # would be changed
@@ -208,17 +214,30 @@ def align(y, names):
     )
 
 
-def _check_all_known(names, known, if_none=""):
-    """Raise an error that lists unknown names, with a hint if none of them is known."""
+def _check_all_known(names, known, all_names, series):
+    """Raise an error that lists the names of sets that are not among those with a value.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n_sets,)
+    known : set or dict
+        Names with a value.
+    all_names : iterable
+        And those without.
+    series : str
+        Code of the values as a Series or DataFrame.
+    """
     missing = [name for name in names.tolist() if name not in known]
     if missing:
         listed = ", ".join(map(shown, missing[:_MAX_LISTED]))
         more = ", ..." if len(missing) > _MAX_LISTED else ""
-        first = shown(next(iter(known), None))
-        hint = if_none if len(missing) == len(names) else ""
+        first = shown(next(iter(all_names), None))
+        hint = f". To leave these sets out: X = X[X.index.isin({series}.dropna().index)]"
+        if len(missing) == len(names):
+            hint = "; of a table with a column of names: table.set_index(column)"
         raise ValueError(
-            f"y has nothing for {len(missing)} of the names of sets: {listed}{more}; "
-            f"expected a value for each (its first name is {first}){hint}."
+            f"y has nothing, or NaN, for {len(missing)} of the names of sets: {listed}"
+            f"{more}; expected a value for each (its first name is {first}){hint}."
         )
 
 

@@ -172,6 +172,7 @@ class NamesAndRows:
         ----------
         y : Series, DataFrame or mapping
             With a value (or a row of them) for the name of each set. Others are left out.
+            NaN, None or NA is no value, and a row of nothing else no row.
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,42 @@ def test_targets_by_name():
         X.align([1, 2, 3])
     with pytest.raises(ValueError, match="These sets have no names"):
         SetCollection([[1.0]], [0, 1]).align(y)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_targets_that_are_missing(missing):
+    X = of_table()
+    for y in [
+        {"b": "u", "a": missing, "c": "v"},
+        pd.Series({"a": missing, "b": "u", "c": "v", "d": missing}, dtype=object),
+        pd.Series({"a": missing, "b": "u", "c": "v"}, dtype="category"),
+        pd.DataFrame({"x": {"a": missing, "b": "u", "c": "v"}}),
+    ]:
+        message = "y has nothing, or NaN, for 1 .*: 'a'; .*To leave .*: X = (.*)\\.$"
+        with pytest.raises(ValueError, match=message) as caught:
+            X.align(y)
+        line = re.search(message, str(caught.value))[1]
+        kept = eval(line, {"X": X, "y": y, "pd": pd})  # noqa: S307
+        assert kept.names.tolist() == ["b", "c"]
+        assert kept.align(y).ravel().tolist() == ["u", "v"]
+    with pytest.raises(ValueError, match=r"for 3 of .* \(its first name is 'd'\)\.$"):
+        X.align(pd.Series({"d": 1, "a": missing}))
+
+
+def test_rows_with_some_missing_values_are_kept():
+    columns = {"age": [1.0, np.nan, 3], "n": [4.0, 5, np.nan]}
+    frame = pd.DataFrame(columns, index=list("abc"))
+    assert_array_equal(of_table().align(frame), frame.loc[["b", "a", "c"]])
+
+
+def test_errors_name_sets_whose_name_is_not_their_number():
+    for names, shown in [([7, 5], ", named 5"), ([0, 1], ""), (["0", "1"], ", named '1'")]:
+        X = SetCollection([[1.0], [np.nan]], [0, 1, 2], names=names)
+        with pytest.raises(ValueError, match=rf"contains NaN in set 1{shown} \(element 0"):
+            SetPooling().fit(X)
+        series = pd.Series([[[1.0]], []], index=names)
+        with pytest.raises(ValueError, match=rf"^set 1 of X{shown},? is empty"):
+            SetPooling().fit(series)
 
 
 @pytest.mark.parametrize(
