@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -106,6 +107,23 @@ def test_loaded_models_go_on_learning_as_they_would_have(models, tmp_path, suffi
         before = model.coef_
         assert_array_equal(model.partial_fit(X, y).coef_, loaded.coef_)
         assert not np.array_equal(model.coef_, before)
+
+
+def test_searches_ask_skops_to_trust_splitters_and_scorers(tmp_path):
+    X, classes, _ = data()
+    embedding = OTKEmbedding(2, n_components=4, random_state=0)
+    grid = {"logisticregression__C": [0.1, 1.0]}
+    search = GridSearchCV(make_pipeline(embedding, LogisticRegression()), grid, cv=2)
+    search.fit(X, classes)
+    for path in save({"best": search.best_estimator_}, tmp_path)["best"]:
+        assert_array_equal(load(path).predict_proba(X), search.predict_proba(X))
+    file = tmp_path / "search.skops"
+    skops.io.dump(search, file)
+    untrusted = skops.io.get_untrusted_types(file=file)
+    packages = ("otk_sklearn.", "sklearn.model_selection.", "sklearn.metrics.")
+    assert all(name.startswith(packages) for name in untrusted)
+    loaded = skops.io.load(file, trusted=untrusted)
+    assert_array_equal(loaded.predict_proba(X), search.predict_proba(X))
 
 
 def test_feature_names_are_saved(tmp_path):
