@@ -326,8 +326,8 @@ names)
     """
     with _requires_package("load_bags", "mil"):
         folder = resources.files("mil")
-    with (folder / f"data/datasets/csv/{name}.csv").open() as file:
-        table = np.loadtxt(file, delimiter=",")
+    with resources.as_file(folder / f"data/datasets/csv/{name}.csv") as path:
+        table = np.loadtxt(path, delimiter=",")
     labels, bags = table[:, :2].T.astype(np.int64)
     X = SetCollection.from_groups(table[:, 2:], bags)
     return X, labels[X.offsets[:-1]]
