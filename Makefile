@@ -49,7 +49,7 @@ lint: $(VENV)/tests.installed  ## Check style, imports between packages, and typ
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-test: lint  ## Lint, then run the tests and the examples of docstrings
+test: lint  ## Lint, then run the quicker tests and the examples of docstrings
 	$(PARALLEL) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test-layers: $(VENV)/layers.installed  ## Run the tests of `otk_sklearn.torch`, with PyTorch
@@ -184,7 +184,7 @@ exactness: $(VENV)/tests.installed  ## Errors with respect to float64 in the log
 
 coverage: $(VENV)/coverage.installed  ## Lines and branches that the tests run, kernels as Python
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -m "not engines"
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -W ignore::RuntimeWarning $(UNCOMPILED)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

@@ -72,6 +72,7 @@ print(otk_sklearn.__version__)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "zip", "frozen"])
 def test_package_that_is_not_installed(kind, tmp_path):
     """Its version is right; numba compiles without a cache where it knows no folder."""

@@ -139,6 +139,7 @@ MANY = (100_000, 5, "float64")
 ONE = (1, 1_000_000, "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "shape", "working_memory"),
     [
@@ -193,6 +194,7 @@ def test_transform_of_one_long_set(params, shape, plans, numbers, elsewhere):
     assert peak < allowed + 16 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subsampling", [1, 2])
 @pytest.mark.parametrize(
     ("shape", "working_memory"), [(MANY, 16), (ONE, 16), (ONE, 64)], ids=str
@@ -214,6 +216,7 @@ BASELINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [MANY, ONE], ids=str)
 @pytest.mark.parametrize(("model", "width"), BASELINES, ids=str)
 def test_transform_of_baselines(model, width, shape, elsewhere):
@@ -240,6 +243,7 @@ def learning(n_components=64, max_elements=30_000, **params):
     return embedding(8, n_components, max_elements, **params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "shape", "times"),
     [
@@ -269,6 +273,7 @@ def test_fit(model, shape, times, elsewhere):
     assert peak < times * sample + 32 * shape[0] + 4 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "optimizer"),
     [(OTKClassifier, "adam"), (OTKClassifier, "lbfgs"), (OTKRegressor, "adam")],
@@ -313,6 +318,7 @@ def values_in_a_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "method", "allowance"),
     [
@@ -332,6 +338,7 @@ def scaled(*steps):
     return make_pipeline(ElementTransformer(StandardScaler()), *steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "method", "allowance"),
     [
@@ -360,6 +367,7 @@ def scale_named(path):
         model.fit(sets).transform(sets)
 
 
+@pytest.mark.slow
 def test_scaled_sets_in_a_file_with_names(values_in_a_file, elsewhere):
     elsewhere(scale_named, values_in_a_file)
 

@@ -60,6 +60,7 @@ def run_each(*cases):
 NAMES = ["embedding", "classifier", "regressor", "elements", "layer"]
 
 
+@pytest.mark.slow
 def test_eight_threads_share_an_estimator():
     run_each(*(f"threads {name} 3" for name in NAMES))
 
@@ -74,11 +75,13 @@ def test_a_fit_is_seen_whole_or_not_at_all():
     run_each(*(f"a_call_amid_fits {name} 5" for name in NAMES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_joblib_inside_and_outside(backend):
     run("joblib_backend", backend)
 
 
+@pytest.mark.slow
 def test_searches_within_a_search():
     run("nested_search")
 
@@ -87,6 +90,7 @@ def test_fork_after_fit():
     run("fork_after_fit")
 
 
+@pytest.mark.slow
 def test_fork_while_others_hold_the_limit():
     run("fork_amid_transforms", 15)
     run("fork_while_holding_the_limit")
@@ -109,6 +113,7 @@ def test_interrupts_at_every_kind_of_moment(n_jobs):
     run_each(*(f"interrupts {call} {n_jobs} 20" for call in calls))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_signals(n_jobs):
     run_each(*(f"signals embedding {call} {n_jobs} 25" for call in ["fit", "transform"]))

@@ -535,6 +535,7 @@ def test_a_set_of_a_million_elements_beside_one_of_one():
         check_pooling(model, embeddings[i], plans[i], features, X.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)
 def test_property(check):
     # Without deadlines: the first cases compile. Always the same cases: `make fuzz` draws

@@ -116,6 +116,7 @@ def assert_same_bits(found, expected):
         assert_array_equal(array, same)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bits(tmp_path, expected):
     """With another seed of Python's hashes, and other thread limits of BLAS and OpenMP."""
     threads = 1 + max(library["num_threads"] for library in threadpool_info())
@@ -139,6 +140,7 @@ def test_code_compiled_anew_gives_the_same_bits(tmp_path, expected):
     assert_same_bits(found, expected["one reference"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [3, -1])
 def test_threads_give_the_same_bits(n_jobs, expected):
     found = results(n_jobs)

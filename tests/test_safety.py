@@ -714,6 +714,7 @@ def use_values_that_change(n_rounds=25):
     print(dict(outcomes))
 
 
+@pytest.mark.slow
 def test_values_may_change_in_the_middle_of_a_call():
     """No crash, and no estimator that is broken afterwards."""
     assert "returned" in run_in_process("test_safety.use_values_that_change", 300)

@@ -139,6 +139,7 @@ def test_extrapolation_is_never_worse_than_plain_iterations(epsilon):
         assert ours < plain / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_supports", [10, 30])
 def test_extrapolation_on_digits(n_supports):
     X = [(x - x.mean(axis=0)) / x.std(axis=0) for x in load_digit_points()[0][:200]]

@@ -111,6 +111,7 @@ def check(call, category, message):
     assert {(w.category, w.filename) for w in caught} == {(category, __file__)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_warnings_of_fit_point_at_the_caller(name):
     model, X, category, message = CASES[name]

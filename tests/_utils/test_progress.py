@@ -256,6 +256,7 @@ class Written:
             file.write(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_bars_and_tasks_of_a_grid_search(callbacks, n_jobs, tmp_path, capfd):
     """With steps that all report: a warning would be an error."""

@@ -74,6 +74,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lists_of_any_kind_of_batch(kind, dtype):
@@ -594,6 +595,7 @@ with open(sys.argv[2], "wb") as file:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_has_imported_nothing(tmp_path):
     transformer = BatchTransformer(CLASSIFIER, column="sets", method="predict_proba")
     given, result = tmp_path / "given", tmp_path / "result"

@@ -26,6 +26,7 @@ def cut(values, *borders):
 BORDERS = [(500, 1000), (1, 2, 3, 1999), (700, 700, 1500), ()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("borders", BORDERS, ids=str)
 @pytest.mark.parametrize(
     "params",

@@ -172,6 +172,7 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
+@pytest.mark.slow
 def test_a_model_has_the_same_fingerprint_in_another_process(tmp_path):
     model = make_pipeline(EMBEDDING, LogisticRegression()).fit(SETS, ["a", "b"] * 6)
     transformer = BatchTransformer(model, column="sets", method="predict", keep=["id"])
@@ -303,6 +304,7 @@ for n_row_groups in (4, 24):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_size_of_a_file(tmp_path):
     """By 160 MiB; pyarrow would keep what it has read of a file."""
     command = [sys.executable, "-c", PEAKS, tmp_path]

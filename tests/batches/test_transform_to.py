@@ -181,6 +181,7 @@ transform_to(SetPooling().fit(sets), batches(), sys.argv[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
 def test_a_process_that_is_killed_leaves_no_file(tmp_path, name):
     path = tmp_path / name

@@ -132,6 +132,7 @@ def test_repeated_peptides_are_as_many_as_the_docstring_says():
     assert len(set(load_peptides("AMPvsTM")[2])) == 412
 
 
+@pytest.mark.slow
 def test_mnist_points():
     X, y = load_mnist_points()
     np.testing.assert_array_equal(np.bincount(y), [500] * 10)

@@ -168,6 +168,7 @@ def test_one_layer_is_the_embedding_of_windows(padding, sets):
     assert_allclose(direct.fit(sets).transform(sets), stored.transform(sets), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["rbf", "homogeneous", "linear"])
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_float32_chunks_and_threads(padding, kernel, sets):
@@ -194,6 +195,7 @@ def test_float32_chunks_and_threads(padding, kernel, sets):
         assert_array_equal(getattr(one, "values", one), getattr(two, "values", two))
 
 
+@pytest.mark.slow
 def test_windows_of_a_long_set_are_never_all_stored():
     """A million rows: the windows alone would take 64 times the rows."""
     x = np.random.default_rng(0).normal(size=(1_000_000, 2)).astype(np.float32)

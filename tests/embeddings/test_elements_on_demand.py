@@ -189,6 +189,7 @@ EMBEDDINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "weights"), [(np.float32, False), (np.float64, True)], ids=str
 )
@@ -283,6 +284,7 @@ def test_caches_of_pipelines_are_hit(at_any_size, tmp_path):
     assert Counted.n_fits == 1
 
 
+@pytest.mark.slow
 def test_processes_of_a_search_give_the_same(at_any_size):
     y = np.arange(40) % 2
     scaled = ElementTransformer(StandardScaler()).fit_transform(make(n_sets=40))

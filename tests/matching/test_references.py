@@ -75,6 +75,7 @@ def test_planted_groups(seed):
     assert adjusted_rand_score(y, nearest_reference(several, X)) >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("references", METHODS)
 def test_planted_mixtures(references, seed):
@@ -403,6 +404,7 @@ def test_random_and_given_references(sets):
     assert_allclose(transferred.transform(sets), learned.transform(sets), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("references", METHODS)
 def test_kernel_matrix_grid_search_and_memory(references, sets, tmp_path):
     y = np.arange(len(sets)) % 2

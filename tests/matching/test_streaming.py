@@ -90,6 +90,7 @@ def plain_embedding(features, supports, epsilon, n_iter):
     return p * plan.T @ features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.02, 0.3])
 def test_is_a_plain_version(epsilon, monkeypatch):
     model = fitted(kernel="linear", epsilon=epsilon)

@@ -164,7 +164,8 @@ def test_targets_that_are_missing(missing):
         kept = eval(line, {"X": X, "y": y, "pd": pd})  # noqa: S307
         assert kept.names.tolist() == ["b", "c"]
         assert kept.align(y).ravel().tolist() == ["u", "v"]
-    with pytest.raises(ValueError, match=r"for 3 of .* \(its first name is 'd'\);.*set_index"):
+    message = r"for 3 of .* \(its first name is 'd'\);.*table\.set_index\(column\)\.$"
+    with pytest.raises(ValueError, match=message):
         X.align(pd.Series({"d": 1, "a": missing}))
 
 

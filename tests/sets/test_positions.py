@@ -80,6 +80,7 @@ def test_given_positions(n_axes, sets):
     assert_allclose(refitted.transform(X), model.transform(X), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("references", "n_references"),
     [("kmeans", 1), ("kmeans", 2), ("barycenter", 1), ("barycenter", 2), ("random", 2)],

@@ -84,6 +84,7 @@ def test_settings_change_no_result(setting, targets):
                 assert_array_equal(output, expected[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_array_api_dispatch():
     """The test above, in a process of its own."""
     try:

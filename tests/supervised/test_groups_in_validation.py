@@ -48,6 +48,7 @@ def make_patients(n_patients=40, n_sets=6, seed=0):
 # --- the leak, and its cure ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["classes", "labels", "numbers"])
 def test_patients_that_are_known_by_heart_are_not_validated_on(targets):
     """Scores of sets whose patient was trained on are those of memory."""
@@ -112,6 +113,7 @@ def make_problem(loss, groups, seed=0):
     return Problem(sets, targets, np.ones(n_sets), loss, groups=np.asarray(groups))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [SoftmaxLoss(), LogisticLoss(), SquaredLoss()])
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.25, 0.4, 0.9, 0.999])
 @pytest.mark.parametrize("n_groups", [2, 3, 17, 60])

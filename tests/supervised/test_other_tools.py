@@ -157,6 +157,7 @@ TAKE_SETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAKE_SETS)
 def test_what_takes_sets_takes_all_kinds(name):
     """With the same result, and with the weights of elements."""

@@ -418,6 +418,7 @@ def test_a_constant_target():
 # --- weights, order, threads ---
 
 
+@pytest.mark.slow
 @every_estimator
 @every_optimiser
 def test_a_weight_is_a_repetition_and_order_plays_no_part(estimator, optimizer):
@@ -442,6 +443,7 @@ def test_a_weight_is_a_repetition_and_order_plays_no_part(estimator, optimizer):
     assert np.abs(unweighted.coef_ - model.coef_).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -610,6 +612,7 @@ def test_training_never_leaves_the_finite_range(estimator, optimizer, rate, dtyp
         assert np.isfinite(model.score(X, y))
 
 
+@pytest.mark.slow
 @every_estimator
 @every_optimiser
 @pytest.mark.parametrize(

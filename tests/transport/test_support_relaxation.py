@@ -81,6 +81,7 @@ def masses_of_exactness(similarities, masses, epsilon, relaxation, n_iter=20):
     return softmax(log_w + power * log_columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("relaxation", [0.01, 1.0, 100.0])
 def test_extrapolation_ends_at_the_plan_of_many_plain_iterations(epsilon, relaxation):

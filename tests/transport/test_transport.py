@@ -135,6 +135,7 @@ def make_chunk(dtype=np.float64):
 PROBLEMS = [("sinkhorn", None), ("sinkhorn", 0.3), ("softmax", None), ("emd", None)]
 
 
+@pytest.mark.slow
 @pytest.mark.pairwise(
     (("solver", "relaxation"), PROBLEMS),
     ("epsilon", [0.002, 0.5]),
@@ -166,6 +167,7 @@ def test_sets_and_references_of_a_chunk_are_apart(solver, relaxation, epsilon, d
                 assert_allclose(found.residual[s, r], error, rtol=1e-4, atol=10 * atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "relaxation"), PROBLEMS)
 def test_values_are_what_plans_maximise(solver, relaxation):
     similarities, offsets, masses = make_chunk()
