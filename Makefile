@@ -30,8 +30,8 @@ PARALLEL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 MINUTES ?= 10
 SEED ?= 0
 
-# Where `make token-vectors` finds sentences, and stores their vectors; where
-# `make transcription-factors` finds sequences.
+# Where `make accuracy` finds graphs, and other targets sentences and sequences; where
+# `make token-vectors` stores the vectors of sentences.
 DATA_HOME ?= data
 CACHE ?= .token_vectors
 
@@ -75,8 +75,13 @@ format: $(VENV)/tests.installed  ## Format the code
 docs: $(VENV)/docs.installed  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
 
-accuracy: $(VENV)/benchmarks.installed  ## Accuracy and times of all embeddings, tuned and not
+accuracy: $(VENV)/peers.installed  ## Accuracy and times of all embeddings, and of other libraries
 	$(BIN)/python benchmarks/accuracy/compare_embeddings.py
+	$(BIN)/python benchmarks/accuracy/bags_and_graphs.py --data-home $(DATA_HOME)
+	$(PYTHON) -m venv --clear $(VENV)-aeon
+	$(VENV)-aeon/bin/python -m $(PIP) $(WITH_GROUPS)
+	$(VENV)-aeon/bin/python -m $(PIP) --group aeon
+	$(VENV)-aeon/bin/python benchmarks/accuracy/series_classifiers.py
 
 labels: $(VENV)/benchmarks.installed  ## Effect of training with labels on real data
 	$(BIN)/python benchmarks/accuracy/labels.py

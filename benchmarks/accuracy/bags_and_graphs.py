@@ -1,9 +1,9 @@
 """Accuracy on problems that come as sets: bags of multiple-instance learning, and graphs.
 
 Bags are those of the package mil. Graphs, as sets of the features of their nodes, are read
-from DATA_HOME, if it is given (`fetch_tu_graphs` says what it has to contain). As is usual
-for both: ten times 10-fold cross-validation, stratified; a seed is one of the ten times,
-and draws both the folds and the embedding.
+from DATA_HOME, if there is such a folder (`fetch_tu_graphs` says what it has to contain).
+As is usual for both: ten times 10-fold cross-validation, stratified; a seed is one of the
+ten times, and draws both the folds and the embedding.
 
 Elements are scaled by `StandardScaler`. Every embedding is followed by the same ridge
 classifier after centring and scaling of all features by one factor. Its penalty, and the
@@ -154,7 +154,11 @@ def main():
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument("--data-home", type=Path)
     data_home = own.parse_known_args()[0].data_home
-    problems = BAGS + GRAPHS if data_home else BAGS
+    problems = BAGS
+    if data_home and data_home.is_dir():
+        problems += GRAPHS
+    else:
+        print(f"Graphs are left out: there is no folder {data_home}.")
     with threadpool_limits(1):
         results = run(
             "bags_and_graphs",
