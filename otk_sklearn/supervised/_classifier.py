@@ -372,6 +372,9 @@ class OTKClassifier(ClassifierMixin, SupervisedEmbedding):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if y.ndim == 1 and y.dtype == object and any(label is None for label in y):
+            i = y.tolist().index(None)
+            raise ValueError(f"y is None for set {i}; expected a class for each set.")
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":

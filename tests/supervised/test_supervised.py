@@ -950,6 +950,14 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("classes", [list("aabbabab"), ["yes", "no"] * 4])
+def test_sets_without_a_class(classes):
+    model = make(OTKClassifier)
+    with pytest.raises(ValueError, match=r"y is None for set 3; expected a class for each"):
+        model.fit(X_GOOD[:8], [*classes[:3], None, *classes[4:]])
+    assert not hasattr(model, "embedding_")
+
+
 @every_estimator
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(estimator, case):
