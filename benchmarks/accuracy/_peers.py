@@ -73,7 +73,11 @@ class LinearTransport(TransformerMixin, BaseEstimator):
 
 
 class SinkhornTransport(TransformerMixin, BaseEstimator):
-    """Entropic transport to a random reference, reduced by an SVD, of `vectorizers`."""
+    """Entropic transport to a random reference, reduced by an SVD, of `vectorizers`.
+
+    Its plans underflow to NaN for elements that are far from the reference, which is taken
+    as 0 here.
+    """
 
     def __init__(
         self, n_components=128, reference_size=None, reference_scale=0.1, random_state=0
@@ -91,7 +95,8 @@ class SinkhornTransport(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Embed."""
-        return self.vectorizer_.transform(membership(X), vectors=X.values.astype(float))
+        Z = self.vectorizer_.transform(membership(X), vectors=X.values.astype(float))
+        return np.nan_to_num(Z, posinf=0, neginf=0)
 
 
 def membership(X):
