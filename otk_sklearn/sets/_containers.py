@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otk_sklearn.sets._arrays import first_present
+from otk_sklearn.sets._arrays import (
+    column_names,
+    columns_of_sets,
+    explain_columns_of_sets,
+    first_present,
+)
 from otk_sklearn.sets._collection import SetCollection
 from otk_sklearn.sets._list_columns import sets_of_lists
 from otk_sklearn.sets._sequences import first_not_empty
@@ -64,12 +69,23 @@ def read_container(X, n_features=None):
 
         constructor = "from_awkward"
     else:
-        from otk_sklearn.sets._arrow import read_arrow as read
-
+        try:
+            from otk_sklearn.sets._arrow import read_arrow as read
+        except ImportError:
+            _check_all_hold_sets(X)  # of a table that Arrow can't hold, either
+            raise
         constructor = "from_arrow"
     return sets_of_lists(
         SetCollection, constructor, read, X, name="X", n_features=n_features
     )
+
+
+def _check_all_hold_sets(X):
+    """Raise an error if a table of pandas has columns of sets beside others."""
+    columns = columns_of_sets(X)
+    if 0 < len(columns) < len(column_names(X)):
+        explanation = explain_columns_of_sets(X, "X", [[column] for column in columns])
+        raise ValueError(f"X has {explanation}.") from None
 
 
 def _has_arrow_interface(X):

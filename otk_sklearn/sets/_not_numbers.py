@@ -38,6 +38,7 @@ def _is_path(text):
 def one_hot(sets):
     """What makes numbers of sequences of letters or words."""
     return (
+        "states of a language model: SetCollection.from_padded(hidden, mask=mask); or "
         "one-hot vectors of letters or words: for fit, "
         f"SetCollection.from_sequences({sets}, sorted({{s for x in {sets} for s in x}})); "
         f"for a fitted model, SetCollection.from_sequences({sets}, letters), with the "

@@ -119,10 +119,13 @@ def _instead_of_nested(name, sets):
 def _instead_of_model_output(x, name, sets):
     """What to pass in place of an output of a model of transformers; None of others."""
     states = next((code for key, code in _STATES.items() if key in x), None)
+    if states is None and "input_ids" in x:
+        output = f"encoder(**{name}).last_hidden_state"
+        return f"the states of a model, SetCollection.from_padded({output}, mask=mask)"
     if states is None:
         return None
     if not sets:
-        return f"SetCollection.from_padded({name}{states}, mask=attention_mask)"
+        return f"SetCollection.from_padded({name}{states}, mask=special_tokens_mask == 0)"
     each = f"SetCollection.from_padded(x{states}, mask=mask)"
     return f"SetCollection.concatenate([{each} for x, mask in zip({sets}, masks)])"
 

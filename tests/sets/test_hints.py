@@ -1,6 +1,7 @@
 """Errors about input of a wrong form: the lines that they suggest run, and are right."""
 
 import re
+import sys
 from collections import OrderedDict
 
 import awkward as ak
@@ -272,7 +273,7 @@ def test_outputs_of_transformers(output, states):
     """They are mappings, of which from_padded takes the states of tokens, and a mask."""
     outputs, attention_mask = OrderedDict(output), np.array([[1, 1], [1, 0]])
     key = f'["{states}"]' + "[-1]" * (states == "hidden_states")
-    line = f"SetCollection.from_padded(X{key}, mask=attention_mask)"
+    line = f"SetCollection.from_padded(X{key}, mask=special_tokens_mask == 0)"
     batches = (
         f"SetCollection.concatenate([SetCollection.from_padded(x{key}, mask=mask) for x, "
         "mask in zip(X, masks)])"
@@ -285,7 +286,8 @@ def test_outputs_of_transformers(output, states):
         for call in [SetPooling().fit, SetCollection.from_padded]:
             raised(lambda: call(X), message, code)  # noqa: B023
         names = {"SetCollection": SetCollection, "X": X, "masks": [attention_mask]}
-        sets = eval(code, names | {"attention_mask": attention_mask})  # noqa: S307
+        names["special_tokens_mask"] = 1 - attention_mask
+        sets = eval(code, names)  # noqa: S307
         assert sets.lengths.tolist() == [2, 1]
         assert_array_equal(sets.values, np.vstack([A, A[:1]]))
     raised(
@@ -293,6 +295,21 @@ def test_outputs_of_transformers(output, states):
         "sets is .*; expected {}",
         line.replace("(X", "(sets"),
     )
+
+
+def test_tokens_that_no_model_has_read():
+    tokens = {"input_ids": [[1, 2], [3, 0]], "attention_mask": [[1, 1], [1, 0]]}
+    message = r"X is dict; .* SetCollection\.from_padded\(encoder\(\*\*X\)\.last_hidden"
+    for call in [SetPooling().fit, SetCollection.from_padded]:
+        with pytest.raises(TypeError, match=message):
+            call(tokens)
+
+
+def test_columns_of_sets_beside_others_where_arrow_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "otk_sklearn.sets._arrow", None)
+    table = pd.DataFrame({"text": ["a", "b"], "tokens": [np.ones((2, 3)), np.ones((1, 3))]})
+    with pytest.raises(ValueError, match=r"columns of sets, \['tokens'\], beside others"):
+        SetPooling().fit(table)
 
 
 # --- numbers of another form
