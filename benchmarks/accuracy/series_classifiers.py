@@ -18,7 +18,7 @@ from aeon.classification.distance_based import (
     ProximityForest,
 )
 from aeon.classification.feature_based import Catch22Classifier
-from aeon.classification.shapelet_based import RDSTClassifier, ShapeletTransformClassifier
+from aeon.classification.shapelet_based import RDSTClassifier
 from aeon.datasets import load_basic_motions, load_japanese_vowels
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +28,6 @@ METHODS = {
     "Catch22": Catch22Classifier(),
     "ProximityForest": ProximityForest(),
     "RDST": RDSTClassifier(),
-    "ShapeletTransform, a minute": ShapeletTransformClassifier(time_limit_in_minutes=1),
 }
 # For series of one length.
 OF_EQUAL_LENGTH = {"MultiRocket": MultiRocketClassifier()}
@@ -56,8 +55,6 @@ def compile_for(problem, method):
     some = [i for label in classes for i in [*(y == label).nonzero()[0]][:10]]
     X = X[some] if hasattr(X, "shape") else [X[i] for i in some]
     classifier = with_common((METHODS | OF_EQUAL_LENGTH)[method], random_state=0)
-    if "time_limit_in_minutes" in classifier.get_params():
-        classifier.set_params(time_limit_in_minutes=0.1)
     classifier.fit(X, y[some]).predict(X)
 
 
