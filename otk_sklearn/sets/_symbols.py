@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from otk_sklearn.sets._arrays import as_elements, as_floats, is_missing_cell
+from otk_sklearn.sets._arrays import (
+    as_elements,
+    as_floats,
+    column_names,
+    is_missing_cell,
+)
 from otk_sklearn.sets._names import feature_names_of, index_of, shown
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._sequences import as_list
 from otk_sklearn.sets._unreadable import type_name
 
-_GAPS = ("-", ".")
 _MAX_SHOWN = 60
+_AS_DICT = "dict(zip(sequences['id'], sequences['seq']))"
 
 
 def read_sequences(sequences, vectors, names):
@@ -34,7 +39,7 @@ def read_sequences(sequences, vectors, names):
     return {
         "values": table[np.array(codes, dtype=np.intp)],
         "offsets": offsets_of([len(sequence) for sequence in listed]),
-        "names": own_names if names is None else names,
+        "names": _unique(own_names, sequences) if names is None else names,
         "feature_names": feature_names,
     }
 
@@ -106,6 +111,14 @@ def _named(sequences):
             f"sequences is {type_name(sequences)}; expected text, such as that of a FASTA "
             f"file, {code}."
         )
+    columns = column_names(sequences)
+    if columns:
+        one = "['seq']" if len(columns) == 1 else ".set_index('id')['seq']"
+        one = f"sequences{one}" if hasattr(sequences, "iloc") else _AS_DICT
+        raise TypeError(
+            f"sequences is a table with the columns {columns}; expected the one of "
+            f"sequences, by names if there is a column of them: {one}."
+        )
     names = index_of(sequences)
     if isinstance(sequences, Mapping):
         names, sequences = list(sequences), list(sequences.values())
@@ -136,6 +149,20 @@ def _read_fasta(text):
     return names, sequences
 
 
+def _unique(names, sequences):
+    """The names of sequences; an error if the text of a file has one of them twice."""
+    if not isinstance(sequences, str) or len(set(names)) == len(names):
+        return names
+    repeated = next(name for i, name in enumerate(names) if name in names[:i])
+    i, j = [i for i, name in enumerate(names) if name == repeated][:2]
+    records = "('\\n' + sequences).split('\\n>')[1:]"
+    raise ValueError(
+        f"sequences has records {i} and {j} of the name {shown(repeated)}; expected unique "
+        f"names. To number all: names=range({len(names)}). To keep the last record of each "
+        f"name: '\\n>'.join(['', *{{x.split()[0]: x for x in {records}}}.values()])."
+    )
+
+
 def _unknown(sequences, names, listed, rows, vectors):
     """The error for symbols without a vector, or for items that are no sequences."""
     for i, sequence in enumerate(listed):
@@ -155,7 +182,7 @@ def _unknown(sequences, names, listed, rows, vectors):
     return ValueError(
         f"set {i} of sequences{name} has {symbol} (element {wrong}), which has no vector; "
         f"{n_sets} of {len(listed)} sequences have such symbols, {_few(unknown)}. Expected "
-        f"{_with_vectors(vectors, unknown)}{_without_gaps(sequences, unknown)}."
+        f"{_expected(sequences, vectors, unknown)}."
     )
 
 
@@ -171,6 +198,29 @@ def _few(symbols):
     return listed + ", ..." * (len(symbols) > 10)
 
 
+def _expected(sequences, vectors, unknown):
+    """What to do about symbols without a vector."""
+    if _are_columns(vectors, unknown):
+        return "a row, not a column, for each letter: vectors.T"
+    no_letters = [s for s in unknown if isinstance(s, str) and (s.isspace() or s.isdigit())]
+    if no_letters:
+        without = _without(sequences, no_letters)
+        return f"sequences without spaces, ends of lines and digits{without}"
+    without = _without(sequences, unknown)
+    return _with_vectors(vectors, unknown) + (
+        without and f", or sequences without{without}"
+    )
+
+
+def _are_columns(vectors, unknown):
+    """Whether a table has a column for each letter, in place of a row."""
+    if not hasattr(vectors, "iloc"):
+        return False
+    columns = _rows_by_symbol(column_names(vectors))
+    are_rows = any(symbol in columns for symbol in vectors.index)
+    return not are_rows and any(_is_known(symbol, columns) for symbol in unknown)
+
+
 def _with_vectors(vectors, unknown):
     """What gives vectors to the unknown symbols, too."""
     if hasattr(vectors, "iloc"):
@@ -183,16 +233,21 @@ def _with_vectors(vectors, unknown):
             f"a vector for each, such as the mean: {{**dict.fromkeys({unknown}, "
             f"np.mean(list(vectors.values()), axis=0)), **vectors}}"
         )
-    if isinstance(vectors, str) and all(isinstance(s, str) for s in unknown):
-        return f"them among the letters, vectors={vectors + ''.join(unknown)!r}"
-    return f"them among the symbols, vectors=[*vectors, *{unknown}]"
+    if not isinstance(vectors, str) or not all(isinstance(s, str) for s in unknown):
+        return f"them among the symbols of fit, vectors=[*vectors, *{unknown}]"
+    letters = vectors + "".join(unknown)
+    # A fitted model has a feature for each of its letters: others have their mean.
+    return (
+        f"them among the letters of fit, vectors={letters!r}; for a fitted model, their "
+        f"mean, pd.DataFrame(np.eye({len(vectors)}), [*{vectors!r}], [*{vectors!r}])"
+        f".reindex([*{letters!r}], fill_value=1 / {len(vectors)})"
+    )
 
 
-def _without_gaps(sequences, unknown):
-    """What leaves gaps of an alignment out."""
-    gaps = [symbol for symbol in unknown if symbol in _GAPS]
+def _without(sequences, symbols):
+    """A line that leaves characters out, where sequences are a list of str."""
     is_list = isinstance(sequences, list | tuple)
-    if not gaps or not is_list or not all(isinstance(x, str) for x in sequences):
+    if not is_list or not all(isinstance(x, str) for x in sequences):
         return ""
-    removed = "".join(f".replace({gap!r}, '')" for gap in gaps)
-    return f", or sequences without gaps: [x{removed} for x in sequences]"
+    table = f"str.maketrans('', '', {''.join(symbols)!r})"
+    return f": [x.translate({table}) for x in sequences]"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -95,7 +96,11 @@ def test_letters_of_both_cases():
 @pytest.mark.parametrize(
     ("vectors", "line"),
     [
-        ("ACGT", "vectors='ACGT*NX'"),
+        (
+            "ACGT",
+            "pd.DataFrame(np.eye(4), [*'ACGT'], [*'ACGT'])"
+            ".reindex([*'ACGT*NX'], fill_value=1 / 4)",
+        ),
         (list("ACGT"), "vectors=[*vectors, *['*', 'N', 'X']]"),
         (
             dict(zip("ACGT", np.eye(4))),
@@ -117,27 +122,75 @@ def test_unknown_letters(vectors, line):
     )
     with pytest.raises(ValueError, match=message):
         SetCollection.from_sequences(sequences, vectors)
-    names = {"vectors": vectors, "np": np}
+    names = {"vectors": vectors, "np": np, "pd": pd}
     more = eval(line.removeprefix("vectors="), names)  # noqa: S307
     X = SetCollection.from_sequences(sequences, more)
     assert X.lengths.tolist() == [2, 4, 1]
-    if isinstance(vectors, dict | pd.DataFrame):
+    if not isinstance(vectors, list):
         assert_array_equal(X[2], [[0.25] * 4])
     else:
         assert_array_equal(X[2], [[0, 0, 0, 0, 0, 1, 0]])
 
 
-def test_gaps_of_alignments():
-    sequences = ["A-C.", "AC"]
-    message = r"'-', '.'. Expected .* vectors='ACGT-.', or sequences without gaps: (.*)\.$"
+@pytest.mark.parametrize("letters", ["ACGT", list("ACGT"), dict(zip("ACGT", np.eye(4)))])
+def test_letters_are_left_out_by_a_line_of_the_error(letters):
+    """For letters that a fitted model doesn't know, such as stops and gaps."""
+    sequences = ["A-C.*", "AC"]
+    message = r"'\*', '-', '.'. Expected .*, or sequences without: (.*)\.$"
+    with pytest.raises(ValueError, match=message) as caught:
+        SetCollection.from_sequences(sequences, letters)
+    line = re.search(message, str(caught.value))[1]
+    assert eval(line, {"sequences": sequences}) == ["AC", "AC"]  # noqa: S307
+    with pytest.raises(ValueError, match="letters of fit, vectors='ACGT-'; for a fitted"):
+        SetCollection.from_sequences({"a": "A-"}, "ACGT")
+    assert SetCollection.from_sequences(sequences, "ACGT-.*").lengths.tolist() == [5, 2]
+
+
+def test_spaces_and_digits_are_never_letters():
+    sequences = ["1 AC\n", "ACX"]
+    message = r"Expected sequences without spaces, ends of lines and digits: (.*)\.$"
     with pytest.raises(ValueError, match=message) as caught:
         SetCollection.from_sequences(sequences, "ACGT")
     line = re.search(message, str(caught.value))[1]
-    ungapped = eval(line, {"sequences": sequences})  # noqa: S307
-    assert ungapped == ["AC", "AC"]
-    assert SetCollection.from_sequences(sequences, "ACGT-.").lengths.tolist() == [4, 2]
-    with pytest.raises(ValueError, match=r"vectors='ACGT-'\.$"):
-        SetCollection.from_sequences({"a": "A-"}, "ACGT")
+    assert eval(line, {"sequences": sequences}) == ["AC", "ACX"]  # noqa: S307
+    with pytest.raises(ValueError, match=r"ends of lines and digits\.$"):
+        SetCollection.from_sequences(">a\nAC1", "ACGT")
+
+
+def test_letters_as_columns_are_told_from_unknown_ones():
+    table = pd.DataFrame(np.eye(4), columns=list("ACGT"))
+    for sequence in ["AC", "ca", "XA"]:
+        with pytest.raises(
+            ValueError, match=r"not a column, for each letter: vectors\.T\."
+        ):
+            SetCollection.from_sequences([sequence], table)
+    assert_array_equal(SetCollection.from_sequences(["CA"], table.T)[0], np.eye(4)[[1, 0]])
+
+
+def test_tables_of_sequences():
+    table = pd.DataFrame({"id": ["a", "b"], "seq": ["AC", "G"]})
+    cases = [table, table[["seq"]], pl.from_pandas(table)]
+    for sequences, names in zip(cases, [["a", "b"], [0, 1], ["a", "b"]]):
+        message = r"table with the columns \[.*'seq'\]; expected .* of them: (.*)\.$"
+        with pytest.raises(TypeError, match=message) as caught:
+            SetCollection.from_sequences(sequences, "ACGT")
+        line = re.search(message, str(caught.value))[1]
+        one = eval(line, {"sequences": sequences})  # noqa: S307
+        X = SetCollection.from_sequences(one, "ACGT")
+        assert X.lengths.tolist() == [2, 1]
+        assert X.names.tolist() == names
+
+
+def test_one_record_of_each_name_is_kept_by_a_line_of_the_error():
+    sequences = ">a 1->2\nAC\n>b\nG\n>a\nACT\n"
+    message = r"records 0 and 2 of the name 'a'; .*: names=range\(3\)\. .* name: (.*)\.$"
+    with pytest.raises(ValueError, match=message) as caught:
+        SetCollection.from_sequences(sequences, "ACGT")
+    line = re.search(message, str(caught.value))[1]
+    text = eval(line, {"sequences": sequences})  # noqa: S307
+    X = SetCollection.from_sequences(text, "ACGT")
+    assert (X.names.tolist(), X.lengths.tolist()) == (["a", "b"], [3, 1])
+    assert len(SetCollection.from_sequences(sequences, "ACGT", names=range(3))) == 3
 
 
 def test_empty_and_missing_sequences():
@@ -169,7 +222,7 @@ def test_empty_and_missing_sequences():
         ),
         (["A"], {"A": 1.0, "C": np.inf}, "vectors has NaN or infinity for 'C'"),
         (["A"], {"A": "x"}, "the vector of 'A' .*; expected real numbers|is no array"),
-        (">a\nA\n>a\nC", "AC", "names has 'a' for sets 0 and 1; expected unique names"),
+        (">a\nA\n>a\nC", "AC", "records 0 and 1 of the name 'a'; expected unique names"),
     ],
 )
 def test_what_is_no_sequence_of_letters(sequences, vectors, message):
