@@ -106,6 +106,9 @@ class BatchTransformer:
     `column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)`, without a copy
     where it has one chunk; of pandas, `pyarrow.Table.from_pandas(frame)` has it.
 
+    A trial tells the type of the results before there are any: `map`, `schema` and batches
+    without rows call the estimator on a set of two elements, of ones and of twos.
+
     It can be pickled, and is little larger than the estimator: an `OTKEmbedding()` of
     elements with 32 features takes 75 kB.
 
@@ -382,11 +385,20 @@ class BatchTransformer:
             sets = sets.with_values(sets.values)  # names would only lead to a warning
         dtype = sets.dtype if dtype is None else dtype
         if not len(sets):
-            return pa.array([], self._column_of(_one_like(sets, dtype)).type)
+            return pa.array([], self._type_for(sets, dtype))
         column = self._column_of(sets)
-        if sets.dtype == dtype:
-            return column
-        return column.cast(self._column_of(_one_like(sets, dtype)).type)
+        return column if sets.dtype == dtype else column.cast(self._type_for(sets, dtype))
+
+    def _type_for(self, sets, dtype):
+        """The type of the results for sets like these, of a trial."""
+        try:
+            return self._column_of(_one_like(sets, dtype)).type
+        except Exception as error:
+            error.add_note(
+                "In a trial on a set of two elements, of ones and of twos: it tells the "
+                "type of the results beforehand. Expected an estimator that takes this set."
+            )
+            raise
 
     def _column_of(self, sets):
         from otk_sklearn.batches._outputs import as_column
@@ -462,15 +474,19 @@ def _listed(names):
 
 
 def _one_like(sets, dtype):
-    """A set of one element, of zeros, that an estimator takes as it takes these sets.
+    """A set of two elements that an estimator takes as it takes these sets.
 
-    Only embeddings take no sets at all; classifiers of scikit-learn don't.
+    Only embeddings take no sets at all; classifiers of scikit-learn don't. The elements
+    differ, and are not 0: users' functions divide by deviations, radii and norms.
     """
+    values = np.ones((2, sets.n_features), dtype)
+    values[1] = 2
     positions = sets.positions
     return SetCollection(
-        np.zeros((1, sets.n_features), dtype),
-        [0, 1],
-        positions=None if positions is None else np.zeros((1, positions.shape[1])),
+        values,
+        [0, 2],
+        weights=None if sets.weights is None else np.ones(2),
+        positions=None if positions is None else np.zeros((2, positions.shape[1])),
         feature_names=sets.feature_names,
     )
 
@@ -479,10 +495,10 @@ def check_method(estimator, method):
     if method not in OUTPUTS:
         raise ValueError(f"method is {method!r}; expected one of {[*OUTPUTS]}.")
     if not hasattr(estimator, method):
-        available = [name for name in OUTPUTS if hasattr(estimator, name)]
+        available = [f"method={name!r}" for name in OUTPUTS if hasattr(estimator, name)]
         raise ValueError(
             f"method is {method!r}, which {type(estimator).__name__} does not have; "
-            f"expected one of {available}."
+            f"expected one of {', '.join(available)}."
         )
 
 

@@ -214,7 +214,10 @@ def number_ticks(axis):
 def name_ticks(axis, names):
     """Name as many ticks of a horizontal axis, at 0, 1, .., as there is room for."""
     letters = all(len(name) == 1 for name in names)
-    step = -(-len(names) // (_MAX_LETTERS if letters else _MAX_NAMES))
+    if letters and len(names) > _MAX_LETTERS:
+        _number_letters(axis, names)
+        return
+    step = 1 if letters else -(-len(names) // _MAX_NAMES)
     axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
     if letters and len(names) > 0.75 * _MAX_LETTERS:
         axis.set_tick_params(labelsize="xx-small")
@@ -222,6 +225,17 @@ def name_ticks(axis, names):
         axis.set_tick_params(labelsize="small")
     if sum(map(len, names)) > _MAX_CHARACTERS and not letters:
         axis.set_tick_params(labelsize="small", labelrotation=90)
+
+
+def _number_letters(axis, letters):
+    """Number some ticks from 1, such as K120: some letters alone read as a sequence."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(_MAX_NUMBERS["x"], integer=True, steps=[1, 2, 5, 10])
+    numbers = locator.tick_values(1, len(letters)).astype(int)
+    numbers = numbers[(numbers >= 1) & (numbers <= len(letters))]
+    names = [f"{letters[number - 1]}{number}" for number in numbers]
+    axis.set_ticks(numbers - 1, names, parse_math=False)
 
 
 def order_by_similarity(supports):

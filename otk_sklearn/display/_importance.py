@@ -43,7 +43,8 @@ class ImportanceDisplay(ElementsDisplay):
     coordinate_names : pair of str, default=None
         Labels of the axes of "points" and "grid".
     element_names : sequence of str of length n_elements, default=None
-        Labels of the bars. None numbers them.
+        Labels of the bars. None numbers them. Where letters are too many, some bars are
+        labelled by letter and number, counted from 1, such as "K120".
     counts : ndarray of int of shape (n_elements,), default=None
         How many elements each bar is the sum of, behind its label. None means that each is
         one element.

@@ -455,7 +455,7 @@ def test_column_of_the_output():
         (
             {"column": "x", "method": "predict"},
             ValueError,
-            r"expected one of \['transform'\]",
+            r"expected one of method='transform'\.",
         ),
         (
             {"groups": ["a", "b"]},
@@ -700,3 +700,46 @@ def test_labels_in_an_index_of_pandas():
     frame = long_table().to_pandas().set_index("id")
     with pytest.raises(ValueError, match=r"no column 'id'.* Expected batch\.reset_index\("):
         BatchTransformer(EMBEDDING, groups="id")(frame)
+
+
+def centred_to_norm_one(X):
+    """A user's function that divides by what is 0 of one element, or of zeros."""
+    centre = np.add.reduceat(X.values, X.offsets[:-1]) / X.lengths[:, np.newaxis]
+    values = X.values - np.repeat(centre, X.lengths, axis=0)
+    with np.errstate(divide="raise", invalid="raise"):
+        return X.with_values(values / np.abs(values).max())
+
+
+def test_the_trial_for_the_type_takes_functions_that_divide_by_a_radius():
+    model = make_pipeline(FunctionTransformer(centred_to_norm_one), SetPooling("std"))
+    transformer = BatchTransformer(model.fit(SETS), groups="id")
+    table = long_table()
+    out = pa.Table.from_batches(transformer.map(table.to_batches()))
+    assert out.schema == transformer.schema(table.schema)
+
+
+def test_the_trial_has_weights_where_sets_have_them():
+    def weighted(X):
+        return X.with_values(X.values * X.weights[:, np.newaxis])
+
+    table = long_table().append_column("w", pa.array(np.ones(len(SETS.values))))
+    sets = SetCollection(SETS.values, SETS.offsets, weights=np.ones(len(SETS.values)))
+    model = make_pipeline(FunctionTransformer(weighted), SetPooling()).fit(sets)
+    transformer = BatchTransformer(model, groups="id", weights="w")
+    assert transformer.schema(table.schema).names == ["id", "embedding"]
+
+
+def test_errors_of_the_trial_say_that_it_is_one():
+    def refuse(X):
+        if len(X) == 1:
+            raise ZeroDivisionError("radius 0")
+        return X
+
+    model = make_pipeline(FunctionTransformer(refuse), SetPooling()).fit(SETS)
+    transformer = BatchTransformer(model, groups="id")
+    with pytest.raises(ZeroDivisionError, match="radius 0") as caught:
+        next(transformer.map(long_table().to_batches()))
+    assert (
+        "In a trial on a set of two elements, of ones and of twos"
+        in caught.value.__notes__[0]
+    )

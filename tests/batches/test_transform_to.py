@@ -261,3 +261,9 @@ def test_a_missing_folder_is_named(tmp_path):
     expected = r"in a folder that is missing; .* Path\('.*new'\)\.mkdir\(parents=True\)"
     with pytest.raises(FileNotFoundError, match=expected):
         transform_to(EMBEDDING, batches(), path)
+
+
+def test_a_pipeline_with_a_classifier_names_its_methods(tmp_path):
+    model = make_pipeline(SetPooling(), LogisticRegression()).fit(SETS, [0, 1] * 6)
+    with pytest.raises(ValueError, match="does not have; expected one of method='predict'"):
+        transform_to(model, batches(), tmp_path / "classes.npy")

@@ -117,6 +117,21 @@ def test_ticks_of_many_elements_are_numbers_with_gaps():
     assert tick_names(display.ax_.xaxis) == list("AC" * 50)
 
 
+@pytest.mark.parametrize(("length", "step"), [(200, 1), (201, 20), (1203, 100)])
+def test_letters_without_room_for_all_are_numbered(length, step):
+    """Every second letter alone would read as a sequence."""
+    letters = "ACDEFGHIKLM" * 120
+    display = ImportanceDisplay(np.ones(length), element_names=letters[:length]).plot()
+    places = display.ax_.get_xticks()
+    names = tick_names(display.ax_.xaxis)
+    if step == 1:
+        assert names == list(letters[:length])
+    else:
+        assert (places + 1).tolist() == list(range(step, length + 1, step))
+        assert names == [f"{letters[i]}{i + 1}" for i in places]
+    plt.close(display.figure_)
+
+
 @pytest.mark.parametrize("n_supports", [4, 30])
 def test_points_have_the_colour_of_their_support_paler_where_it_takes_less(
     sets, n_supports
