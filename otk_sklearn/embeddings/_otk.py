@@ -30,7 +30,7 @@ from otk_sklearn.embeddings._state import (
     transport_of,
 )
 from otk_sklearn.features._kernels import KERNELS
-from otk_sklearn.matching._embedding_state import warn_unconverged
+from otk_sklearn.matching._embedding_state import warn_if_far, warn_unconverged
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.sets._misalignment import warn_if_misaligned
 from otk_sklearn.sets._validation import (
@@ -449,10 +449,13 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
         -----
         ConvergenceWarning
             If Sinkhorn did not reach `tol` within `max_iter` iterations for some sets.
+        UserWarning
+            If elements are so far from those of `fit` that the embedding of a set is 0.
         """
         state, sets = state_and_sets(self, X)
         out, residual = state.embed(sets, Percentage.of(self, sets))
         warn_unconverged(state.transport, residual)
+        warn_if_far(state, sets, out)
         return self._as_output(out, sets)
 
     def kernel_matrix(self, X: SetsLike, Y: SetsLike | None = None) -> NDArray[np.floating]:

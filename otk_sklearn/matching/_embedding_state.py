@@ -10,6 +10,7 @@ from otk_sklearn._utils.caller_warnings import warn_caller
 from otk_sklearn.features._feature_map import FeatureMap
 from otk_sklearn.matching._matching import Matching
 from otk_sklearn.matching._streaming import StreamedMatching, is_streamed
+from otk_sklearn.sets._names import named
 from otk_sklearn.sets._positions import PositionFilter
 from otk_sklearn.sets._validation import check_finite_output
 from otk_sklearn.sets._windows import windows_of
@@ -164,4 +165,28 @@ def warn_unconverged(transport, residual, which_sets=""):
             f"{len(unconverged)} sets{which_sets} (largest residual {residual.max():.2g}). "
             f"Increase max_iter={transport.max_iter} or epsilon={transport.epsilon:g}.",
             ConvergenceWarning,
+        )
+
+
+def warn_if_far(state, sets, embeddings):
+    """Warn of sets whose elements are far from all anchors: features of rbf are then 0.
+
+    Parameters
+    ----------
+    state : EmbeddingState
+    sets : SetCollection
+    embeddings : ndarray of shape (n_sets, n_features)
+    """
+    if state.feature_map.kernel != "rbf" or state.position_filter is not None:
+        return  # elements at places far from those of supports are 0 as well
+    # Few embeddings begin with 0: only those are looked at as a whole.
+    may_be = np.flatnonzero((embeddings[:, 0] == 0) & (sets.lengths > 0))
+    far = may_be[~embeddings[may_be].any(axis=1)]
+    if len(far):
+        listed = ", ".join(f"{i}{named(sets.names, i)}" for i in far[:3])
+        warn_caller(
+            f"The embeddings of {len(far)} of {len(sets)} sets are 0, such as of set "
+            f"{listed}: their elements are so far from all that fit saw that features are "
+            "0. Are they on another scale, or is a scaler missing?",
+            UserWarning,
         )

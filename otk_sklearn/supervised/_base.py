@@ -41,7 +41,7 @@ from otk_sklearn.embeddings._state import (
     transport_of,
     with_state,
 )
-from otk_sklearn.matching._embedding_state import warn_unconverged
+from otk_sklearn.matching._embedding_state import warn_if_far, warn_unconverged
 from otk_sklearn.sets._arrays import as_fitted
 from otk_sklearn.sets._long_tables import number_groups
 from otk_sklearn.sets._misalignment import warn_if_misaligned
@@ -532,4 +532,5 @@ class SupervisedEmbedding(
         state, sets = state_and_sets(self.embedding_, sets)
         embeddings, residual = state.embed(sets, Percentage.of(self.embedding_, sets))
         warn_unconverged(state.transport, residual)
+        warn_if_far(state, sets, embeddings)
         return embeddings, sets

@@ -310,6 +310,7 @@ def test_zeros_and_single_elements(kernel):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:The embeddings of:UserWarning")
 def test_no_nan_at_any_scale(kernel, dtype, sets):
     for scale in [1e-30, 1e-10, 1e10, 1e30]:
         X = [(scale * x).astype(dtype) for x in sets]
@@ -483,3 +484,23 @@ def test_a_cache_hit_changes_no_draw(sets, tmp_path):
     for _ in range(2):
         cached = make_model(memory=str(tmp_path)).fit_transform(sets)
         assert_array_equal(cached, expected)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_sets_far_from_all_that_fit_saw_are_named(solver, sets):
+    X = SetCollection.from_sets(sets, names=[f"cloud {i}" for i in range(len(sets))])
+    model = make_model(solver=solver).fit(X)
+    model.transform(X)  # without a warning
+    values = X.values.copy()
+    values[X.offsets[2] : X.offsets[4]] *= 1e4
+    far = X.with_values(values)
+    message = "embeddings of 2 of .* sets are 0, such as of set 2, named 'cloud 2', 3, "
+    with pytest.warns(UserWarning, match=message):
+        assert not model.transform(far)[2:4].any()
+    linear = make_model(solver=solver, kernel="linear").fit(X)
+    assert not linear.transform(X.with_values(0 * X.values)).any()  # zeros, not far
+
+
+def test_empty_sets_are_not_far(sets):
+    model = make_model(empty_sets="zero").fit(sets)
+    assert not model.transform([*sets, []])[-1].any()
