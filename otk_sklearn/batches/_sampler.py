@@ -15,7 +15,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state, check_scalar
 
 from otk_sklearn._utils.named_tuples import compared_by_identity
-from otk_sklearn.sets._collection import SetCollection, with_gaps
+from otk_sklearn.sets._collection import (
+    SetCollection,
+    with_counted_positions,
+    with_gaps,
+)
 from otk_sklearn.sets._names import ColumnLabels, check_names, shown
 from otk_sklearn.sets._offsets import offsets_of
 from otk_sklearn.sets._random_keys import element_keys, set_keys, smallest_keys
@@ -220,7 +224,7 @@ class SetSampler:
         sets, are_cut = part.sets, part.sets.lengths < part.totals
         if not are_cut.any():
             return sets
-        positions = sets.positions
+        positions, are_counted = sets.positions, not sets.positions_given
         if positions is None:
             positions = part.numbers / np.repeat(part.totals, sets.lengths)
         sets = sets.with_values(
@@ -230,6 +234,7 @@ class SetSampler:
             weights=sets.weights,
             positions=positions,
         )
+        sets = with_counted_positions(sets, are_counted)
         return with_gaps(sets, self.filter_size == 1)
 
     def __repr__(self):

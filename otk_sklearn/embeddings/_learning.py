@@ -90,7 +90,9 @@ class _EmbeddingLearner:
             self._fixed_references = _check_references(model.references)
             n_supports = self._fixed_references.shape[1]
         check_finite(sets)
-        self._position_filter = position_filter_of(model, n_supports, n_axes_of(sets))
+        self._position_filter = position_filter_of(
+            model, n_supports, n_axes_of(sets), sets.positions_given
+        )
         if self._position_filter is not None:
             self._position_filter.check_axes(sets)
         self._model = model

@@ -45,12 +45,12 @@ def transport_of(embedding):
     )
 
 
-def position_filter_of(embedding, n_supports, n_axes):
+def position_filter_of(embedding, n_supports, n_axes, are_given):
     """Return the `PositionFilter`, or None if positions are ignored."""
     if embedding.position is None:
         return None
     sigma = float(embedding.position_sigma)
-    return PositionFilter(embedding.position, sigma, n_supports, n_axes)
+    return PositionFilter(embedding.position, sigma, n_supports, n_axes, are_given)
 
 
 def fitted_state(embedding):
@@ -60,12 +60,14 @@ def fitted_state(embedding):
     the position filter may change afterwards.
     """
     n_supports = embedding.references_.shape[1]
+    # Models of earlier versions don't know whether positions were given.
+    of_fit = embedding._n_axes, getattr(embedding, "_positions_given", None)
     return EmbeddingState(
         fitted_feature_map(embedding),
         embedding.references_,
         transport_of(embedding),
         **window_parameters(embedding),
-        position_filter=position_filter_of(embedding, n_supports, embedding._n_axes),
+        position_filter=position_filter_of(embedding, n_supports, *of_fit),
         n_jobs=embedding.n_jobs,
     )
 
@@ -132,6 +134,7 @@ def fitted_attributes(feature_map, references, filter_size, padding, sets):
         "references_": references,
         **window_attributes(filter_size, padding),
         "_n_axes": n_axes_of(sets),
+        "_positions_given": sets.positions_given,
     }
 
 

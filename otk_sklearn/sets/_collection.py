@@ -6,6 +6,7 @@ rely on them without checking again.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self, overload
@@ -96,7 +97,8 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         Of embeddings that are DataFrames: that of the Series or DataFrame that a
         transformer of sets was given, or else the names.
     rows : ndarray of int64 of shape (n_elements,) or None
-        Which row of the table each element was, if `from_groups` made the sets of one.
+        Which row of the table each element was, if `from_groups`, `from_anndata` or
+        `from_series` made the sets of one.
 
     Raises
     ------
@@ -143,7 +145,7 @@ class SetCollection(Conversions, NamesAndRows, ArrayInterface):
         self._offsets = check_offsets(offsets, len(self._values))
         self._weights = self._positions = self._names = self._feature_names = None
         self._rows, self._n_rows, self._index = None, None, None
-        self._has_gaps = False
+        self._has_gaps = self._counts_positions = False
         if weights is not None:
             self._weights = check_weights(weights, self._offsets)
         if positions is not None:
@@ -343,6 +345,11 @@ weights)
         return self._has_gaps
 
     @property
+    def positions_given(self) -> bool:
+        """Whether positions were given, rather than counted by estimators or samplers."""
+        return self._positions is not None and not self._counts_positions
+
+    @property
     def masses(self) -> NDArray[np.float64]:
         """Masses of the elements: weights normalized to sum to 1 in each set."""
         return masses_of(self._weights, self._offsets)
@@ -415,6 +422,7 @@ weights)
                     f"offsets has {len(changed)} sets; expected {len(self)}, as before."
                 )
             changed = with_gaps(changed._replace(_names=self._names), self._has_gaps)
+            changed = with_counted_positions(changed, self._counts_positions)
             return with_index(changed, self._index)
         if weights is not None or positions is not None:
             raise ValueError(
@@ -455,6 +463,11 @@ weights)
             index = range(len(self))[index]
             if index.step == 1 and len(index):
                 return self._span(index.start, index.stop)
+        if isinstance(index, str):
+            raise IndexError(
+                f"index is {index!r}; expected numbers of sets. Of the set of this name: "
+                f"X[[X.index.get_loc({index!r})]]."
+            )
         chosen = np.arange(len(self))[index]  # scikit-learn asks for X[index, ...]
         if chosen.ndim == 0:
             return self[int(chosen)]
@@ -510,6 +523,7 @@ weights)
         columns["column_labels"] = None if labels is None else labels.tolist()
         table = {"rows": self._rows, "n_rows": self._n_rows, "index": self._index}
         table["has_gaps"] = self._has_gaps
+        table["counts_positions"] = self._counts_positions
         # Computed values are stored as such: joblib then finds equal contents to be equal.
         return SetCollection, (self._kept_values(), self._offsets), columns | table
 
@@ -517,16 +531,28 @@ weights)
         names, rows, n_rows = (columns.pop(k, None) for k in ("names", "rows", "n_rows"))
         index, labels = columns.pop("index", None), columns.pop("column_labels", None)
         has_gaps = columns.pop("has_gaps", False)
+        counts_positions = columns.pop("counts_positions", False)
         if labels is not None:
             columns["feature_names"] = ColumnLabels(labels)
         self.__init__(self._values, self._offsets, **columns)
-        self._has_gaps = has_gaps
+        self._has_gaps, self._counts_positions = has_gaps, counts_positions
         if names is not None:  # of sets chosen repeatedly: not unique
             self._names = check_names(names, len(self), unique=False)
         if rows is not None:
             self._rows, self._n_rows = check_rows(rows, n_rows, len(self._values)), n_rows
         if index is not None:
             self._index = check_index(index, len(self))
+
+
+def _named_as_seen_by_users(cls):
+    """Name inherited methods by this class in Python's own errors about arguments."""
+    for method in (method for base in cls.__bases__ for method in vars(base).values()):
+        function = getattr(method, "__func__", method)
+        if inspect.isfunction(function):
+            function.__qualname__ = f"{cls.__name__}.{function.__name__}"
+
+
+_named_as_seen_by_users(SetCollection)
 
 
 def with_gaps(sets, has_gaps=True):
@@ -538,6 +564,18 @@ def with_gaps(sets, has_gaps=True):
         return sets
     sets = sets._replace()
     sets._has_gaps = has_gaps
+    return sets
+
+
+def with_counted_positions(sets, are_counted=True):
+    """Return a collection that knows whether its positions only count elements, `i / n`.
+
+    Sets without positions have the same ones.
+    """
+    if are_counted == sets._counts_positions:
+        return sets
+    sets = sets._replace()
+    sets._counts_positions = are_counted
     return sets
 
 

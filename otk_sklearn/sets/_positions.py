@@ -125,17 +125,22 @@ class PositionFilter:
     n_supports : int
     n_axes : int
         Axes of the positions in `fit`.
+    are_given : bool or None, default=None
+        Whether positions were given in `fit`, or counted. None means that this is unknown,
+        as of models stored by earlier versions.
     """
 
     method: str
     sigma: float
     n_supports: int
     n_axes: int
+    are_given: bool | None = None
 
     def check_axes(self, sets):
         """Raise an error if positions don't match the number of supports and axes.
 
-        Warns if positions lie outside of [0, 1], the range of those of the supports.
+        Warns if they are given here and were not in `fit`, or the reverse, or lie outside
+        of [0, 1], the range of those of the supports.
         """
         if n_axes_of(sets) != self.n_axes:
             raise ValueError(
@@ -149,6 +154,7 @@ class PositionFilter:
                 f"a square number of supports (n_supports={side**2}, say), as they lie on "
                 "a grid."
             )
+        self._warn_unless_given_as_in_fit(sets)
         if sets.positions is None:
             return
         outside = ((sets.positions < 0) | (sets.positions > 1)).any(axis=1)
@@ -162,6 +168,18 @@ class PositionFilter:
                 f"the first is {sets.positions[row]} in set {i} (element {element}).",
                 UserWarning,
             )
+
+    def _warn_unless_given_as_in_fit(self, sets):
+        if self.are_given in (None, sets.positions_given) or not len(sets.values):
+            return
+        here, in_fit = "positions", "none, where elements were counted: i / n"
+        if self.are_given:
+            here, in_fit = "no positions, and its elements are counted, i / n", "positions"
+        warn_caller(
+            f"X has {here}; the sets of fit had {in_fit}. Expected positions in both, "
+            "SetCollection.from_sets(X, positions=...), or in none.",
+            UserWarning,
+        )
 
     def __call__(self, sets):
         """Return the filter of the elements, in their dtype.

@@ -234,6 +234,7 @@ def _embedding_of(features, pooling, n_axes):
     embedding = OTKEmbedding(**parameters, **learned, empty_sets="zero")
     n_features = pooling.in_features if features is None else features.in_features
     embedding.fit(_some_set(n_features, n_axes))
+    embedding._positions_given = None  # those of training are not known
     return _with_features(embedding, feature_map)
 
 

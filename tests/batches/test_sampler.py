@@ -219,6 +219,21 @@ def test_elements_that_fit_learns_from_have_the_same_probability():
     assert_allclose(together.var(), expected * (1 - expected / 1000), rtol=0.03)
 
 
+def test_positions_that_a_sample_counts_are_not_given():
+    """A model of the sample embeds whole sets, without a warning."""
+    sets = make([100, 100], n_features=2)
+    model = OTKEmbedding(2, n_components=4, position="gaussian", random_state=0)
+    for filter_size in [1, 3]:
+        sampler = SetSampler(50, filter_size=filter_size, random_state=0).update(sets)
+        sample = sampler.sample()
+        for X in [sample, sample[:1], pickle.loads(pickle.dumps(sample))]:
+            assert X.positions is not None
+            assert not X.positions_given
+            model.fit(X).transform(sets)
+    counted = SetCollection(sets.values, sets.offsets, positions=np.ones(200) / 2)
+    assert SetSampler(50, random_state=0).update(counted).sample().positions_given
+
+
 def test_sample_keeps_what_sets_carry():
     sets = make([3, 0, 2], names=["b", "c", "a"], feature_names=["x", "y"], n_features=2)
     sample = SetSampler(random_state=0).update(sets.astype("float32")).sample()

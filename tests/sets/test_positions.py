@@ -219,3 +219,27 @@ def test_errors_and_warnings(sets):
     far = SetCollection.from_sets(sets, positions=positions)
     with pytest.warns(UserWarning, match=r"outside of \[0, 1\].*in set 3 \(element 1\)"):
         make_model().fit(far)
+
+
+def test_positions_given_only_here_or_only_in_fit(sets):
+    counted = [np.arange(len(x)) / len(x) for x in sets]
+    timed = SetCollection.from_sets(sets, positions=[np.sqrt(s) for s in counted])
+    plain = SetCollection.from_sets(sets)
+    model = make_model().fit(timed)
+    model.transform(timed[:1])
+    message = "X has no positions, .* counted, i / n; the sets of fit had positions. Expec"
+    with pytest.warns(UserWarning, match=message) as caught:
+        found = model.transform(plain)
+    assert caught[0].filename == __file__
+    assert not np.allclose(found, model.transform(timed))
+    model._positions_given = None  # as of layers of PyTorch
+    model.transform(plain)
+    del model._positions_given  # as of models that earlier versions have stored
+    model.transform(plain)
+    ignored = make_model(position=None).fit(timed)
+    ignored.transform(plain)
+    empty = make_model(empty_sets="zero").fit(timed).transform([])
+    assert empty.shape == (0, 9 * 16)
+    model = make_model().fit(plain)
+    with pytest.warns(UserWarning, match="X has positions; the sets of fit had none, whe"):
+        model.transform(timed)
