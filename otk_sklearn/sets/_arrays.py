@@ -87,7 +87,14 @@ def _check_kind(array, name):
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} is {array.dtype}.")
     if array.dtype.kind not in "fiubO":
-        raise ValueError(f"{name} is {array.dtype}; expected real numbers.")
+        are_times = array.dtype.kind in "mM" and name.startswith("positions")
+        hint = (
+            ": of times, seconds since the start of their set, divided by those of the "
+            "longest one"
+        )
+        raise ValueError(
+            f"{name} is {array.dtype}; expected real numbers{hint * are_times}."
+        )
     return array
 
 

@@ -23,6 +23,7 @@ from otk_sklearn.sets._padded_arrays import warn_about_padding_of_equal_lengths
 from otk_sklearn.sets._sequences import as_list, first_not_empty, join, pack
 
 _NAMES_OF_TIME = {"time", "times", "timepoint", "timepoints", "timestamp", "datetime"}
+_TYPES_OF_TIME = {"integer", "floating", "datetime64", "timedelta64", "period"}
 _TIME_AXES = (
     "-1 where time comes last, as in aeon and sktime, or -2 where it comes before the "
     "channels, as in tslearn"
@@ -114,6 +115,21 @@ def _check_order_of_time(index):
         )
 
 
+def _check_order_of_rows(table, i):
+    """Raise an error for one of several tables whose index goes back in time."""
+    index = pandas_index(table)
+    if index is None or index.nlevels > 1 or index.inferred_type not in _TYPES_OF_TIME:
+        return
+    is_back = np.asarray(index[1:] < index[:-1])
+    if is_back.any():
+        row = is_back.argmax() + 1
+        raise ValueError(
+            f"row {row} of set {i} of X is time {shown(index[row])}, in its index, after "
+            f"{shown(index[row - 1])}; expected the order of time: [x.sort_index() for x "
+            "in X], or, if the index is not time, [x.reset_index(drop=True) for x in X]."
+        )
+
+
 def read_series(X, time_axis, positions, names, feature_names):
     """Return the arguments of `SetCollection` for series in arrays.
 
@@ -143,7 +159,8 @@ def _series_in_cells(table, time_axis):
     if not holds_arrays(table, table.columns):
         raise ValueError(
             "X is a table whose index has one level; expected a MultiIndex of series and "
-            "time, X.set_index([series, time]), with the names of these columns."
+            "time, X.set_index([series, time]), with the names of these columns. Of one "
+            "series: [X]; or, out of a table of many, table.loc[[name]]."
         )
     rows = table.to_numpy()
     for i, row in enumerate(rows):
@@ -168,6 +185,8 @@ def _time_first(X, time_axis):
     are_tables = bool(column_names(first_not_empty(series)))
     if are_tables:
         _check_rows_are_time(first_not_empty(series), time_axis)
+        for i, table in enumerate(series):
+            _check_order_of_rows(table, i)
         return series
     series = [
         x if is_missing_cell(x) else as_array(x, f"set {i} of X")
@@ -255,22 +274,43 @@ def check_no_gaps_in_time(sets, X, time_axis):
     i, step = locate_element(row, sets.offsets)
     if sets.feature_names is not None:
         feature = repr(sets.feature_names[feature])
-    raise ValueError(
+    what = (
         f"X contains NaN in set {i}{named(sets.names, i)} (element {step}, feature "
-        f"{feature}), before its end; expected NaN at ends only, as padding. To impute "
-        "them by ElementTransformer(SimpleImputer()), keep them: "
-        f"{_sets_with_nan(X, time_axis)}."
+        f"{feature}), before its end; expected NaN at ends only, as padding"
+    )
+    steps_of_nan = is_nan.all(axis=1)
+    if getattr(X, "ndim", 0) == 3 and steps_of_nan[sets.offsets[i]]:
+        padded, channel_axis = _axes(time_axis)
+        raise ValueError(
+            f"{what}. To leave out steps of nothing but NaN, such as padding in front: "
+            f"SetCollection.from_padded({padded}, "
+            f"mask=~np.isnan(X).all(axis={channel_axis}))."
+        )
+    raise ValueError(
+        f"{what}. To impute them by ElementTransformer(SimpleImputer()), keep them: "
+        f"{_sets_with_nan(X, time_axis, steps_of_nan.any())}."
     )
 
 
-def _sets_with_nan(X, time_axis):
+def _axes(time_axis):
+    """The code of an array with time before channels, and the axis that channels have."""
+    return ("np.swapaxes(X, 1, 2)", 1) if time_axis == -1 else ("X", 2)
+
+
+def _sets_with_nan(X, time_axis, has_steps_of_nan):
     """The code of sets that keep NaN."""
     if is_panel(X):
         table = "X.to_frame()" if X.ndim == 1 else "X"
         return f"SetCollection.from_groups({table}, X.index.droplevel(-1))"
     if getattr(X, "ndim", 0) == 3:  # steps of nothing but NaN at ends are padding, as here
-        padded = "np.swapaxes(X, 1, 2)" if time_axis == -1 else "X"
-        return f"SetCollection.from_padded({padded})"
+        padded, channel_axis = _axes(time_axis)
+        lengths = ""
+        if has_steps_of_nan:  # inside of series
+            lengths = (
+                f", lengths=X.shape[{time_axis}] - (~np.isnan(X).all(axis={channel_axis}))"
+                "[:, ::-1].argmax(axis=1)"
+            )
+        return f"SetCollection.from_padded({padded}{lengths})"
     if hasattr(X, "iloc") and X.ndim == 2:
         series = "[np.column_stack(tuple(row)) for row in X.to_numpy()]"
     else:

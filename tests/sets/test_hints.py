@@ -526,3 +526,29 @@ def test_awkward_records_of_different_fields():
     )
     with pytest.raises(ValueError, match=message):
         SetPooling().fit(ak.concatenate(parts))
+
+
+def test_a_set_by_its_name():
+    X = collection(names=["a", "b"])
+    with pytest.raises(IndexError, match=r"index is 'b'; .* name: (X.*)\.$") as caught:
+        X["b"]
+    chosen = eval(re.search(r"name: (X.*)\.$", str(caught.value))[1])  # noqa: S307
+    assert chosen.names.tolist() == ["b"]
+
+
+def test_errors_of_python_name_the_class_that_users_know():
+    with pytest.raises(
+        TypeError, match=r"^SetCollection.from_series\(\) got an unexpected"
+    ):
+        SetCollection.from_series([A], axis=1)
+
+
+def test_padding_of_channels_before_time():
+    X = np.ones((2, 3, 8))
+    X[0, :, 6:] = np.nan
+    hint = r"before time: (SetCollection.*)\)\.$"
+    with pytest.raises(ValueError, match=hint) as caught:
+        SetPooling().fit(X)
+    line = re.search(hint, str(caught.value))[1]
+    sets = eval(line, {"X": X, "SetCollection": SetCollection})  # noqa: S307
+    assert sets.lengths.tolist() == [6, 8]

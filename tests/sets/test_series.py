@@ -166,6 +166,38 @@ def test_long_tables_are_in_the_order_of_time():
         SetCollection.from_series(dates)
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.arange(6) / 4,
+        pd.date_range("2024-01-01", periods=6),
+        pd.to_timedelta(np.arange(6), unit="s"),
+        pd.period_range("2024-01", periods=6, freq="M"),
+    ],
+    ids=lambda times: type(times).__name__,
+)
+def test_tables_of_a_list_are_in_the_order_of_time(times):
+    tables = [pd.DataFrame(x, index=times[: len(x)]) for x in STEPS]
+    X = [tables[0], tables[1].iloc[[0, 2, 1, 3, 4, 5]], tables[2]]
+    message = (
+        r"row 2 of set 1 of X is time .*, after .*; expected the order of time: (\[.*)"
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        SetCollection.from_series(X)
+    by_time, by_place = re.search(message, str(caught.value))[1][:-1].split(
+        ", or, if the index is not time, "
+    )
+    assert_same_sets(SetCollection.from_series(eval(by_time, {"X": X})), STEPS)  # noqa: S307
+    as_they_are = SetCollection.from_series(eval(by_place, {"X": X}))  # noqa: S307
+    assert_array_equal(as_they_are[1], X[1])
+
+
+def test_an_index_of_a_list_that_is_no_time():
+    for index in [["b", "a", "a", "c"], [3, 3, 3, 3]]:  # a name, in each row
+        X = [pd.DataFrame(STEPS[0], index=index)]
+        assert_same_sets(SetCollection.from_series(X), STEPS[:1])
+
+
 def test_time_is_the_last_level():
     table = panel()
     swapped = table.swaplevel().sort_index()
@@ -340,6 +372,11 @@ def test_what_is_no_series_of_channels():
         assert make(one_channel, time_axis=time_axis).lengths.tolist() == [3, 4]
     with pytest.raises(ValueError, match=r"a MultiIndex of series and time, X.set_index\("):
         make(panel().reset_index())
+    message = r"Of one series: \[X\]; or, out of a table of many, table.loc\[\[name\]\]\.$"
+    with pytest.raises(ValueError, match=message):
+        make(panel().loc["v"])
+    assert_same_sets(make([panel().loc["v"]]), STEPS[1:2])
+    assert make(panel().loc[["v"]]).names.tolist() == ["v"]
     with pytest.raises(ValueError, match="X is an empty collection"):
         make([], time_axis=-1)
     with pytest.raises(ValueError, match="names is given, and X is a table, which has nam"):
@@ -377,6 +414,18 @@ def test_text_is_no_channel_even_if_it_is_of_digits():
             read(table)
 
 
+def test_times_are_no_positions():
+    index = pd.MultiIndex.from_product([["a"], pd.date_range("2024-01-01", periods=3)])
+    table = pd.DataFrame({"x": np.arange(3.0)}, index=index)
+    times = index.get_level_values(1)
+    message = r"is (datetime|timedelta)64.*; expected real numbers: of times, seconds since"
+    for positions in [times, times - times[0], times.to_numpy()]:
+        with pytest.raises(ValueError, match="positions " + message):
+            SetCollection.from_series(table, positions=positions)
+    with pytest.raises(ValueError, match="positions of set 0 " + message):
+        SetCollection.from_sets([np.ones((3, 1))], positions=[times])
+
+
 def test_positions_may_be_an_index_of_pandas():
     index = pd.MultiIndex.from_product([["a", "b"], [0, 1, 2]])
     table = pd.DataFrame({"x": np.arange(6.0)}, index=index)
@@ -395,3 +444,23 @@ def test_gaps_of_padded_series_are_imputed_without_their_padding():
     kept = eval(code, {"np": np, "X": series, "SetCollection": SetCollection})
     assert_array_equal(kept.lengths, [4, 6])
     assert np.isnan(kept.values).sum() == 1
+
+
+@pytest.mark.parametrize("time_axis", [-1, -2])
+def test_steps_of_nan_in_front_of_and_inside_padded_series(time_axis):
+    def suggested(steps):
+        X = np.swapaxes(steps, 1, 2) if time_axis == -1 else steps
+        with pytest.raises(ValueError, match=r"before its end; expected") as caught:
+            SetCollection.from_series(X, time_axis=time_axis)
+        code = re.search(r"(SetCollection\.from_padded.*)\.$", str(caught.value))[1]
+        return eval(code, {"np": np, "X": X, "SetCollection": SetCollection})
+
+    front = np.full((3, 6, 2), NAN)
+    for rows, x in zip(front, STEPS):
+        rows[6 - len(x) :] = x
+    assert_same_sets(suggested(front), STEPS)
+    inside = padded(STEPS)
+    inside[0, 1] = NAN
+    kept = suggested(inside)
+    assert_array_equal(kept.lengths, LENGTHS)
+    assert_array_equal(np.isnan(kept.values).all(axis=1).nonzero(), [[1]])
