@@ -12,7 +12,7 @@ from otk_sklearn.sets._arrays import as_elements, as_rows
 from otk_sklearn.sets._long_tables import check_no_columns, sort_by_group, split_groups
 from otk_sklearn.sets._names import align, are_names, feature_names_of
 from otk_sklearn.sets._offsets import offsets_of, scatter_rows
-from otk_sklearn.sets._row_index import check_same_rows
+from otk_sklearn.sets._row_index import check_same_rows, is_range, row_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,13 +139,14 @@ class NamesAndRows:
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_columns)
-            An entry for each row of the table that `from_groups` was given: NaN (or NaT)
-            where its element is not among these sets, some of those made of the table.
+            An entry for each row of the table that `from_groups`, `from_anndata` or
+            `from_series` was given: NaN (or NaT) where its element is not among these sets,
+            some of those made of the table.
 
         Raises
         ------
         ValueError
-            If the sets were not made by `from_groups`, or values don't fit.
+            If the sets were not made of a table, or values don't fit.
 
         See Also
         --------
@@ -153,7 +154,8 @@ class NamesAndRows:
         """
         if self._rows is None:
             raise ValueError(
-                "These sets don't know their rows; expected sets made by from_groups."
+                "These sets don't know their rows; expected sets made of a table, by "
+                "from_groups, from_anndata or from_series."
             )
         if isinstance(values, list | tuple) and all(map(np.ndim, values)):
             values = np.concatenate([np.asarray(part) for part in values])
@@ -183,7 +185,7 @@ class NamesAndRows:
         ------
         ValueError
             If the sets have no names, or a name has no value, or several. The message
-            lists those that are missing.
+            lists those that are missing. If y has a label for each row, without names.
 
         See Also
         --------
@@ -198,7 +200,18 @@ class NamesAndRows:
         """
         if self._names is None:
             raise ValueError("These sets have no names; expected sets with names.")
+        self._check_not_by_row(y)
         return align(y, self._names)
+
+    def _check_not_by_row(self, y):
+        """Raise an error for labels of rows, whose numbers may be names of sets, too."""
+        n_rows = {len(self._values), self._n_rows}
+        if is_range(row_index(y)) and len(y) != len(self) and len(y) in n_rows:
+            raise ValueError(
+                f"y has an entry for each of {len(y)} rows, and no names of sets in its "
+                f"index; expected an entry for each of {len(self)} sets, by its name: "
+                "y.groupby(groups).first(), with the groups of these rows."
+            )
 
     @property
     def names(self) -> NDArray[Any] | None:
@@ -234,5 +247,5 @@ class NamesAndRows:
 
     @property
     def rows(self) -> NDArray[np.int64] | None:
-        """Which row of the table of `from_groups` each element was, or None."""
+        """Which row of the table that sets were made of each element was, or None."""
         return None if self._rows is None else self._rows.view()

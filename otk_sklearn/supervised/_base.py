@@ -86,6 +86,15 @@ _BATCH_SIZES = 32, 256
 _TRAINABLE = ("references", "anchors", "gamma")
 
 
+def _check_not_by_element(targets, sets):
+    """Raise an error for targets of the elements, in place of those of the sets."""
+    if len(targets) == sets.offsets[-1] != len(sets):
+        raise ValueError(
+            f"y has {len(targets)} entries, the number of elements of X; expected one for "
+            f"each of the {len(sets)} sets."
+        )
+
+
 class SupervisedEmbedding(
     DocumentedMixin,
     VectorsOutMixin,
@@ -381,6 +390,7 @@ class SupervisedEmbedding(
                 "target y is None."
             )
         attributes, y, targets = self._encode(y, classes, resuming)
+        _check_not_by_element(targets, sets)
         check_consistent_length(sets, targets)
         if resuming and targets.shape[1] != len(self._head[0]):
             raise ValueError(

@@ -144,6 +144,25 @@ def test_targets_by_name():
         X.align(repeated)
     with pytest.raises(TypeError, match="y is list; expected a pandas Series"):
         X.align([1, 2, 3])
+
+
+def test_labels_of_rows_are_not_those_of_sets_named_by_numbers():
+    X = SetCollection.from_groups(np.zeros((6, 1)), [0, 0, 1, 1, 1, 2])
+    labels = pd.Series(list("aabbbc"))
+    message = r"y has an entry for each of 6 rows, .* (\d) sets, by its name: (y\.\S*),"
+    for sets in [X, X[1:]]:
+        for y in [labels, labels.to_frame()]:
+            with pytest.raises(ValueError, match=message) as caught:
+                sets.align(y)
+        line = re.search(message, str(caught.value))[2]
+        by_name = eval(line, {"y": labels, "groups": [0, 0, 1, 1, 1, 2]})
+        assert sets.align(by_name).tolist() == list("abc")[3 - len(sets) :]
+    assert X.align(labels[:3]).tolist() == ["a", "a", "b"]
+    assert X.align(pd.Series(range(9))).tolist() == [0, 1, 2]
+
+
+def test_targets_of_sets_without_names():
+    y = pd.Series({"a": 1})
     with pytest.raises(ValueError, match="These sets have no names"):
         SetCollection([[1.0]], [0, 1]).align(y)
 
@@ -237,7 +256,7 @@ def test_rows_go_back_to_the_table():
     assert singles.to_rows([7.0])[3] == 7
     with pytest.raises(ValueError, match=r"values has shape \(2,\); expected one entry an"):
         X.to_rows([1, 2])
-    with pytest.raises(ValueError, match="expected sets made by from_groups"):
+    with pytest.raises(ValueError, match="expected sets made of a table, by from_g"):
         named().to_rows(np.ones(6))
 
 
@@ -269,6 +288,7 @@ def test_concatenation():
     assert SetCollection.concatenate([X.astype("float32")] * 1).dtype == np.float32
 
 
+@pytest.mark.filterwarnings("ignore:X has positions; the sets of fit had none")
 def test_concatenation_with_default_weights_and_positions():
     """The embedding of each set is that in its own collection."""
     rng = np.random.default_rng(0)

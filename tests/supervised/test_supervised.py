@@ -930,6 +930,10 @@ def with_nan(values):
 BAD = {
     "no y": ((X_GOOD, None), "requires y to be passed, but the target y is None"),
     "short y": ((X_GOOD, Y_GOOD[:5]), r"inconsistent numbers of samples: \[12, 5\]"),
+    "y of elements": (
+        (X_GOOD, np.zeros(sum(map(len, X_GOOD)))),
+        r"y has \d\d entries, the number of elements of X; .* each of the 12 sets",
+    ),
     "nan in y": ((X_GOOD, with_nan(Y_GOOD)), "y contains NaN"),
     "infinite y": ((X_GOOD, np.where(Y_GOOD == 1, np.inf, 0)), "y contains infinity"),
     "3-D y": ((X_GOOD, np.zeros((12, 2, 2))), "dim 3"),
