@@ -89,7 +89,7 @@ def load_japanese_vowels(
 
     See Also
     --------
-    load_basic_motions : Time series of equal length, whose order is more informative.
+    load_basic_motions : Time series of equal length.
 
     References
     ----------

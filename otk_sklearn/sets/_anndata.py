@@ -100,7 +100,13 @@ def _embedding(adata, obsm, of_labels):
             f"of {list(adata.obsm)}, or None for adata.X."
         )
     if obsm not in adata.obsm:
-        raise ValueError(f"obsm is {obsm!r}; expected {_expected_key(adata.obsm)}.")
+        known = list(adata.obsm) or "no array"
+        raise ValueError(
+            f"obsm is {obsm!r}, and adata.obsm has {known}; expected the name of one of "
+            "its arrays, or None for adata.X. New data of a fitted model need the "
+            f"components that it was fitted to, adata.obsm[{obsm!r}] = pca.transform("
+            "adata.X): a PCA of new data has others."
+        )
     values = adata.obsm[obsm]
     if issparse(values):
         raise TypeError(
@@ -114,7 +120,9 @@ def _expected_key(obsm):
     keys = list(obsm)
     if not keys:
         return (
-            "obsm='X_pca', say, after scanpy.pp.pca(adata): adata.obsm has no array so far"
+            "the name of an array in adata.obsm, which has none so far: those of "
+            "scanpy.pp.pca(adata), say, or, for new data of a fitted model, "
+            "adata.obsm['X_pca'] = pca.transform(adata.X)"
         )
     first = "X_pca" if "X_pca" in keys else keys[0]
     others = f", or another one of {keys}" if len(keys) > 1 else ""

@@ -100,7 +100,8 @@ def test_features_are_named_by_genes_and_by_columns(kind):
 
 def test_genes_are_never_taken_without_saying_so(kind):
     """scanpy takes components by default, where there are many genes."""
-    with pytest.raises(TypeError, match="missing 1 required .* argument: 'obsm'"):
+    message = r"^SetCollection.from_anndata\(\) missing 1 required .* argument: 'obsm'"
+    with pytest.raises(TypeError, match=message):
         SetCollection.from_anndata(cells(kind), "patient")
 
 
@@ -163,7 +164,8 @@ def test_a_cell_without_a_patient_is_named(kind):
         (
             "patient",
             "X_scvi",
-            r"obsm is 'X_scvi'; expected obsm='X_pca', or another one of \['X_umap', 'X_p",
+            r"obsm is 'X_scvi', and adata.obsm has \['X_umap', 'X_pca'\]; expected .* New "
+            r"data .* fitted to, adata.obsm\['X_scvi'\] = pca.transform\(adata.X\)",
         ),
         (
             "patient",
@@ -215,9 +217,11 @@ def test_no_elements_at_all(kind):
     with pytest.raises(ValueError, match="adata.X is None; expected obsm='X_pca', or an"):
         SetCollection.from_anndata(adata, "patient", obsm=None)
     adata.obsm.clear()
-    message = "obsm is 'X_pca'; .* after scanpy.pp.pca.* has no array so far"
+    message = r"obsm is 'X_pca', and adata.obsm has no array; .* = pca.transform\(adata.X"
     with pytest.raises(ValueError, match=message):
         SetCollection.from_anndata(adata, "patient", obsm="X_pca")
+    with pytest.raises(ValueError, match="adata.X is None; .* has none so far: those of"):
+        SetCollection.from_anndata(adata, "patient", obsm=None)
     with pytest.raises(TypeError, match="adata is pandas.DataFrame; expected an AnnData"):
         SetCollection.from_anndata(adata.obs, "patient", obsm=None)
 
