@@ -72,7 +72,8 @@ def quietly(function, *args, heard=None):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore" if heard is None else "always", ConvergenceWarning)
         zeros = r"\d+ of \d+ sets of \w+ (end|start) with rows of zeros"
-        for message in ["n_components=", "X is 2-D", r"\d+ positions lie", zeros]:
+        positions = r"(\d+ positions lie|X has (no )?positions)"
+        for message in ["n_components=", "X is 2-D", positions, zeros]:
             warnings.filterwarnings("ignore", message)
         # Ridge's, of embeddings whose sizes are many orders apart.
         warnings.simplefilter("ignore", LinAlgWarning)

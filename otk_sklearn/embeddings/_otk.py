@@ -451,6 +451,8 @@ class OTKEmbedding(VectorsOutMixin, SetTransformer):
             If Sinkhorn did not reach `tol` within `max_iter` iterations for some sets.
         UserWarning
             If elements are so far from those of `fit` that the embedding of a set is 0.
+            With `position`: if positions were given in `fit` and are not here, or the
+            reverse, or lie outside of [0, 1].
         """
         state, sets = state_and_sets(self, X)
         out, residual = state.embed(sets, Percentage.of(self, sets))

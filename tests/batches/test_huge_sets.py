@@ -55,6 +55,7 @@ def test_is_transform_of_all_elements(params, borders):
     assert_allclose(by_function.embedding, result.embedding, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:X has positions; the sets of fit had none")
 def test_weights_and_positions_of_blocks():
     rng = np.random.default_rng(0)
     weights, positions = rng.integers(0, 3, 2000) * 1e-5, rng.random(2000)
