@@ -23,8 +23,9 @@ BATCH = 256
 class LinearTransport(TransformerMixin, BaseEstimator):
     """Exact linear optimal transport to a reference, reduced by an SVD, of `vectorizers`.
 
-    Its version 0.2.3 can fit lists of arrays, but not transform them, and the reverse for a
-    matrix with given references: so it fits a list, and transforms a matrix.
+    It is fitted to generators, and transforms a matrix. Its version 0.2.3 can also fit a
+    list, but not transform one, and compiles for minutes for each number of sets; it can't
+    fit a matrix with given references. So references are drawn here as it draws them.
 
     Parameters
     ----------
@@ -47,29 +48,35 @@ class LinearTransport(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Learn the reference and the SVD."""
-        by_kmeans = self.reference_scale == "kmeans"
         self.vectorizer_ = WassersteinVectorizer(
-            input_method="lil",
+            input_method="generator",
+            generator_vector_dim=X.n_features,
+            generator_n_distributions=len(X),
             n_components=self.n_components,
             metric="euclidean",
-            reference_size=self.reference_size,
-            reference_scale=1.0 if by_kmeans else self.reference_scale,
             random_state=self.random_state,
         )
-        reference = {}
-        if by_kmeans:
-            kmeans = KMeans(self.reference_size, n_init=1, random_state=self.random_state)
-            centers = kmeans.fit(X.values.astype(float)).cluster_centers_
-            reference["reference_vectors"] = centers
-            reference["reference_distribution"] = np.full(len(centers), 1 / len(centers))
-        masses = [np.full(n, 1 / n) for n in X.lengths]
-        self.vectorizer_.fit(masses, vectors=arrays_of(X), **reference)
+        self.vectorizer_.fit(
+            (np.full(n, 1 / n) for n in X.lengths),
+            vectors=(rows for rows in arrays_of(X)),
+            reference_vectors=self._reference(X),
+        )
         self.vectorizer_.set_params(input_method="spmatrix")
         return self
 
     def transform(self, X):
         """Embed."""
         return self.vectorizer_.transform(membership(X), vectors=X.values.astype(float))
+
+    def _reference(self, X):
+        size = self.reference_size or int(np.median(X.lengths))
+        values = X.values.astype(float)
+        if self.reference_scale == "kmeans":
+            kmeans = KMeans(size, n_init=1, random_state=self.random_state)
+            return kmeans.fit(values).cluster_centers_
+        rng = np.random.default_rng(self.random_state)
+        noise = rng.normal(scale=self.reference_scale, size=(size, X.n_features))
+        return values.mean(axis=0) + noise
 
 
 class SinkhornTransport(TransformerMixin, BaseEstimator):
