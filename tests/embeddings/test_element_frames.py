@@ -341,8 +341,8 @@ def test_hints_for_columns_of_text_work_as_they_are(table):
         ValueError, match="set 0 of X has columns that don't hold"
     ) as caught:
         OTKEmbedding().fit(X)
-    hint = str(caught.value).partition("such as those of ")[2].removesuffix(".")
-    encoded = eval(hint).fit_transform(X)
+    hint = str(caught.value).partition("such as those of ")[2]
+    encoded = eval(hint.removesuffix(", without labels to be predicted.")).fit_transform(X)
     assert encoded.n_features == 3 + 2
     OTKEmbedding().fit(encoded)
     for call in [lambda: OTKEmbedding().fit(table), lambda: from_groups(table)]:

@@ -183,6 +183,7 @@ def test_embeddings_weights_and_float32(kernel, sets):
     ("epsilon", [1e-300, 1e-3, 1.0, 1e300]),
     ("relaxation", [1e-300, 1e-3, 1.0, 1e300]),
 )
+@pytest.mark.filterwarnings("ignore:The embeddings of:UserWarning")
 def test_no_nan_at_any_scale(kernel, epsilon, relaxation, sets):
     X = [*sets, np.zeros((3, 4)), 1e3 * sets[2], 1e30 * sets[3], np.repeat(sets[4], 2, 0)]
     model = OTKEmbedding(3, kernel=kernel, n_components=8, epsilon=epsilon, tol=0)
