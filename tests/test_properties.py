@@ -73,7 +73,8 @@ def quietly(function, *args, heard=None):
         warnings.simplefilter("ignore" if heard is None else "always", ConvergenceWarning)
         zeros = r"\d+ of \d+ sets of \w+ (end|start) with rows of zeros"
         positions = r"(\d+ positions lie|X has (no )?positions)"
-        for message in ["n_components=", "X is 2-D", positions, zeros]:
+        far = "The embeddings of .* sets are 0"
+        for message in ["n_components=", "X is 2-D", positions, zeros, far]:
             warnings.filterwarnings("ignore", message)
         # Ridge's, of embeddings whose sizes are many orders apart.
         warnings.simplefilter("ignore", LinAlgWarning)
