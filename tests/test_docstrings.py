@@ -3,6 +3,7 @@
 import doctest
 import importlib.util
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -90,7 +91,12 @@ def documented():
 
 
 @pytest.mark.parametrize(("name", "is_method"), list(documented()))
-def test_docstring_is_complete(name, is_method):
+def test_docstring_is_complete(name, is_method, monkeypatch):
+    # Python 3.13 looks for the line of a class in the file of its `__module__`, which is
+    # that where users import it from.
+    value = pkgutil.resolve_name(name)
+    if "__firstlineno__" in getattr(value, "__dict__", {}):
+        monkeypatch.delattr(value, "__firstlineno__")
     ignored = NOT_FOLLOWED | (NOT_ASKED_OF_METHODS if is_method else set())
     errors = [f"{code}: {text}" for code, text in validate(name)["errors"]
               if code not in ignored]  # fmt: skip

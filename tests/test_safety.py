@@ -731,8 +731,8 @@ def test_no_index_leaves_an_array():
 # What modules of the package may import, but for each other.
 IMPORTS = {
     "__future__", "anndata", "awkward", "collections", "concurrent", "contextlib",
-    "copy", "dataclasses", "datetime", "fractions", "functools", "gzip", "h5py",
-    "hashlib", "importlib", "inspect", "itertools", "joblib", "json", "math",
+    "contextvars", "copy", "dataclasses", "datetime", "fractions", "functools", "gzip",
+    "h5py", "hashlib", "importlib", "inspect", "itertools", "joblib", "json", "math",
     "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os",
     "ot", "otk_sklearn", "pandas", "pathlib", "platform", "polars", "pyarrow", "re",
     "scipy", "sklearn", "sktime", "struct", "sys", "threading", "threadpoolctl", "time",

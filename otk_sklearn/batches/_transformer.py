@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from otk_sklearn._utils.thread_limits import single_threaded
+from otk_sklearn.matching._embedding_state import is_trial
 from otk_sklearn.sets._collection import SetCollection
 
 if TYPE_CHECKING:
@@ -391,6 +392,7 @@ class BatchTransformer:
 
     def _type_for(self, sets, dtype):
         """The type of the results for sets like these, of a trial."""
+        token = is_trial.set(True)
         try:
             return self._column_of(_one_like(sets, dtype)).type
         except Exception as error:
@@ -399,6 +401,8 @@ class BatchTransformer:
                 "type of the results beforehand. Expected an estimator that takes this set."
             )
             raise
+        finally:
+            is_trial.reset(token)
 
     def _column_of(self, sets):
         from otk_sklearn.batches._outputs import as_column

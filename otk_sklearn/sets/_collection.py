@@ -6,7 +6,6 @@ rely on them without checking again.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self, overload
@@ -296,6 +295,8 @@ weights)
                     "[SetCollection.from_sets(x) for x in collections]."
                 )
         joined = cls(**concatenated(list(map(on_demand, collections)), names))
+        given = any(sets.positions_given for sets in collections)
+        joined = with_counted_positions(joined, joined.positions is not None and not given)
         return with_gaps(joined, any(sets.has_gaps for sets in collections))
 
     @property
@@ -422,7 +423,6 @@ weights)
                     f"offsets has {len(changed)} sets; expected {len(self)}, as before."
                 )
             changed = with_gaps(changed._replace(_names=self._names), self._has_gaps)
-            changed = with_counted_positions(changed, self._counts_positions)
             return with_index(changed, self._index)
         if weights is not None or positions is not None:
             raise ValueError(
@@ -463,7 +463,7 @@ weights)
             index = range(len(self))[index]
             if index.step == 1 and len(index):
                 return self._span(index.start, index.stop)
-        if isinstance(index, str):
+        if isinstance(index, str) and self._names is not None:
             raise IndexError(
                 f"index is {index!r}; expected numbers of sets. Of the set of this name: "
                 f"X[[X.index.get_loc({index!r})]]."
@@ -546,9 +546,10 @@ weights)
 
 def _named_as_seen_by_users(cls):
     """Name inherited methods by this class in Python's own errors about arguments."""
+    # Not of plain methods: pickle looks for them by this name, in the module of the base.
     for method in (method for base in cls.__bases__ for method in vars(base).values()):
-        function = getattr(method, "__func__", method)
-        if inspect.isfunction(function):
+        if isinstance(method, classmethod):
+            function = method.__func__
             function.__qualname__ = f"{cls.__name__}.{function.__name__}"
 
 

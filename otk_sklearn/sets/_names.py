@@ -232,7 +232,8 @@ def _check_all_known(names, known, all_names, series):
         listed = ", ".join(map(shown, missing[:_MAX_LISTED]))
         more = ", ..." if len(missing) > _MAX_LISTED else ""
         first = shown(next(iter(all_names), None))
-        hint = f". To leave these sets out: X = X[X.index.isin({series}.dropna().index)]"
+        known = f"{series}.dropna(how='all').index"
+        hint = f". To leave these sets out: X = X[X.index.isin({known})]"
         if len(missing) == len(names):
             hint = "; of a table with a column of names: table.set_index(column)"
         raise ValueError(

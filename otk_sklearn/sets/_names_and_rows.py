@@ -205,8 +205,8 @@ class NamesAndRows:
 
     def _check_not_by_row(self, y):
         """Raise an error for labels of rows, whose numbers may be names of sets, too."""
-        n_rows = {len(self._values), self._n_rows}
-        if is_range(row_index(y)) and len(y) != len(self) and len(y) in n_rows:
+        of_rows = self._rows is not None and is_range(row_index(y))
+        if of_rows and len(y) == self._n_rows != len(self):
             raise ValueError(
                 f"y has an entry for each of {len(y)} rows, and no names of sets in its "
                 f"index; expected an entry for each of {len(self)} sets, by its name: "

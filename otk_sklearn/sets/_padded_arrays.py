@@ -87,9 +87,7 @@ def padding_hint(sets, i, element):
     if not are_equal or any(part is not None for part in others):
         return ""
     if element == 0 and np.isnan(rows[:, -1]).all() and not np.isnan(rows).all():
-        return (
-            " (padding of channels before time: SetCollection.from_series(X, time_axis=-1))"
-        )
+        return " (padding, if time is last: SetCollection.from_series(X, time_axis=-1))"
     is_nan = np.isnan(rows).all(axis=1)
     if is_nan[element:].all():
         return " (padding: SetCollection.from_padded(np.stack(X)))"

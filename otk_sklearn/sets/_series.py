@@ -78,7 +78,7 @@ def _check_level_of_time(index):
             f"the index of X has the levels {list(index.names)}; expected time as the last "
             f"one: X.reorder_levels({order}).sort_index()."
         )
-    times = index.levels[-1]
+    times = index.remove_unused_levels().levels[-1]
     text = next((time for time in times if isinstance(time, str)), None)
     if text is not None and not getattr(times, "ordered", False):
         raise ValueError(
@@ -119,6 +119,8 @@ def _check_order_of_rows(table, i):
     """Raise an error for one of several tables whose index goes back in time."""
     index = pandas_index(table)
     if index is None or index.nlevels > 1 or index.inferred_type not in _TYPES_OF_TIME:
+        return
+    if index.hasnans:
         return
     is_back = np.asarray(index[1:] < index[:-1])
     if is_back.any():
@@ -306,9 +308,10 @@ def _sets_with_nan(X, time_axis, has_steps_of_nan):
         padded, channel_axis = _axes(time_axis)
         lengths = ""
         if has_steps_of_nan:  # inside of series
+            known = f"(~np.isnan(X).all(axis={channel_axis}))"
             lengths = (
-                f", lengths=X.shape[{time_axis}] - (~np.isnan(X).all(axis={channel_axis}))"
-                "[:, ::-1].argmax(axis=1)"
+                f", lengths={known}.any(axis=1) * (X.shape[{time_axis}] - "
+                f"{known}[:, ::-1].argmax(axis=1))"
             )
         return f"SetCollection.from_padded({padded}{lengths})"
     if hasattr(X, "iloc") and X.ndim == 2:

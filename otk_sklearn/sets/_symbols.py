@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -113,8 +114,11 @@ def _named(sequences):
         )
     columns = column_names(sequences)
     if columns:
-        one = "['seq']" if len(columns) == 1 else ".set_index('id')['seq']"
-        one = f"sequences{one}" if hasattr(sequences, "iloc") else _AS_DICT
+        one = "sequences.set_index('id')['seq']"
+        if len(columns) == 1:
+            one = f"sequences[{columns[0]!r}]"
+        elif not hasattr(sequences, "iloc"):
+            one = _AS_DICT
         raise TypeError(
             f"sequences is a table with the columns {columns}; expected the one of "
             f"sequences, by names if there is a column of them: {one}."
@@ -153,7 +157,8 @@ def _unique(names, sequences):
     """The names of sequences; an error if the text of a file has one of them twice."""
     if not isinstance(sequences, str) or len(set(names)) == len(names):
         return names
-    repeated = next(name for i, name in enumerate(names) if name in names[:i])
+    counts = Counter(names)
+    repeated = next(name for name in names if counts[name] > 1)
     i, j = [i for i, name in enumerate(names) if name == repeated][:2]
     records = "('\\n' + sequences).split('\\n>')[1:]"
     raise ValueError(
@@ -202,8 +207,10 @@ def _expected(sequences, vectors, unknown):
     """What to do about symbols without a vector."""
     if _are_columns(vectors, unknown):
         return "a row, not a column, for each letter: vectors.T"
-    no_letters = [s for s in unknown if isinstance(s, str) and (s.isspace() or s.isdigit())]
-    if no_letters:
+    symbols = vectors.index if hasattr(vectors, "iloc") else vectors
+    characters = [s for s in unknown if isinstance(s, str) and len(s) == 1]
+    no_letters = [s for s in characters if s.isspace() or s.isdigit()]
+    if no_letters and not any(str(symbol).isdigit() for symbol in symbols):
         without = _without(sequences, no_letters)
         return f"sequences without spaces, ends of lines and digits{without}"
     without = _without(sequences, unknown)

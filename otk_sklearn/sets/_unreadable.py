@@ -120,8 +120,11 @@ def _instead_of_model_output(x, name, sets):
     """What to pass in place of an output of a model of transformers; None of others."""
     states = next((code for key, code in _STATES.items() if key in x), None)
     if states is None and "input_ids" in x:
-        output = f"encoder(**{name}).last_hidden_state"
-        return f"the states of a model, SetCollection.from_padded({output}, mask=mask)"
+        output = f"encoder(**{'x' if sets else name}).last_hidden_state"
+        each = f"SetCollection.from_padded({output}, mask=mask)"
+        if sets:
+            each = f"SetCollection.concatenate([{each} for x, mask in zip({sets}, masks)])"
+        return f"the states of a model, {each}"
     if states is None:
         return None
     if not sets:

@@ -718,6 +718,17 @@ def test_the_trial_for_the_type_takes_functions_that_divide_by_a_radius():
     assert out.schema == transformer.schema(table.schema)
 
 
+def test_the_trial_warns_of_nothing_that_is_far_from_it():
+    rng = np.random.default_rng(0)
+    table = pa.table({"id": [1, 1, 2], "x": 1000 + rng.normal(size=3)})
+    X = SetCollection.from_groups(1000 + rng.normal(size=(40, 1)), np.arange(40) // 4)
+    model = OTKEmbedding(2, n_components=4, random_state=0).fit(X)
+    transformer = BatchTransformer(model, groups="id")
+    assert len(transformer.schema(table.schema)) == 2
+    with pytest.warns(UserWarning, match="The embeddings of 2 of 2 sets are 0"):
+        transformer(pa.table({"id": [1, 1, 2], "x": [0.0, 1.0, 2.0]}))
+
+
 def test_the_trial_has_weights_where_sets_have_them():
     def weighted(X):
         return X.with_values(X.values * X.weights[:, np.newaxis])

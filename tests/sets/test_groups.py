@@ -143,7 +143,8 @@ def test_labels_are_the_names_of_the_sets(labels):
 
 
 @pytest.mark.parametrize(
-    "missing", [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), decimal.Decimal("nan")]
+    "missing",
+    [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s"), decimal.Decimal("nan")],
 )
 @pytest.mark.parametrize("others", [["a", 1], ["a", "b"], [("a", 1), ("a", 2)], [DAY, 2]])
 def test_the_row_of_a_missing_label_is_named(missing, others):

@@ -546,7 +546,7 @@ def test_errors_of_python_name_the_class_that_users_know():
 def test_padding_of_channels_before_time():
     X = np.ones((2, 3, 8))
     X[0, :, 6:] = np.nan
-    hint = r"before time: (SetCollection.*)\)\.$"
+    hint = r"if time is last: (SetCollection.*)\)\.$"
     with pytest.raises(ValueError, match=hint) as caught:
         SetPooling().fit(X)
     line = re.search(hint, str(caught.value))[1]
