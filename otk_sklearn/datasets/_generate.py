@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from otk_sklearn._utils.sklearn_compat import Interval, validate_params
 from otk_sklearn.sets._collection import SetCollection
+from otk_sklearn.sets._offsets import offsets_of
 
 # Minimum and maximum number of elements of a generated set.
 _LENGTH_RANGE = 20, 60
@@ -266,4 +267,4 @@ def _turned(vectors, angles):
 def _draw_offsets(n_sets, rng, length_range=_LENGTH_RANGE):
     """Draw random lengths of sets, and return their offsets."""
     shortest, longest = length_range
-    return np.r_[0, np.cumsum(rng.randint(shortest, longest + 1, n_sets))]
+    return offsets_of(rng.randint(shortest, longest + 1, n_sets))

@@ -119,18 +119,19 @@ def _instead_of_nested(name, sets):
 def _instead_of_model_output(x, name, sets):
     """What to pass in place of an output of a model of transformers; None of others."""
     states = next((code for key, code in _STATES.items() if key in x), None)
-    if states is None and "input_ids" in x:
-        output = f"encoder(**{'x' if sets else name}).last_hidden_state"
-        each = f"SetCollection.from_padded({output}, mask=mask)"
-        if sets:
-            each = f"SetCollection.concatenate([{each} for x, mask in zip({sets}, masks)])"
-        return f"the states of a model, {each}"
-    if states is None:
+    one, mask, what = "x" if sets else name, "mask", ""
+    if states is not None:
+        states = f"{one}{states}"
+        mask = mask if sets else "special_tokens_mask == 0"
+    elif "input_ids" in x:
+        states = f"encoder(**{one}).last_hidden_state"
+        what = "the states of a model, "
+    else:
         return None
-    if not sets:
-        return f"SetCollection.from_padded({name}{states}, mask=special_tokens_mask == 0)"
-    each = f"SetCollection.from_padded(x{states}, mask=mask)"
-    return f"SetCollection.concatenate([{each} for x, mask in zip({sets}, masks)])"
+    code = f"SetCollection.from_padded({states}, mask={mask})"
+    if sets:
+        code = f"SetCollection.concatenate([{code} for x, mask in zip({sets}, masks)])"
+    return what + code
 
 
 def _is_array_like(x):
