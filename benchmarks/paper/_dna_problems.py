@@ -4,8 +4,9 @@
 factors are one problem with as many labels, in the form of DeepSEA's: peaks, and as many
 shuffles, which keep the dinucleotides of each peak and have no label. A peak has the label
 of each factor one of whose peaks shares `SHARED` bases with it. The test of a factor is its
-own file, 500 peaks and 500 shuffles. `FOLDER/gue_dna` has two tasks of GUE, with a label:
-tables with columns sequence and label, of training, development and test.
+own file, 500 peaks and 500 shuffles. Or the label is the one factor that a peak is from, as
+in `accuracy/transcription_factors.py`, with its parts. `FOLDER/gue_dna` has two tasks of
+GUE, with a label: tables with columns sequence and label, of training, development, test.
 
 What shares `SHARED` bases with a sequence for test is left out of all others, and of those
 for training, what shares as many with one for validation.
@@ -30,13 +31,19 @@ N_SEQUENCES = 6_000
 class Problem(NamedTuple):
     """Parts of bases (n, 4, length) and labels (n, n_labels), and the tests of labels.
 
-    `tests` has the label that each sequence for test is scored for.
+    `tests` has the label that each sequence for test is scored for. It is None if each
+    sequence has one of the labels, and is scored for all.
     """
 
     train: tuple
     validation: tuple
     test: tuple
-    tests: np.ndarray
+    tests: np.ndarray | None
+
+    @property
+    def is_exclusive(self):
+        """Whether each sequence has one of the labels."""
+        return self.tests is None
 
 
 def load_encode(data_home, n_sequences=N_SEQUENCES):
@@ -128,6 +135,13 @@ def leads_to(end, base, exits):
             return True
         base = exits[base][-1]
     return base == end
+
+
+def load_factors(data_home, n_per_factor=3_000):
+    """Return the problem of which factor a peak is from."""
+    one_hot = np.eye(len(peaks.FACTORS), dtype=np.uint8)
+    parts = peaks.load_parts(data_home, n_per_factor)
+    return Problem(*[(bases, one_hot[factors]) for bases, factors in parts], tests=None)
 
 
 def load_gue(data_home, task, n_sequences=N_SEQUENCES):
