@@ -59,7 +59,14 @@ def parse_arguments(name, description, methods, seeds, folders, parents=()):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=parents,
     )
-    parser.add_argument("--problems", nargs="+", default=list(methods), choices=methods)
+    parser.add_argument(
+        "--problems",
+        nargs="+",
+        default=list(methods),
+        choices=methods,
+        metavar="NAME",
+        help="of " + ", ".join(f'"{problem}"' for problem in methods),
+    )
     parser.add_argument("--methods", nargs="+", default=["*"], metavar="PATTERN")
     parser.add_argument("--seeds", nargs="+", type=int, default=seeds)
     parser.add_argument("--results", type=Path, default=Path(f"{name}.jsonl"))
@@ -81,12 +88,25 @@ def selected_keys(options, methods):
 
 
 def read_results(path):
-    """Return what the file holds, by problem, method and seed."""
+    """Return what the file holds, by problem, method and seed; make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return {}
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    print(f"{len(rows)} results are read from {path}", flush=True)
-    return {tuple(row[k] for k in KEY): row for row in rows}
+    lines, end, cut = path.read_text().rpartition("\n")
+    if cut:
+        print(f"The last line of {path} is cut: it is left out.")
+        path.write_text(lines + end)
+    found = {}
+    for number, line in enumerate((lines + end).splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found[tuple(row[k] for k in KEY)] = row
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"Line {number} of {path} is no result of this script: {line[:80]!r}"
+            ) from error
+    print(f"{len(found)} results are read from {path}", flush=True)
+    return found
 
 
 def append_result(path, row):
@@ -95,6 +115,14 @@ def append_result(path, row):
         file.write(json.dumps(row, default=float) + "\n")
     numbers = [f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float)]
     print(*(row[k] for k in KEY), *numbers, sep=", ", flush=True)
+
+
+def data_file(data_home, name):
+    """Return the path of a file in the folder of the data, which has to be there."""
+    path = Path(data_home, name)
+    if not path.exists():
+        raise SystemExit(f"--data-home: {data_home} has no {name}, which --help describes")
+    return path
 
 
 def print_tables(results, columns, reference=None):

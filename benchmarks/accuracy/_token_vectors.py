@@ -9,7 +9,7 @@ side in float16, a file a part:
         [--problems NAME ...] [--threads N]
 
 encodes what is not in the cache yet, some 5,000 phrases in a minute of one core.
-`FOLDER` of the data has `sst2/train.tsv.gz` and `sst2/dev.tsv.gz`, as in GLUE,
+`FOLDER` of the data has GLUE's `SST-2/train.tsv` and `dev.tsv`, as `fetch_sst2` reads them,
 `sst2_sentences/train.tsv` and `test.tsv`, columns sentence and label without a header, and
 `hutto_ICWSM_2014`, tweets, sentences of product reviews and of editorials that people
 rated from -4 to 4. That folder is in the archive of the same name in the source package
@@ -25,16 +25,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from _scaffold import data_file
 from sklearn.model_selection import GroupShuffleSplit
 
 from otk_sklearn import SetCollection
+from otk_sklearn.datasets import fetch_sst2
 
 BATCH = 64
 N_LAYERS = 3  # stored, counted from the last
 
 
 class Part(NamedTuple):
-    """Rows of a file: all of them, or so many drawn at random."""
+    """Rows of a file, or of a subset of GLUE's: all, or so many drawn at random."""
 
     file: str
     size: int | None = None
@@ -46,10 +48,10 @@ class Part(NamedTuple):
         return stem if self.size is None else f"{stem}-{self.size}"
 
 
-TEST = Part("sst2/dev.tsv.gz")
+TEST = Part("sst2/dev")
 PROBLEMS = {
-    "10,000 phrases": (Part("sst2/train.tsv.gz", 10_000), TEST),
-    "67,349 phrases": (Part("sst2/train.tsv.gz"), TEST),
+    "10,000 phrases": (Part("sst2/train", 10_000), TEST),
+    "67,349 phrases": (Part("sst2/train"), TEST),
     "sentences": (Part("sst2_sentences/train.tsv"), Part("sst2_sentences/test.tsv")),
     "tweets and reviews": (Part("hutto_ICWSM_2014/train"), Part("hutto_ICWSM_2014/test")),
 }
@@ -57,23 +59,25 @@ PROBLEMS = {
 
 def read_sentences(data_home, part):
     """Return sentences, words separated by single spaces, and their labels."""
-    if part.file.startswith("hutto"):
-        table = read_rated(data_home, part)
-    else:
-        table = read_labelled(data_home, part)
+    table = READERS[part.file.split("/")[0]](data_home, part)
     return [" ".join(text.split()) for text in table["sentence"]], table["label"].to_numpy()
 
 
-def read_labelled(data_home, part):
-    """Return the table of a file of the treebank, or a sample of its rows."""
-    header = {} if ".gz" in part.file else {"header": None, "names": ["sentence", "label"]}
-    table = pd.read_csv(
-        Path(data_home, part.file), sep="\t", quoting=3, keep_default_na=False, **header
-    )
+def read_phrases(data_home, part):
+    """Return phrases of GLUE, or a sample of them."""
+    phrases = fetch_sst2(data_home=data_home, subset=part.file.split("/")[1])
+    table = pd.DataFrame({"sentence": phrases.data, "label": phrases.target})
     if part.size is not None:
         drawn = np.random.default_rng(0).permutation(len(table))[: part.size]
         table = table.iloc[np.sort(drawn)]
     return table
+
+
+def read_whole_sentences(data_home, part):
+    """Return the sentences of the treebank."""
+    path = data_file(data_home, part.file)
+    options = {"sep": "\t", "quoting": 3, "keep_default_na": False}
+    return pd.read_csv(path, header=None, names=["sentence", "label"], **options)
 
 
 def read_rated(data_home, part):
@@ -82,11 +86,10 @@ def read_rated(data_home, part):
     Those rated above 0.5 are positive, those below -0.5 negative, others left out. A third
     of the documents is for test: sentences of one document stay together.
     """
-    folder = Path(data_home, part.file).parent
     tables = []
     for kind in ["tweets", "amazonReviewSnippets", "nytEditorialSnippets"]:
         table = pd.read_csv(
-            folder / f"{kind}_GroundTruth.txt",
+            data_file(data_home, f"hutto_ICWSM_2014/{kind}_GroundTruth.txt"),
             sep="\t",
             quoting=3,
             header=None,
@@ -101,6 +104,13 @@ def read_rated(data_home, part):
     table = table.iloc[test if part.file.endswith("test") else train]
     table = table[table["rating"].abs() > 0.5]
     return table.assign(label=(table["rating"] > 0).astype(int))
+
+
+READERS = {
+    "sst2": read_phrases,
+    "sst2_sentences": read_whole_sentences,
+    "hutto_ICWSM_2014": read_rated,
+}
 
 
 def load_encoder():

@@ -24,6 +24,7 @@ import _other_benchmarks  # noqa: F401
 import _transcription_factors as peaks
 import numpy as np
 import pandas as pd
+from _scaffold import data_file
 
 N_SEQUENCES = 6_000
 
@@ -159,7 +160,7 @@ def load_gue(data_home, task, n_sequences=N_SEQUENCES):
 def read_gue(data_home, task):
     """Return tables for training, validation and test."""
     return [
-        pd.read_csv(Path(data_home, "gue_dna", f"{task}_{part}.csv.gz"))
+        pd.read_csv(data_file(data_home, f"gue_dna/{task}_{part}.csv.gz"))
         for part in ("train", "dev", "test")
     ]
 

@@ -18,7 +18,11 @@ def parser_of_parameters():
     """Return a parser of all of them, to be the parent of others."""
     parser = argparse.ArgumentParser(add_help=False)
     for name, kind in PARAMETERS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            help='of "transport" and "softmax", whose names then end with it',
+        )
     return parser
 
 

@@ -2,24 +2,31 @@
 
 The folder of the data has
 
-- `scop175/d1_joined.tsv`, domains in the split of DeepSF (columns id, split, fold, join,
-  seq): those whose `join` is "swap_cross" or "scope208", which may be in the other part, or
-  have another sequence, are left out; the lists `Testdata_id70againstTrain.list` and so on
-  of the domains for test that are not more alike to a domain for training; and
-  `scop206_joined.tsv`, domains that were new in SCOP 2.06;
+- `scop175/d1_joined.tsv`, domains in the split of DeepSF, a table with the columns id,
+  split ("train" or "test"), fold, join and seq. DeepSF has few of the sequences: others are
+  those of TAPE with the same fold and length. Where `join` is "swap_cross" or "scope208",
+  the domain may be of the other part, or the sequence another: these are left out.
+  `scop206_joined.tsv` is such a table of domains that were new in SCOP 2.06, with sequences
+  of SCOPe 2.08. `Testdata_id70againstTrain.list` and so on are DeepSF's lists of domains
+  for test that are not more alike to a domain for training;
 - `tape_remote_homology/remote_homology.train.csv`, `.valid.csv` and `.test.csv`, columns
-  seq and label: superfamilies of the test part are not in the training part.
+  seq and label: superfamilies of the test part are not in the training part;
+- for "SCOP 1.75, profiles", the original data, as `fetch_scop175` describes it: all domains
+  in DeepSF's split, with 45 features a residue.
 
 Nothing is downloaded, and nothing of it comes with this repository.
 """
 
-from pathlib import Path
+import functools
 from typing import NamedTuple
 
+import _other_benchmarks  # noqa: F401
 import numpy as np
 import pandas as pd
+from _scaffold import data_file
 
 from otk_sklearn import SetCollection
+from otk_sklearn.datasets import fetch_scop175
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 LISTS = {"70 %": 70, "40 %": 40, "25 %": 25}
@@ -55,7 +62,8 @@ class Proteins(NamedTuple):
 
     Parameters
     ----------
-    sequences : list of str
+    sequences : list of str or SetCollection
+        Letters, or residues with features.
     folds : ndarray of shape (n_sequences,)
     train, validation : ndarray of int
         The former are trained on, and the classifier is chosen on the latter.
@@ -75,24 +83,48 @@ class Proteins(NamedTuple):
 
 def load_scop(data_home, only_large=False):
     """Return SCOP 1.75 in DeepSF's split: all folds, or those with 50 domains and more."""
-    folder = Path(data_home, "scop175")
-    domains = pd.read_csv(folder / "d1_joined.tsv", sep="\t")
+    domains = pd.read_csv(data_file(data_home, "scop175/d1_joined.tsv"), sep="\t")
     domains = domains[~domains["join"].isin(["swap_cross", "scope208"])]
-    new = pd.read_csv(folder / "scop206_joined.tsv", sep="\t").assign(split="new")
-    domains = pd.concat([domains, new], ignore_index=True)
+    new = pd.read_csv(data_file(data_home, "scop175/scop206_joined.tsv"), sep="\t")
+    domains = pd.concat([domains, new.assign(split="new")], ignore_index=True)
     sizes = domains.loc[domains["split"] == "train", "fold"].value_counts()
     known = sizes.index[sizes >= (N_LARGE if only_large else 1)]
     domains = domains[domains["fold"].isin(known)].reset_index(drop=True)
-    part = domains["split"].to_numpy()
-    tests = {"test": np.flatnonzero(part == "test")}
-    for name, identity in LISTS.items():
-        path = folder / f"Testdata_id{identity}againstTrain.list"
-        listed = pd.read_csv(path, sep="\t", header=None)[0]
-        tests[name] = np.flatnonzero((part == "test") & domains["id"].isin(listed))
-    tests["SCOP 2.06"] = np.flatnonzero(part == "new")
-    train, validation = hold_out(np.flatnonzero(part == "train"), domains["fold"])
-    folds = domains["fold"].to_numpy(str)
-    return Proteins(domains["seq"].tolist(), folds, train, validation, tests, True)
+    paths = [
+        data_file(data_home, f"scop175/Testdata_id{identity}againstTrain.list")
+        for identity in LISTS.values()
+    ]
+    listed = [pd.read_csv(path, sep="\t", header=None)[0] for path in paths]
+    return split_domains(domains["seq"].tolist(), domains, listed)
+
+
+def load_profiles(data_home):
+    """Return SCOP 1.75 as the paper has it: all domains, with 45 features a residue."""
+    fetch = functools.partial(fetch_scop175, data_home=data_home, features="profile")
+    splits = {"train": "train", "test": "test", "new": "scop206"}
+    parts = {split: fetch(subset=subset) for split, subset in splits.items()}
+    tables = [
+        pd.DataFrame(
+            {"id": part.names, "fold": part.target_names[part.target], "split": split}
+        )
+        for split, part in parts.items()
+    ]
+    sets = SetCollection.concatenate([part.data for part in parts.values()])
+    listed = [fetch(subset=f"test_id{identity}").names for identity in LISTS.values()]
+    return split_domains(sets, pd.concat(tables, ignore_index=True), listed)
+
+
+def split_domains(sequences, domains, listed):
+    """Return the parts of sequences, by the table of their domains and lists for tests."""
+    split = domains["split"].to_numpy()
+    tests = {"test": np.flatnonzero(split == "test")}
+    for name, ids in zip(LISTS, listed):
+        tests[name] = np.flatnonzero((split == "test") & domains["id"].isin(ids))
+    tests["SCOP 2.06"] = np.flatnonzero(split == "new")
+    train, validation = hold_out(np.flatnonzero(split == "train"), domains["fold"])
+    return Proteins(
+        sequences, domains["fold"].to_numpy(str), train, validation, tests, True
+    )
 
 
 def hold_out(rows, folds, fraction=0.1):
@@ -107,9 +139,10 @@ def hold_out(rows, folds, fraction=0.1):
 
 def load_tape(data_home):
     """Return TAPE's remote homology, with the test set whose superfamilies are new."""
-    folder = Path(data_home, "tape_remote_homology")
     parts = [
-        pd.read_csv(folder / f"remote_homology.{part}.csv")
+        pd.read_csv(
+            data_file(data_home, f"tape_remote_homology/remote_homology.{part}.csv")
+        )
         for part in ("train", "valid", "test")
     ]
     table = pd.concat(parts, ignore_index=True)
@@ -123,8 +156,10 @@ def residues(sequences, features="one_hot"):
     """Return sequences as sets of residues, in float32; unknown letters are zeros.
 
     Features are 20 numbers, 1 for the letter, or those whose products are the scores of
-    BLOSUM62, as nearly as can be, divided by their norms.
+    BLOSUM62, as nearly as can be, divided by their norms. What has features keeps them.
     """
+    if isinstance(sequences, SetCollection):
+        return sequences
     vectors = np.zeros((256, len(LETTERS)), np.float32)
     codes = np.frombuffer(LETTERS.encode(), np.uint8)
     vectors[codes] = substitution_vectors() if features == "blosum62" else np.eye(20)
@@ -148,11 +183,9 @@ def stand_in(data_home, fraction=1.0):
 
     As many as the complete data has for training and for test, or one in so many.
     """
-    folder = Path(data_home, "scop175")
-    lists = [
-        pd.read_csv(folder / f"{name}.list", sep="\t", header=None)[:: round(1 / fraction)]
-        for name in ("Traindata", "Testdata")
-    ]
+    paths = [data_file(data_home, f"scop175/{name}data.list") for name in ("Train", "Test")]
+    step = round(1 / fraction)
+    lists = [pd.read_csv(path, sep="\t", header=None)[::step] for path in paths]
     table = pd.concat(lists, ignore_index=True)
     lengths, folds = table[1].to_numpy(), table[3].to_numpy(str)
     values = np.random.default_rng(0).random((lengths.sum(), 45), np.float32)

@@ -1,8 +1,8 @@
 """Sequences of DNA, bound by transcription factors or not: networks and kernel estimators.
 
 The problems are those of `_dna_problems.py`: ten factors of ENCODE, each tested on its own
-peaks and shuffles, and two tasks of GUE, all with 6,000 sequences for training and
-validation, or for training. "ENCODE, which factor" has 30,000 peaks, each with the one
+peaks and shuffles, with 6,000 sequences for training and validation, and two tasks of GUE,
+with 6,000 for training. "ENCODE, which factor" has 30,000 peaks, each with the one
 factor it is from; it is for embeddings only, as `accuracy/transcription_factors.py` trains
 networks on the same. Networks of equal size with different poolings are those of that
 script, with the settings of `CHOSEN`, and trained likewise; "paper" are those of
@@ -20,6 +20,7 @@ classifier, for training and test.
 import functools
 import time
 
+import _dna_problems
 import _other_benchmarks  # noqa: F401
 import _scaffold as scaffold
 import _selection as selection
@@ -27,7 +28,6 @@ import deepsea
 import numpy as np
 import torch
 import transcription_factors as networks
-from _dna_problems import load_encode, load_factors, load_gue
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
@@ -46,10 +46,10 @@ N_EPOCHS = 10
 PENALTIES = 1e-4, 1e-3, 1e-2, 1e-1
 FILTER_SIZE = 12
 LOAD = {
-    "ENCODE, ten factors": load_encode,
-    "GUE tf_0": functools.partial(load_gue, task="tf_0"),
-    "GUE tf_1": functools.partial(load_gue, task="tf_1"),
-    "ENCODE, which factor": load_factors,
+    "ENCODE, ten factors": _dna_problems.load_encode,
+    "GUE tf_0": functools.partial(_dna_problems.load_gue, task="tf_0"),
+    "GUE tf_1": functools.partial(_dna_problems.load_gue, task="tf_1"),
+    "ENCODE, which factor": _dna_problems.load_factors,
 }
 
 NETWORKS = {f"network, {pooling}": pooling for pooling in networks.POOLINGS}
@@ -279,7 +279,14 @@ COLUMNS = {
 def main():
     """Compute what is missing; print a table for each problem."""
     torch.set_num_threads(1)
-    results = scaffold.run("dna", __doc__, METHODS, evaluate, range(3), ["data_home"])
+    results = scaffold.run(
+        "dna",
+        f"{__doc__}\n{_dna_problems.__doc__}",
+        METHODS,
+        evaluate,
+        range(3),
+        ["data_home"],
+    )
     scaffold.print_tables(results, COLUMNS)
 
 

@@ -3,18 +3,18 @@
 Sets are the windows of 10 residues of a domain, residues one-hot. Settings are those of the
 paper: the homogeneous kernel with sigma = 0.6, 512 anchors, 100 supports and epsilon = 0.5
 without labels; the options, named as parameters of `OTKEmbedding`, change them. What the
-paper had beside, profiles of residues, is not in this data: its figures can't be compared.
-Problems (`_proteins.py`) are SCOP 1.75 in DeepSF's split, all folds or those with 50
-domains and more for training, and TAPE's remote homology, whose test set is of
-superfamilies that are not in training.
+paper had beside, profiles of residues, is only in "SCOP 1.75, profiles": figures of others
+can't be compared with the paper's. Others are SCOP 1.75 in DeepSF's split, all folds or
+those with 50 domains and more for training, and TAPE's remote homology, whose test set is
+of superfamilies that are not in training.
 
 All embeddings are followed by the same linear discriminant analysis (`_discriminant.py`).
 Its shrinkage and prior are chosen by the mean reciprocal rank of the true fold on the
 validation set: a tenth of the training set, which is then trained on, too, or TAPE's own.
 "with length" adds the logarithm of the length of a sequence, its square and its cube.
 Methods with labels train references, anchors and the linear model together; with as many
-supports as in the paper on large folds only.
-Seeds are of the embedding. Times are of the processor, on one thread.
+supports as in the paper, on large folds and of profiles only. Seeds are of the embedding.
+Times are of the processor, on one thread.
 
     python benchmarks/paper/scop175.py --data-home FOLDER
         [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
@@ -25,16 +25,18 @@ The latter takes random residues with 45 features, as many and as long as those 
 data, or of a fraction of it, and prints times and memory (`_scop_stand_in.py`).
 """
 
+import argparse
 import functools
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import _other_benchmarks  # noqa: F401
+import _proteins
 import numpy as np
 from _discriminant import PRIORS, Discriminant, ranks_of, standardize
 from _options import describe, given_parameters, parser_of_parameters
-from _proteins import load_scop, load_tape, residues
+from _proteins import residues
 from _scaffold import mean_and_deviation, print_table, run, with_common
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -51,9 +53,10 @@ from otk_sklearn import (
 )
 
 PROBLEMS = {
-    "SCOP 1.75": load_scop,
-    "SCOP 1.75, large folds": functools.partial(load_scop, only_large=True),
-    "remote homology": load_tape,
+    "SCOP 1.75": _proteins.load_scop,
+    "SCOP 1.75, large folds": functools.partial(_proteins.load_scop, only_large=True),
+    "SCOP 1.75, profiles": _proteins.load_profiles,
+    "remote homology": _proteins.load_tape,
 }
 # sigma = 0.6; more elements than that change nothing but the time
 WINDOWS = {
@@ -144,6 +147,19 @@ def labelled_methods_of_the_paper():
     return {
         "transport, labels": Method([with_labels(transport(n_supports=50))]),
         "transport, 5 references, labels": Method([with_labels(several)]),
+    }
+
+
+def methods_by_problem(settings):
+    """Return the methods of each problem: of profiles, those without other features."""
+    methods = methods_of(settings) | labelled_methods()
+    more = methods | labelled_methods_of_the_paper()
+    of_profiles = {name: one for name, one in more.items() if one.features == "one_hot"}
+    return {
+        "SCOP 1.75": methods,
+        "SCOP 1.75, large folds": more,
+        "SCOP 1.75, profiles": of_profiles,
+        "remote homology": methods,
     }
 
 
@@ -275,10 +291,20 @@ def print_accuracies(results):
         print_table([problem, *tests, "features", "embedding", "classifier"], table)
 
 
+def fraction_of(text):
+    """Return the fraction that is on the command line."""
+    fraction = float(text)
+    if not 0 < fraction <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0, and 1 at most")
+    return fraction
+
+
 def main():
     """Compute what is missing; print a table for each problem."""
     own = parser_of_parameters()
-    own.add_argument("--stand-in", type=float, nargs="?", const=1.0, metavar="FRACTION")
+    own.add_argument(
+        "--stand-in", type=fraction_of, nargs="?", const=1.0, metavar="FRACTION"
+    )
     settings, fraction = given_parameters(own), own.parse_known_args()[0].stand_in
     with threadpool_limits(1):
         if fraction is not None:
@@ -288,11 +314,10 @@ def main():
 
             embedding = transport(random_state=0, **settings)
             return _scop_stand_in.measure(embedding, own.parse_args().data_home, fraction)
-        methods = {p: methods_of(settings) | labelled_methods() for p in PROBLEMS}
-        methods["SCOP 1.75, large folds"] |= labelled_methods_of_the_paper()
+        methods = methods_by_problem(settings)
         results = run(
             "scop175",
-            __doc__,
+            f"{__doc__}\n{_proteins.__doc__}",
             methods,
             functools.partial(evaluate, methods),
             seeds=range(3),

@@ -23,10 +23,10 @@ three layers, side by side.
 import functools
 
 import _other_benchmarks  # noqa: F401
+import _token_vectors
 import token_vectors
 from _options import describe, given_parameters, parser_of_parameters
 from _scaffold import print_tables, run
-from _token_vectors import N_LAYERS
 from threadpoolctl import threadpool_limits
 
 from otk_sklearn import (
@@ -82,7 +82,8 @@ def evaluate(methods, n_layers, problem, method, seed, data_home, cache):
 def main():
     """Compute what is missing; print a table for each problem."""
     own = parser_of_parameters()
-    own.add_argument("--n-layers", type=int, default=1, choices=range(1, N_LAYERS + 1))
+    layers = range(1, _token_vectors.N_LAYERS + 1)
+    own.add_argument("--n-layers", type=int, default=1, choices=layers)
     n_layers = own.parse_known_args()[0].n_layers
     methods = methods_of(given_parameters(own))
     if n_layers > 1:
@@ -90,7 +91,7 @@ def main():
     with threadpool_limits(1):
         results = run(
             "sst2",
-            __doc__,
+            f"{__doc__}\n{_token_vectors.__doc__}",
             dict.fromkeys(PROBLEMS, methods),
             functools.partial(evaluate, methods, n_layers),
             seeds=range(3),

@@ -3,7 +3,8 @@
     python benchmarks/paper/summarize.py FILE.jsonl ... > benchmarks/paper/results.jsonl
 
 `results.jsonl` has those that `docs/paper.md` reports, a line for each problem and method:
-the seeds, and for each measure its mean or, of several seeds, mean and standard deviation.
+the seeds, and for each measure its mean or, of several seeds, mean and standard deviation;
+of times the median, as in the scripts' tables.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import _other_benchmarks  # noqa: F401
 import pandas as pd
 from _scaffold import KEY
 
-DIGITS = 4
+DIGITS = 5
 
 
 def read(paths):
@@ -28,16 +29,25 @@ def summary_of(rows):
     numbers = rows.select_dtypes("number").drop(columns="seed").dropna(axis=1)
     return {
         "seeds": rows["seed"].tolist(),
-        **{name: mean_and_deviation(column) for name, column in numbers.items()},
+        **{
+            name: rounded(column.median())
+            if "seconds" in name
+            else mean_and_deviation(column)
+            for name, column in numbers.items()
+        },
     }
 
 
 def mean_and_deviation(column):
     """Return the mean, or a list of mean and standard deviation."""
-    mean = round(float(column.mean()), DIGITS)
     if len(column) == 1 or column.nunique() == 1:
-        return mean
-    return [mean, round(float(column.std()), DIGITS)]
+        return rounded(column.mean())
+    return [rounded(column.mean()), rounded(column.std())]
+
+
+def rounded(number):
+    """Return a number with so many significant digits."""
+    return float(f"{number:.{DIGITS}g}")
 
 
 def main():
