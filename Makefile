@@ -104,7 +104,9 @@ transcription-factors: $(VENV)/networks.installed  ## Pooling in networks for DN
 		--problems "3,000 a factor"
 
 paper: $(VENV)/networks.installed  ## The paper's experiments on proteins and DNA, on DATA_HOME=data
-	$(BIN)/python benchmarks/paper/scop175.py --data-home $(DATA_HOME)
+	$(BIN)/python benchmarks/paper/scop175.py --data-home $(DATA_HOME) \
+		--problems "SCOP 1.75" "SCOP 1.75, large folds" "remote homology" --methods mean \
+		"mean, length*" "Sliced*" "Fisher*" "KernelMean*" "*10 supports*" "*positions*" "*10 x*"
 	$(BIN)/python benchmarks/paper/dna.py --data-home $(DATA_HOME)
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone

@@ -95,12 +95,6 @@ EMBEDDINGS = {
     "OTKEmbedding, positions": OTKEmbedding(
         10, epsilon=0.05, position="gaussian", position_sigma=0.3, **WINDOWS
     ),
-    "OTKEmbedding, 8 bases": OTKEmbedding(
-        10, epsilon=0.05, **{**WINDOWS, "filter_size": 8}
-    ),
-    "OTKEmbedding, 16 bases": OTKEmbedding(
-        10, epsilon=0.05, **{**WINDOWS, "filter_size": 16}
-    ),
     "OTKEmbedding, support_relaxation": OTKEmbedding(
         10, epsilon=0.05, support_relaxation=0.1, **WINDOWS
     ),
@@ -111,6 +105,12 @@ EMBEDDINGS = {
     "FisherVector": FisherVectorEmbedding(13),
     "mean": SetPooling(),
     "words": WordCounts(),
+}
+# The same of shorter and of longer windows.
+EMBEDDINGS |= {
+    f"{name}, {size} bases": scaffold.with_common(EMBEDDINGS[name], filter_size=size)
+    for name in ("OTKEmbedding", "softmax", "KernelMean, same width")
+    for size in (8, 16)
 }
 # Those that get windows as elements: the others make them, or don't have any.
 OF_WINDOWS = SlicedWassersteinEmbedding | FisherVectorEmbedding | SetPooling
