@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from otk_sklearn._utils.sklearn_compat import Interval, StrOptions, validate_par
 from otk_sklearn.datasets._data_files import DataFiles
 from otk_sklearn.datasets._mat_files import MatFileError, is_hdf5
 from otk_sklearn.datasets._packed_bits import Hdf5Variable, MatVariable, PackedBits
-
-if TYPE_CHECKING:
-    pass
-
 
 _FOLDERS = ("deepsea", "deepsea_train")
 _BUNDLE = "deepsea_train_bundle.v0.9.tar.gz"
@@ -82,8 +78,9 @@ def fetch_deepsea(
     ImportError
         If the file is one of HDF5, and h5py is not installed.
     ValueError
-        If the file is cut short, or has arrays of other shapes. When a block is read:
-        if it is damaged, or has other numbers than zeros and ones.
+        If the file is cut short, or has arrays of other shapes or types. When a block is
+        read: if it is damaged, or has other numbers than zeros and ones, or several ones
+        for a base.
 
     See Also
     --------
@@ -168,17 +165,31 @@ class DeepSEABlocks:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, i):
+        if isinstance(i, slice):
+            raise TypeError(f"i is {i}; expected an integer: blocks are read one by one.")
         i = range(len(self))[i]  # which raises IndexError
         start = i * self.batch_size
         stop = min(start + self.batch_size, self.n_sequences)
         try:
-            rows = self._sequences.read(start, stop)
+            X = self._read_bases(start, stop)
             labels = self._labels.read(start, stop)
         except MatFileError as error:
             raise self._files.error(self.filename, str(error)) from error
-        n_bases, length = _SHAPE_OF_SEQUENCE
-        X = rows.reshape(length, n_bases, stop - start).transpose(2, 0, 1)
+        X = X.transpose(2, 0, 1)
         return X.astype(np.float32, order="C"), np.ascontiguousarray(labels.T)
+
+    def _read_bases(self, start, stop):
+        """Return an array of positions, kinds of bases, and sequences."""
+        n_bases, length = _SHAPE_OF_SEQUENCE
+        bases = self._sequences.read(start, stop).reshape(length, n_bases, stop - start)
+        n_ones = bases.sum(axis=1, dtype=np.uint8)
+        if n_ones.max() > 1:
+            position, i = np.argwhere(n_ones > 1)[0]
+            raise MatFileError(
+                f"sequence {start + i} has {n_ones[position, i]} ones at position "
+                f"{position}, counted from 0; expected one at most."
+            )
+        return bases
 
     def __repr__(self):
         return (

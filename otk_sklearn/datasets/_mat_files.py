@@ -46,9 +46,22 @@ def is_hdf5(path):
         header = file.read(_HEADER_SIZE)
     if header.startswith((b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3")):
         return True
-    if len(header) < _HEADER_SIZE or header[126:] not in (b"IM", b"MI"):
-        raise MatFileError(f"the file starts with {header[:16]!r}; expected one of MATLAB.")
-    return False
+    if len(header) == _HEADER_SIZE and header[126:] in (b"IM", b"MI"):
+        return False
+    if header.startswith(b"MATLAB") and len(header) < _HEADER_SIZE:
+        raise MatFileError(
+            f"the file is cut short, at {len(header)} bytes; expected at least "
+            f"{_HEADER_SIZE}."
+        )
+    came = f"starts with {header[:16]!r}" if header else "is empty"
+    raise MatFileError(f"the file {came}; expected one of MATLAB.")
+
+
+def has_changed(name, shape):
+    """Return the error of an array that is not what it was when its file was opened."""
+    return MatFileError(
+        f"the file has changed since it was opened; expected {name} of shape {shape}."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +69,7 @@ class MatArray:
     """An array of numbers in a MATLAB 5 file, compressed or not."""
 
     path: str
+    name: str
     shape: tuple
     _start: int
     _size: int
@@ -69,8 +83,10 @@ class MatArray:
         length, *others = self.shape
         with open_binary(self.path) as file:
             order = _byte_order(file)
-            stream = _open_matrix(file, self._start, self._size, order)
-            dtype = _read_head(stream, order)[2]
+            stream, head = _open_array(file, self._start, self._size, order)
+            if head is None or head[:2] != (self.name, self.shape):
+                raise has_changed(self.name, self.shape)
+            dtype = head[2]
             for start in range(0, math.prod(others), n_rows):
                 count = length * min(n_rows, math.prod(others) - start)
                 numbers = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
@@ -92,11 +108,10 @@ def find_arrays(path):
                     f"the file is cut short, at {file_size} bytes; expected at least "
                     f"{start + 8 + size}."
                 )
-            stream = _open_matrix(file, start, size, order)
-            head = None if stream is None else _read_head(stream, order)
+            head = _open_array(file, start, size, order)[1]
             if head is not None:
                 name, shape, _ = head
-                arrays[name] = MatArray(str(path), shape, start, size)
+                arrays[name] = MatArray(str(path), name, shape, start, size)
             start += 8 + size
     return arrays
 
@@ -106,14 +121,17 @@ def _byte_order(file):
     return "<" if file.read(2) == b"IM" else ">"
 
 
-def _open_matrix(file, start, size, order):
-    """The bytes of a matrix after its tag, decompressed; None if it's something else."""
+def _open_array(file, start, size, order):
+    """Decompressed bytes from the numbers on, and what `_read_head` returns.
+
+    None instead of the latter if it's no array at all.
+    """
     kind = _read_tag(_Bytes(file, start, 8), order)[0]
     stream = _Bytes(file, start + 8, size)
     if kind == _COMPRESSED:
         stream = _Decompressed(stream)
         kind = _read_tag(stream, order)[0]
-    return stream if kind == _MATRIX else None
+    return stream, _read_head(stream, order) if kind == _MATRIX else None
 
 
 def _read_head(stream, order):
@@ -121,11 +139,14 @@ def _read_head(stream, order):
 
     None if it is complex, sparse, or of something other than numbers.
     """
-    flags = struct.unpack(order + "II", _read_small(stream, order))[0]
-    if flags & 0xFF not in _FULL_NUMERIC_CLASSES or flags & _IS_COMPLEX:
+    flags = _read_integers(stream, order, "I")
+    if len(flags) != 2:
+        raise MatFileError(f"an array has flags of {4 * len(flags)} bytes; expected 8.")
+    if flags[0] & 0xFF not in _FULL_NUMERIC_CLASSES or flags[0] & _IS_COMPLEX:
         return None
-    dimensions = _read_small(stream, order)
-    shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
+    shape = _read_integers(stream, order, "i")
+    if not shape or min(shape) < 0:
+        raise MatFileError(f"an array has the shape {shape}; expected lengths of its axes.")
     name = _read_small(stream, order).decode("latin-1")
     kind, size, _ = _read_tag(stream, order)
     dtype = np.dtype(_NUMBERS.get(kind, "V1")).newbyteorder(order)
@@ -134,6 +155,14 @@ def _read_head(stream, order):
             f"{name} has {size} bytes of type {kind}; expected numbers of shape {shape}."
         )
     return name, shape, dtype
+
+
+def _read_integers(stream, order, kind):
+    """Read a data element of integers of 4 bytes."""
+    data = _read_small(stream, order)
+    if len(data) % 4:
+        raise MatFileError(f"integers have {len(data)} bytes; expected 4 for each.")
+    return struct.unpack(f"{order}{len(data) // 4}{kind}", data)
 
 
 def _read_small(stream, order):
@@ -203,6 +232,9 @@ class _Decompressed:
         if not data:
             data = self._compressed.read(min(_PIECE_SIZE, self._compressed.left))
         try:
-            return self._decompressor.decompress(data, size)
+            part = self._decompressor.decompress(data, size)
         except zlib.error as error:
             raise MatFileError(f"{error}; expected an array compressed by zlib.") from error
+        if not (data or part or self._decompressor.eof):
+            raise MatFileError("an array is cut short; expected more compressed bytes.")
+        return part

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from otk_sklearn.datasets._mat_files import MatFileError, find_arrays
+from otk_sklearn.datasets._mat_files import MatFileError, find_arrays, has_changed
 
 # Numbers that are read at a time, at least one row of them.
 _N_AT_ONCE = 2**20
@@ -98,15 +98,11 @@ class Hdf5Variable:
     """
 
     def __init__(self, path, name, batch_size):
-        import h5py
-
         self.name = name
         self._path = str(path)
         with _open_hdf5(self._path) as file:
-            _check_present(
-                name, {k for k, x in file.items() if isinstance(x, h5py.Dataset)}
-            )
-            array = file[name]
+            array = _find_dataset(file, name)
+            self._shape = array.shape
             *others, self.n_samples = array.shape or (0,)
             self.shape_of_sample = tuple(others[::-1])
             chunks = array.chunks or (1,) * len(others) + (_SLAB_LENGTH,)
@@ -120,7 +116,10 @@ class Hdf5Variable:
         stop = min(start + self.slab_length, self.n_samples)
         n_rows = math.prod(self.shape_of_sample)
         with _open_hdf5(self._path) as file:
-            rows = self._rows(file[self.name], start, stop)
+            array = _find_dataset(file, self.name)
+            if array.shape != self._shape:
+                raise has_changed(self.name, self._shape)
+            rows = self._rows(array, start, stop)
             return _packed(rows, n_rows, stop - start, self.name)
 
     def _rows(self, array, start, stop):
@@ -139,6 +138,16 @@ def _open_hdf5(path):
         return h5py.File(path, "r")
     except OSError as error:
         raise MatFileError(f"{error}; expected a complete HDF5 file.") from error
+
+
+def _find_dataset(file, name):
+    import h5py
+
+    _check_present(name, {k for k, x in file.items() if isinstance(x, h5py.Dataset)})
+    array = file[name]
+    if array.dtype.kind not in "biuf":
+        raise MatFileError(f"{name} is of type {array.dtype}; expected real numbers.")
+    return array
 
 
 def _check_present(name, names):

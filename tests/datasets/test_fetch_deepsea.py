@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import sys
 import tracemalloc
 
@@ -194,6 +195,9 @@ def test_blocks_come_in_any_order_and_in_other_processes(tmp_path, write):
     for i in (6, -7):
         with pytest.raises(IndexError):
             blocks[i]
+    message = r"^i is slice\(0, 2, None\); expected an integer: blocks are read one by "
+    with pytest.raises(TypeError, match=message):
+        blocks[0:2]
 
 
 def test_memory_holds_a_bit_for_each_number(tmp_path):
@@ -281,6 +285,11 @@ def read_all(home, subset="valid"):
     return list(fetch_deepsea(data_home=home, subset=subset, batch_size=10))
 
 
+def with_two_ones(x):
+    x[13, :, 7] = [1, 0, 1, 0]
+    return x
+
+
 @pytest.mark.parametrize("write", [write_mat5, write_hdf5])
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -300,6 +309,8 @@ def read_all(home, subset="valid"):
          "validxdata has the value 3; expected zeros and ones."),
         (lambda x, y: {"validxdata": x, "validdata": np.where(y, 0.5, 0)},
          "validdata has the value 0.5; expected zeros and ones."),
+        (lambda x, y: {"validxdata": with_two_ones(x), "validdata": y},
+         "sequence 13 has 2 ones at position 7, counted from 0; expected one at most."),
     ],
 )  # fmt: skip
 def test_bad_arrays(tmp_path, write, change, message):
@@ -309,6 +320,37 @@ def test_bad_arrays(tmp_path, write, change, message):
     assert str(caught.value).endswith(
         f"  tar -xzf deepsea_train_bundle.v0.9.tar.gz -C {tmp_path}"
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "came"),
+    [
+        (complex, "complex128"),
+        ([("real", float), ("imag", float)], "[('real', '<f8'), ('imag', '<f8')]"),
+        ("S1", "|S1"),
+    ],
+)
+def test_arrays_of_hdf5_are_of_real_numbers(tmp_path, dtype, came):
+    arrays = make_arrays("train")
+    path = write_hdf5(tmp_path, arrays | {"trainxdata": np.zeros((21, 4, 1000), dtype)})
+    message = f"{path}: trainxdata is of type {came}; expected real numbers."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_all(tmp_path, "train")
+
+
+@pytest.mark.parametrize("write", [write_mat5, write_hdf5])
+def test_files_may_not_change_meanwhile(tmp_path, write):
+    write(tmp_path, make_arrays(), "valid")
+    blocks = fetch_deepsea(data_home=tmp_path, subset="valid", batch_size=10)
+    shape = (21, 4, 1000) if write is write_mat5 else (1000, 4, 21)
+    message = (
+        f"{blocks.filename}: the file has changed since it was opened; expected validxdata "
+        f"of shape {shape}."
+    )
+    for first in ({}, {"a_text": np.array(["text"], "S")}):
+        write(tmp_path, first | make_arrays(n_sequences=50), "valid")
+        with pytest.raises(ValueError, match=re.escape(message)):
+            blocks[0]
 
 
 @pytest.mark.parametrize("kind", MAT5_KINDS)
@@ -321,6 +363,57 @@ def test_files_of_version_5_that_are_cut_short(tmp_path, kind, part):
         read_all(tmp_path)
     expected = "cut short, at" if part > 0.1 else "expected"
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "the file is empty; expected one of MATLAB."),
+        (127, "the file is cut short, at 127 bytes; expected at least 128."),
+    ],
+)
+def test_headers_that_are_cut_short(tmp_path, size, message):
+    path = write_mat5(tmp_path, make_arrays())
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("n_lost", [1, 5, 100, 1000])
+@pytest.mark.parametrize("is_second", [False, True])
+def test_compressed_arrays_that_are_cut_short(tmp_path, is_second, n_lost):
+    """Which their own sizes do not tell."""
+    path = write_mat5(tmp_path, make_arrays())
+    data = bytearray(path.read_bytes())
+    start = 128
+    if is_second:
+        start += 8 + struct.unpack_from("<I", data, start + 4)[0]
+    size = struct.unpack_from("<I", data, start + 4)[0]
+    struct.pack_into("<I", data, start + 4, size - n_lost)
+    path.write_bytes(data[: start + 8 + size - n_lost] + data[start + 8 + size :])
+    message = f"{path}: an array is cut short; expected more compressed bytes."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("position", "number", "message"),
+    [
+        (140, 4, "an array has flags of 4 bytes; expected 8."),
+        (140, 6, "integers have 6 bytes; expected 4 for each."),
+        (156, 13, "integers have 13 bytes; expected 4 for each."),
+        (156, 0, "an array has the shape (); expected lengths of its axes."),
+        (160, 2**32 - 1, "an array has the shape (-1, 4, 1000); expected lengths of "),
+    ],
+)
+def test_damaged_heads_of_arrays(tmp_path, position, number, message):
+    """Of which the size of flags, that of dimensions, and the first one are changed."""
+    path = write_mat5(tmp_path, make_arrays(), kind="plain")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, position, number)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")):
+        read_all(tmp_path)
 
 
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
