@@ -735,8 +735,8 @@ IMPORTS = {
     "h5py", "hashlib", "importlib", "inspect", "itertools", "joblib", "json", "math",
     "matplotlib", "mlxtend", "modlamp", "numba", "numbers", "numpy", "operator", "os",
     "ot", "otk_sklearn", "pandas", "pathlib", "platform", "polars", "pyarrow", "re",
-    "scipy", "sklearn", "sktime", "struct", "sys", "threading", "threadpoolctl", "time",
-    "torch", "torch_geometric", "typing", "uuid", "warnings", "weakref",
+    "scipy", "shlex", "sklearn", "sktime", "struct", "sys", "threading", "threadpoolctl",
+    "time", "torch", "torch_geometric", "typing", "uuid", "warnings", "weakref",
     "zlib",
 }  # fmt: skip
 FORBIDDEN_CALLS = {

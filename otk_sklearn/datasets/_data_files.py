@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shlex
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +20,20 @@ class DataFiles:
     folders: tuple
     """Folders in `data_home`, in the order in which they are searched."""
     instructions: str
-    """Commands that get the data; `{data_home}` stands for the folder."""
+    """Commands of a shell that get the data; `{data_home}` stands for the folder."""
 
     def find(self, *names):
         """Return the path of the first of these files that exists in one of the folders."""
         for folder in self._folders():
             for name in names:
-                if (folder / name).exists():
-                    return folder / name
-        raise FileNotFoundError(
+                path = folder / name
+                if path.is_dir():
+                    raise self.error(path, "it is a folder; expected a file.")
+                if path.exists():
+                    return path
+        raise self.missing(
             f"{self.loader} finds no {' or '.join(names)} in "
-            f"{' or '.join(map(str, self._folders()))}. Nothing is downloaded; get the "
-            f"data by\n{self._commands()}"
+            f"{' or '.join(map(str, self._folders()))}."
         )
 
     def find_all(self, pattern):
@@ -41,7 +44,14 @@ class DataFiles:
         return [Path(self.data_home).expanduser() / folder for folder in self.folders]
 
     def _commands(self):
-        return self.instructions.format(data_home=Path(self.data_home).expanduser())
+        data_home = shlex.quote(str(Path(self.data_home).expanduser()))
+        return self.instructions.format(data_home=data_home)
+
+    def missing(self, message):
+        """Return the error that says which file is not there, and how to get it."""
+        return FileNotFoundError(
+            f"{message} Nothing is downloaded; get the data by\n{self._commands()}"
+        )
 
     def error(self, path, message, line=None):
         """Return the error that says what is wrong in a file, and how to get it anew."""
@@ -51,20 +61,32 @@ class DataFiles:
         )
 
     def lines(self, path):
-        """Yield the number, from 1, and the text of each line of a file, gzipped or not."""
-        number = 0
+        """Yield the number, from 1, and the text of each line of a file, gzipped or not.
+
+        The last line has to end as the others do: without its end, a file may have lost
+        digits of its last number, too.
+        """
+        number, line = 0, b"\n"
         try:
             with _open(path) as file:
                 for number, line in enumerate(file, start=1):
-                    yield number, line.rstrip(b"\r\n").decode()
+                    # Editors may have put a mark of the order of bytes at the start.
+                    encoding = "utf-8-sig" if number == 1 else "utf-8"
+                    yield number, line.rstrip(b"\r\n").decode(encoding)
         except UnicodeDecodeError as error:
             raise self.error(path, f"{error}; expected UTF-8.", number) from error
         except EOFError as error:
             message = f"the file is cut short after line {number}; expected more."
             raise self.error(path, message) from error
         except (gzip.BadGzipFile, zlib.error) as error:
-            message = f"{error}; expected a file compressed by gzip."
+            message = (
+                f"the file is damaged after line {number}, or other bytes follow what is "
+                f"compressed ({error}); expected a file of gzip, and nothing after it."
+            )
             raise self.error(path, message) from error
+        if not line.endswith(b"\n"):
+            message = "the file is cut short: its last line has no end; expected a newline."
+            raise self.error(path, message, number)
 
     def rows(self, path, columns, *, header=True):
         """Yield the number of each line and a list of its columns, separated by tabs.
@@ -125,7 +147,7 @@ def open_binary(path):
 
 def _open(path):
     with open(path, "rb") as file:
-        is_gzip = file.read(2) == _GZIP_START or Path(path).suffix == ".gz"
+        is_gzip = file.read(2) == _GZIP_START
     return gzip.open(path, "rb") if is_gzip else open(path, "rb")
 
 

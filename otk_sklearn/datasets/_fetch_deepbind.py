@@ -84,8 +84,8 @@ def fetch_deepbind(
     FileNotFoundError
         If there is no such file. The message tells which there are, or how to get them.
     ValueError
-        If the file is cut short, has other columns, letters or labels. The message tells
-        the line.
+        If the gzipped file is cut short or damaged; if it has other columns, letters or
+        labels. The message tells the line.
 
     See Also
     --------
@@ -121,7 +121,7 @@ def fetch_deepbind(
     (['CACGTG', 'CGTGAC'], array([1, 0]))
     """
     files = DataFiles("fetch_deepbind", data_home, _FOLDERS, _INSTRUCTIONS)
-    path = _find(files, name, _ENDINGS[subset])
+    path = _find(files, name, subset)
     names, sequences, target = [], [], []
     for line, (_, event, sequence, bound) in files.rows(path, _COLUMNS):
         files.check_letters(path, line, "seq", sequence, "ACGTN")
@@ -137,9 +137,17 @@ def fetch_deepbind(
     )
 
 
-def _find(files, name, ending):
+def _find(files, name, subset):
     """The path of a file; if others are there, the error lists their names."""
-    others = {path.name.removesuffix(ending) for path in files.find_all(f"*{ending}")}
+    ending = _ENDINGS[subset]
+    names = {x: _names(files, end) for x, end in _ENDINGS.items()}
+    others = names.pop(subset)
+    for other, there in names.items():
+        if name in there - others:
+            raise files.missing(
+                f"subset is {subset!r}, and {name} is there for {other!r} only; expected "
+                f"{name + ending}."
+            )
     if not others or name in others:
         return files.find(name + ending)
     shown = ", ".join(map(repr, sorted(others)[:_NAMES_SHOWN]))
@@ -148,3 +156,8 @@ def _find(files, name, ending):
         f"name is {name!r}, and there is no {name + ending}; expected one of {shown}"
         + (f", or {more} more." if more > 0 else ".")
     )
+
+
+def _names(files, ending):
+    """What comes before this ending, in names of files that are there."""
+    return {path.name.removesuffix(ending) for path in files.find_all(f"*{ending}")}

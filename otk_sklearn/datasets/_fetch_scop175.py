@@ -40,6 +40,7 @@ _PROFILE_NAMES = [f"pssm_{letter}" for letter in _AMINO_ACIDS]
 _STRUCTURE_NAMES = ["ss_coil", "ss_strand", "ss_helix", "sa_exposed", "sa_buried"]
 _FEATURE_FOLDERS = "Feature_aa_ss_sa", "PSSM_Fea"
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+_LARGEST = float(np.finfo(np.float32).max)  # numbers above are infinite in sets
 
 _GET_LISTS = """\
   git clone https://github.com/multicom-toolbox/DeepSF {data_home}/DeepSF"""
@@ -143,9 +144,10 @@ def fetch_scop175(
     FileNotFoundError
         If there is no such file. The message tells how to get it.
     ValueError
-        If a file is cut short, or has other columns, letters or lengths than expected; if a
-        domain has no sequence, or a fold no label. The message tells the line, or the
-        domain.
+        If a file is cut short within a line, or has other columns, letters or lengths than
+        expected; if a domain has no sequence, or a fold no label. The message tells the
+        line, or the domain. A list that is cut short between two lines reads as one of
+        fewer domains.
 
     See Also
     --------
@@ -156,8 +158,9 @@ def fetch_scop175(
     Scores of position-specific scoring matrices are mostly between -8 and 16. Bring all
     features to a common scale, for example by `ElementTransformer(MinMaxScaler())`.
 
-    In `Testdata_id25againstTrain.list`, the lengths are those of the first lines of
-    sequences, and not used. Elsewhere, sequences have to be of the length in the list.
+    Sequences have to be of the length in the list. In `Testdata_id25againstTrain.list`,
+    lengths are those of the first lines of sequences: those in `Testdata.list`, which has
+    all of these domains, are read instead.
 
     The training data has some 2.6 million residues: 200 MB one-hot, 460 MB as profiles, and
     twice as much while they are put together.
@@ -193,7 +196,7 @@ def fetch_scop175(
     path = files.find(f"{_LISTS[subset]}.list")
     names, lengths, folds = _read_list(files, path)
     if subset == "test_id25":
-        lengths = [None] * len(names)
+        lengths = _lengths_of_all(files, path, names)
     fold_names, target = _read_labels(files, path, folds)
     if features == "one_hot":
         feature_names = list(_AMINO_ACIDS)
@@ -231,6 +234,18 @@ def _read_list(files, path):
     return np.array(list(lines)), lengths, folds
 
 
+def _lengths_of_all(files, list_path, names):
+    """Return lengths of the domains of a list from that of all domains for testing."""
+    path = files.find("Testdata.list")
+    all_names, lengths, _ = _read_list(files, path)
+    by_name = dict(zip(all_names, lengths))
+    for line, name in enumerate(names, start=1):
+        if name not in by_name:
+            message = f"domain is {name}; expected one of those in {path}."
+            raise files.error(list_path, message, line)
+    return [by_name[name] for name in names]
+
+
 def _read_labels(files, list_path, folds):
     """Return the names of all folds, in the order of their labels, and labels of these."""
     path = files.find(_FOLD_LABELS)
@@ -255,12 +270,12 @@ def _one_hot(data_home, list_path, names, lengths):
     files = DataFiles("fetch_scop175", data_home, _FOLDERS, instructions)
     path = files.find(f"{list_path.stem}.fasta", *([] if is_later else [_ALL_SEQUENCES]))
     by_name = _read_fasta(files, path)
-    missing = [name for name in names if _key(name) not in by_name]
+    missing = [name for name in names if not by_name.get(_key(name))]
     if missing:
         raise files.error(
             path,
-            f"{len(missing)} of the {len(names)} domains of {list_path} are missing, such "
-            f"as {missing[0]}; expected a sequence of each.",
+            f"{len(missing)} of the {len(names)} domains of {list_path} have no sequence, "
+            f"such as {missing[0]}; expected one of each.",
         )
     sequences = [by_name[_key(name)] for name in names]
     for name, sequence, length in zip(names, sequences, lengths):
@@ -323,11 +338,14 @@ def _read_features(files, path, name, n_features, length):
     if len(lines) != 2 or not lines[0].startswith(">") or "\t" not in lines[1]:
         message = "expected two lines: '>' and the name, then a label, a tab, features."
         raise files.error(path, message)
-    pairs = lines[1].partition("\t")[2].split()
-    values = _numbered_values(pairs)
+    if _key(lines[0][1:].strip()) != _key(name):
+        message = f"{lines[0][:40]!r} names another domain; expected '>{name}'."
+        raise files.error(path, message, 1)
+    text = lines[1].partition("\t")[2]
+    values = _numbered_values(text)
     if values is None:
-        i = _first_wrong(pairs)
-        message = f"feature {i + 1} is {pairs[i]!r}; expected '{i + 1}:' and a number."
+        number, pair = _first_wrong(text)
+        message = f"feature {number} is {pair!r}; expected '{number}:' and a number."
         raise files.error(path, message, 2)
     if not len(values) or len(values) % n_features:
         message = f"there are {len(values)} features; expected {n_features} a residue."
@@ -336,25 +354,30 @@ def _read_features(files, path, name, n_features, length):
     return values.reshape(-1, n_features)
 
 
-def _numbered_values(pairs):
-    """The values of `1:0`, `2:1`, `3:0`; None if these are not numbered, or no numbers."""
-    words = list(chain.from_iterable(pair.split(":") for pair in pairs))
+def _numbered_values(text):
+    """The values of `1:0 2:1 3:0`; None if these are not numbered, or no numbers."""
+    if "_" in text:  # NumPy reads 1_0 as 10
+        return None
+    pairs = text.split()
+    words = list(chain.from_iterable(pair.partition(":")[::2] for pair in pairs))
     try:
         numbers = np.array(words, dtype=float).reshape(len(pairs), 2)
     except ValueError:
         return None
     are_numbered = np.array_equal(numbers[:, 0], np.arange(1, len(pairs) + 1))
-    are_finite = np.isfinite(numbers).all()
+    are_finite = (np.abs(numbers[:, 1]) <= _LARGEST).all()
     return numbers[:, 1].astype(np.float32) if are_numbered and are_finite else None
 
 
-def _first_wrong(pairs):
-    """The index of the first pair that is not its number, a colon, and a number."""
-    wrong = (i for i, x in enumerate(pairs) if not re.fullmatch(rf"{i + 1}:{_NUMBER}", x))
-    return next(wrong, 0)
+def _first_wrong(text):
+    """The first pair that is not its number, a colon, and a number; and that number."""
+    for number, pair in enumerate(text.split(), start=1):
+        is_pair = re.fullmatch(rf"{number}:{_NUMBER}", pair)
+        if not is_pair or abs(float(pair.partition(":")[2])) > _LARGEST:
+            return number, pair
 
 
 def _check_length(files, path, name, came, expected):
-    if expected is not None and came != expected:
+    if came != expected:
         message = f"domain {name} has {came} residues; expected {expected}."
         raise files.error(path, message)

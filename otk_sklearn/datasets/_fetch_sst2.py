@@ -70,8 +70,9 @@ def fetch_sst2(
     FileNotFoundError
         If there is no such file. The message tells how to get it.
     ValueError
-        If the file is cut short, has another number of columns, or other labels. The
-        message tells the line.
+        If the file is cut short within a row, or a gzipped one anywhere; if it has another
+        number of columns, or other labels. The message tells the line. A plain file that is
+        cut short between two rows reads as one of fewer phrases.
 
     See Also
     --------

@@ -39,7 +39,10 @@ PHRASES = (
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_phrases_are_as_in_the_file(tmp_path, name, end):
     path = write(tmp_path / name, PHRASES.replace("\n", end))
-    phrases = fetch_sst2(data_home=str(tmp_path), subset="dev")
+    check_phrases(fetch_sst2(data_home=str(tmp_path), subset="dev"), path)
+
+
+def check_phrases(phrases, path):
     assert phrases.data == [
         'it \'s a " charming " and often affecting journey . ',
         "unflinchingly bleak and desperate ",
@@ -49,6 +52,15 @@ def test_phrases_are_as_in_the_file(tmp_path, name, end):
     assert list(phrases.target_names) == ["negative", "positive"]
     assert phrases.filename == str(path)
     assert "67,349" in phrases.DESCR
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"], ids=["", "a mark of the order of bytes"])
+def test_the_start_tells_whether_a_file_is_gzipped(tmp_path, start):
+    path = tmp_path / "sst2/dev.tsv.gz"
+    write(path, "").write_bytes((start + PHRASES).encode())
+    check_phrases(fetch_sst2(data_home=tmp_path, subset="dev"), path)
+    packed = write(tmp_path / "sst2/dev.tsv", gzip.compress((start + PHRASES).encode()))
+    check_phrases(fetch_sst2(data_home=tmp_path, subset="dev"), packed)
 
 
 def test_home_folders_are_known_by_the_tilde(tmp_path, monkeypatch):
@@ -69,10 +81,31 @@ def test_what_is_missing_tells_where_it_can_be_had(tmp_path):
         fetch_sst2(data_home=tmp_path)
 
 
+def test_paths_in_commands_are_quoted(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"SST-2.zip -d '{tmp_path}/my data'$"):
+        fetch_sst2(data_home=tmp_path / "my data")
+
+
+def test_folders_are_not_files(tmp_path):
+    path = tmp_path / "sst2/train.tsv"
+    path.mkdir(parents=True)
+    message = f"{path}: it is a folder; expected a file. If the file is damaged, get it"
+    with pytest.raises(ValueError, match=f"^{same_text(message)}"):
+        fetch_sst2(data_home=tmp_path)
+
+
 BAD_PHRASES = {
     "cut short": (
         "sentence\tlabel\na fine film \t1\nit 's a cha",
         'line 3: 1 column, "it \'s a cha"; expected 2, separated by tabs: sentence, label.',
+    ),
+    "cut short after a label": (
+        "sentence\tlabel\na fine film \t1",
+        "line 2: the file is cut short: its last line has no end; expected a newline.",
+    ),
+    "a mark within the file": (
+        "sentence\tlabel\na fine film \t\ufeff1\n",
+        "line 2: label is '\\ufeff1'; expected 0 or 1.",
     ),
     "a label of another kind": (
         "sentence\tlabel\na fine film \t2\n",
@@ -118,12 +151,18 @@ def test_bad_phrases(case, tmp_path):
         (lambda data: data[:-5], "the file is cut short after line [0-9]+; expected more"),
         (
             lambda data: data[:40] + b"xxxx" + data[44:],
-            "expected a file compressed by gzip",
+            r"the file is damaged after line [0-9]+, or .* \(Error -3 .*; expected a file",
         ),
         (
-            lambda data: b"text",
-            "Not a gzipped file .*; expected a file compressed by gzip.",
+            lambda data: data[:-8] + b"xxxx" + data[-4:],
+            r"the file is damaged after line 5001, .* \(CRC check failed .*; expected a ",
         ),
+        (
+            lambda data: data + b"garbage",
+            "or other bytes follow what is compressed .* a file of gzip, and nothing after",
+        ),
+        (lambda data: b"text", "line 1: the header is 'text'; expected 'sentence"),
+        (lambda data: b"", "there is no row; expected at least one."),
     ],
 )
 def test_damaged_archives(damage, message, tmp_path):
@@ -173,8 +212,21 @@ def test_names_that_are_there_are_listed(tmp_path):
     )
     with pytest.raises(FileNotFoundError, match=f"^{same_text(expected)}$"):
         fetch_deepbind(data_home=tmp_path, name="MYC", subset="test")
-    with pytest.raises(FileNotFoundError, match="git clone https://github.com/jisraeli"):
-        fetch_deepbind(data_home=tmp_path, name="TF00", subset="train")
+
+
+@pytest.mark.parametrize("others", [[], ["MAX_AC.seq.gz"]], ids=str)
+def test_a_name_of_the_other_subset_is_told(tmp_path, others):
+    for name in ["MYC_B.seq.gz", *others]:
+        write(tmp_path / "encode_tf" / name, DNA)
+    expected = (
+        "subset is 'train', and MYC is there for 'test' only; expected MYC_AC.seq.gz. "
+        "Nothing is downloaded; get the data by\n  git clone https://github.com/jisraeli"
+    )
+    with pytest.raises(FileNotFoundError, match=f"^{same_text(expected)}"):
+        fetch_deepbind(data_home=tmp_path, name="MYC")
+    if not others:
+        with pytest.raises(FileNotFoundError, match="finds no MAX_AC.seq.gz in [^$]*git "):
+            fetch_deepbind(data_home=tmp_path, name="MAX")
 
 
 BAD_DNA = {
@@ -263,11 +315,27 @@ def test_one_file_may_have_all_sequences(tmp_path):
 
 
 def test_lengths_in_one_of_the_lists_are_those_of_first_lines(tmp_path):
+    """So that the list of all test domains is read for them."""
+    first, *rest = LIST.splitlines(keepends=True)
     write_scop(tmp_path, subset="Testdata_id25againstTrain", **{
-        ".list": LIST.replace("d1dlya_\t5", "d1dlya_\t3")
+        ".list": first.replace("\t5", "\t3") + rest[1]
     })  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"finds no Testdata.list in "):
+        fetch_scop175(data_home=tmp_path, subset="test_id25")
+    write(tmp_path / "scop175/Testdata.list", "".join(rest[::-1]) + first)
     domains = fetch_scop175(data_home=tmp_path, subset="test_id25")
-    np.testing.assert_array_equal(domains.data.lengths, [5, 3, 4])
+    np.testing.assert_array_equal(domains.data.lengths, [5, 4])
+
+    path = tmp_path / "scop175/Testdata_id25againstTrain.fasta"
+    path.write_text(FASTA.replace("SLF\n", ""))
+    message = f"{path}: domain d1dlya_ has 2 residues; expected 5."
+    with pytest.raises(ValueError, match=same_text(message)):
+        fetch_scop175(data_home=tmp_path, subset="test_id25")
+
+    all_domains = write(tmp_path / "scop175/Testdata.list", "".join(rest))
+    message = f".list, line 1: domain is d1dlya_; expected one of those in {all_domains}."
+    with pytest.raises(ValueError, match=same_text(message)):
+        fetch_scop175(data_home=tmp_path, subset="test_id25")
 
 
 BAD_LISTS = {
@@ -325,8 +393,15 @@ BAD_SEQUENCES = {
         FASTA.replace("xyv", "\nxyv"),
         ", line 7: the sequence of d1jou_1 is empty; expected letters of",
     ),
-    "cut short": (FASTA[:-3], ": domain d1myta_ has 2 residues; expected 4."),
-    "cut short before a sequence": (FASTA[:-5], ": domain d1myta_ has 0 residues; ex"),
+    "cut short": (
+        FASTA[:-3],
+        ", line 9: the file is cut short: its last line has no end; expected a newline.",
+    ),
+    "cut short by a line": (
+        FASTA.replace("ADFD\n", "AD\n"),
+        ": domain d1myta_ has 2 residues; expected 4.",
+    ),
+    "cut short before a sequence": (FASTA[:-5], ": 1 of the 3 domains of "),
     "no name": (
         FASTA.replace(">d1outa_ a.1.1.2", "> "),
         ", line 4: '> ' names no new domain; expected one after '>'.",
@@ -409,8 +484,9 @@ def write_profiles(home):
 @pytest.mark.parametrize("subset", ["test", "test_id25"])
 def test_profiles_are_put_together(tmp_path, subset):
     is_id25 = subset == "test_id25"
-    stem = "Testdata_id25againstTrain" if is_id25 else "Testdata"
-    write_scop(tmp_path, subset=stem)
+    write_scop(tmp_path)
+    if is_id25:
+        write_scop(tmp_path, subset="Testdata_id25againstTrain")
     expected = write_profiles(tmp_path)
     domains = fetch_scop175(data_home=tmp_path, subset=subset, features="profile")
     assert domains.data.values.dtype == np.float32
@@ -425,16 +501,24 @@ def test_profiles_are_put_together(tmp_path, subset):
 
 BAD_FEATURES = {
     "cut short": (
-        lambda text: text.partition(" 98:")[0],
+        lambda text: text.partition(" 98:")[0] + "\n",
         ", line 2: there are 97 features; expected 25 a residue.",
     ),
     "cut short by residues": (
-        lambda text: text.partition(" 76:")[0],
+        lambda text: text.partition(" 76:")[0] + "\n",
         ": domain d1myta_ has 3 residues; expected 4.",
     ),
     "cut short in a pair": (
-        lambda text: text.rstrip()[:-1],
+        lambda text: text.rstrip()[:-1] + "\n",
         ", line 2: feature 100 is '100:'; expected '100:' and a number.",
+    ),
+    "cut short in a number": (
+        lambda text: text.rstrip() + "1",
+        ", line 2: the file is cut short: its last line has no end; expected a newline.",
+    ),
+    "another domain": (
+        lambda text: text.replace("d1myta_", "d1outa_"),
+        ", line 1: '>d1outa_' names another domain; expected '>d1myta_'.",
     ),
     "a number that is left out": (
         lambda text: text.replace(" 7:0 ", " "),
@@ -442,6 +526,22 @@ BAD_FEATURES = {
     ),
     "no number": (lambda text: text.replace(" 7:0 ", " 7:? "), ", line 2: feature 7 is '7"),
     "infinity": (lambda text: text.replace(" 7:0 ", " 7:inf "), ", line 2: feature 7 is "),
+    "infinity in float64": (
+        lambda text: text.replace(" 7:0 ", " 7:1e999 "),
+        ", line 2: feature 7 is '7:1e999'; expected '7:' and a number.",
+    ),
+    "infinity in float32": (
+        lambda text: text.replace(" 7:0 ", " 7:-1e60 "),
+        ", line 2: feature 7 is '7:-1e60'; expected '7:' and a number.",
+    ),
+    "two colons": (
+        lambda text: text.replace(" 7:0 8:", " 7:0:8 "),
+        ", line 2: feature 7 is '7:0:8'; expected '7:' and a number.",
+    ),
+    "digits as in Python": (
+        lambda text: text.replace(" 7:0 ", " 7:1_0 "),
+        ", line 2: feature 7 is '7:1_0'; expected '7:' and a number.",
+    ),
     "one line": (
         lambda text: text.partition("\n")[2],
         ": expected two lines: '>' and the name, then a label, a tab, features.",
@@ -469,7 +569,7 @@ def test_both_files_of_features_have_the_same_residues(tmp_path):
     write_scop(tmp_path)
     write_profiles(tmp_path)
     path = tmp_path / "scop175/features/PSSM_Fea/d1dlya_.pssm_fea"
-    path.write_text(path.read_text().partition(" 81:")[0])
+    path.write_text(path.read_text().partition(" 81:")[0] + "\n")
     message = f"{path}: domain d1dlya_ has 4 residues; expected 5."
     with pytest.raises(ValueError, match=same_text(message)):
         fetch_scop175(data_home=tmp_path, subset="test", features="profile")

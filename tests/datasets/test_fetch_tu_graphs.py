@@ -66,6 +66,7 @@ def test_gzipped_files_are_read(tmp_path):
             "6\n7\n",
             "node_labels.txt: 2 lines; expected 4, as in SMALL_graph_in",
         ),
+        ("node_labels", "6\n7\n6\n1", "line 4: the file is cut short: its last line has"),
         ("node_attributes", "1\n2\n3, 4\n5\n", "line 3: 2 columns; expected 1, as before"),
         ("node_attributes", "1\nnan\n3\n4\n", "line 2: 'nan'; expected numbers"),
         ("node_attributes", "1\n2;3\n3\n4\n", "line 2: '2;3'; expected numbers"),
