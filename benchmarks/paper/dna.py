@@ -2,16 +2,19 @@
 
 The problems are those of `_dna_problems.py`: ten factors of ENCODE, each tested on its own
 peaks and shuffles, with 6,000 sequences for training and validation, and two tasks of GUE,
-with 6,000 for training. "ENCODE, which factor" has 30,000 peaks, each with the one
-factor it is from; it is for embeddings only, as `accuracy/transcription_factors.py` trains
-networks on the same. Networks of equal size with different poolings are those of that
-script, with the settings of `CHOSEN`, and trained likewise; "paper" are those of
-`deepsea.py` with 128 filters instead of 1,536. Kernel estimators embed windows of 12 bases,
-one-hot; means of both strands' embeddings go to a logistic regression, whose C is chosen by
-the auROC on the validation part. Networks are of the epoch with the smallest loss there.
-Scores are means over labels. Seeds vary networks, orders of batches, and what embeddings
-draw. Times are of the processor, on one thread: of training, or of embedding and
-classifier, for training and test.
+with 6,000 for training. "ENCODE, which factor" has 30,000 peaks, each with the one factor
+it is from; it is for embeddings only, as `accuracy/transcription_factors.py` trains
+networks on the same.
+
+Networks of equal size with different poolings are those of that script, with the settings
+of `CHOSEN`, and trained likewise; "paper" are those of `deepsea.py` with 128 filters
+instead of 1,536. They are of the epoch with the smallest loss on the validation part.
+Kernel estimators embed windows of 12 bases, one-hot; means of both strands' embeddings go
+to a logistic regression, whose C is chosen by the auROC on the validation part. Those "with
+labels" are trained by `OTKClassifier`, where each sequence has one label. Scores are means
+over labels. Seeds vary networks, orders of batches, and what embeddings draw. Times are of
+the processor, on one thread: of training, or of embedding and classifier, for training and
+test.
 
     python benchmarks/paper/dna.py --data-home FOLDER
         [--problems NAME ...] [--methods PATTERN ...] [--seeds N ...]
@@ -36,6 +39,7 @@ from torch.nn import functional as F
 from otk_sklearn import (
     FisherVectorEmbedding,
     KernelMeanEmbedding,
+    OTKClassifier,
     OTKEmbedding,
     SetCollection,
     SetPooling,
@@ -114,9 +118,17 @@ EMBEDDINGS |= {
 }
 # Those that get windows as elements: the others make them, or don't have any.
 OF_WINDOWS = SlicedWassersteinEmbedding | FisherVectorEmbedding | SetPooling
+# Embeddings that are trained with labels, of which each sequence has one.
+LABELLED = {
+    f"{name}, labels": OTKClassifier(EMBEDDINGS[name], max_epochs=10, refit_head=True)
+    for name in ("OTKEmbedding", "OTKEmbedding, 8 bases")
+}
+_ALL = [*NETWORKS, *PAPER_NETWORKS, *EMBEDDINGS]
 METHODS = {
-    **dict.fromkeys(LOAD, [*NETWORKS, *PAPER_NETWORKS, *EMBEDDINGS]),
-    "ENCODE, which factor": EMBEDDINGS,
+    "ENCODE, ten factors": _ALL,
+    "GUE tf_0": [*_ALL, *LABELLED],
+    "GUE tf_1": [*_ALL, *LABELLED],
+    "ENCODE, which factor": [*EMBEDDINGS, *LABELLED],
 }
 
 load = functools.lru_cache(maxsize=1)(lambda problem, data_home: LOAD[problem](data_home))
@@ -125,7 +137,7 @@ load = functools.lru_cache(maxsize=1)(lambda problem, data_home: LOAD[problem](d
 def evaluate(problem, method, seed, data_home):
     """Train, choose, and test."""
     data = load(problem, data_home)
-    if method in EMBEDDINGS:
+    if method in EMBEDDINGS | LABELLED:
         found = evaluate_embedding(data, method, seed)
     else:
         found = evaluate_network(data, method, seed, CHOSEN[problem])
@@ -178,11 +190,11 @@ def warm_up():
 
 def evaluate_embedding(data, method, seed):
     """Embed, choose C, and predict."""
-    embedding = scaffold.with_common(EMBEDDINGS[method], random_state=seed)
+    embedding = scaffold.with_common((EMBEDDINGS | LABELLED)[method], random_state=seed)
     with_windows = isinstance(embedding, OF_WINDOWS)
     sets = [as_sets(bases, with_windows) for bases, _ in data[:3]]
     start = time.process_time()
-    embedding.fit(sets[0])
+    embedding = fit_embedding(embedding, sets[0], data)
     train, validation, test = (of_both_strands(embedding.transform(part)) for part in sets)
     embedded = time.process_time()
     tried = []
@@ -198,6 +210,15 @@ def evaluate_embedding(data, method, seed):
         "embedding_seconds": embedded - start,
         "seconds": time.process_time() - start,
     }
+
+
+def fit_embedding(embedding, sets, data):
+    """Return the embedding, fitted to both strands."""
+    if not isinstance(embedding, OTKClassifier):
+        return embedding.fit(sets)
+    labels = data.train[1]
+    classes = labels.argmax(axis=1) if data.is_exclusive else labels[:, 0]
+    return embedding.fit(sets, np.tile(classes, 2)).embedding_
 
 
 def as_sets(bases, with_windows):
