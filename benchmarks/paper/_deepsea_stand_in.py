@@ -24,17 +24,18 @@ CHUNK = 100
 
 
 def write_stand_in(data_home, n_sequences, length=LENGTH, n_labels=N_LABELS, seed=0):
-    """Write random bases and labels in the bundle's format.
+    """Write random bases and labels in the bundle's format, all or nothing.
 
     Of the other files, as many sequences as in proportion to those for training, but at
-    least 100. Files that are there already are an error: they may be the bundle itself.
+    least 100. Where there are such files, in a folder whose name starts with "deepsea",
+    nothing is written: they may be the bundle itself.
     """
-    for subset in N_SEQUENCES:
-        path = Path(data_home, "deepsea", f"{subset}.mat")
-        if path.exists():
-            raise FileExistsError(
-                f"{path} exists: leave --stand-in out to use it, or name another folder."
-            )
+    if any(Path(data_home).glob("deepsea*/*.mat")):
+        print(f"{data_home} has data already: no stand-in is written", flush=True)
+        return
+    # Under another name until it is complete.
+    folder = Path(data_home, "incomplete_stand_in")
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
 
     def draw(n):
@@ -45,16 +46,15 @@ def write_stand_in(data_home, n_sequences, length=LENGTH, n_labels=N_LABELS, see
         return bases.transpose(0, 2, 1), labels
 
     sizes = (min(CHUNK, n_sequences - i) for i in range(0, n_sequences, CHUNK))
-    write_train(data_home, map(draw, sizes), n_sequences)
+    write_train(folder / "train.mat", map(draw, sizes), n_sequences)
     for subset in ("valid", "test"):
         n = N_SEQUENCES[subset] * n_sequences // N_SEQUENCES["train"]
-        write_matlab(data_home, subset, *draw(max(n, 100)))
+        write_matlab(folder, subset, *draw(max(n, 100)))
+    folder.rename(folder.with_name("deepsea"))
 
 
-def write_train(data_home, blocks, n_sequences):
+def write_train(path, blocks, n_sequences):
     """Write train.mat from blocks of bases (n, 4, length) and labels (n, n_labels)."""
-    path = Path(data_home, "deepsea", "train.mat")
-    path.parent.mkdir(parents=True, exist_ok=True)
     stop = 0
     with h5py.File(path, "w") as file:
         for bases, labels in blocks:
@@ -74,10 +74,9 @@ def write_train(data_home, blocks, n_sequences):
             file["traindata"][..., start:stop] = labels.T
 
 
-def write_matlab(data_home, subset, bases, labels):
+def write_matlab(folder, subset, bases, labels):
     """Write valid.mat or test.mat."""
-    path = Path(data_home, "deepsea", f"{subset}.mat")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{subset}.mat"
     values = {f"{subset}xdata": bases, f"{subset}data": labels}
     savemat(
         path, {name: v.astype(np.uint8) for name, v in values.items()}, do_compression=True

@@ -7,19 +7,24 @@ of the bundle in random order (`fetch_deepsea` says what DATA_HOME/deepsea has t
 contain); the learning rate is halved after each epoch whose loss on the validation part is
 not the smallest so far, and the network of the smallest counts. Scores are means over
 labels. A run that was interrupted goes on from its last checkpoint, with the same result as
-without the interrupt; a result is a line of RESULTS, and isn't computed again.
+without the interrupt; a result is a line of RESULTS, and isn't computed again. Both are of
+the folder's name, its number of sequences, the settings and the device.
 
     python benchmarks/paper/deepsea.py --data-home FOLDER [--poolings NAME ...]
         [--device cuda] [--stand-in N] [--check] [...]
 
 `--stand-in` writes N random sequences in the bundle's format, for times and memory, where
-no bundle is yet: their scores say nothing. `--check` compares with NumPy and POT, in
-float64. Times are of the processor on CPUs, else elapsed; those of training don't contain
-the reading of blocks.
+no bundle is yet: their scores say nothing. `--check` compares transport with NumPy and POT,
+in float64, whatever the poolings are. Times are of the processor on CPUs, else elapsed;
+those of training don't contain the reading of blocks. They are sums over all processes of a
+run that was interrupted, without the steps that it lost; the peak of memory is the largest.
 """
 
 import argparse
+import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,6 +50,7 @@ from otk_sklearn.torch import OTKPooling
 BLOCK = 1024
 BLOCKS_TOGETHER = 16
 BATCH_OF_PREDICTION = 64
+BEST = ".best.pt"
 CHECKPOINT_SECONDS = 600
 PROGRESS_SECONDS = 30
 # Those on which the two computations are compared.
@@ -66,14 +72,29 @@ SETTINGS = {
     "learning_rate": 1e-3,
     "batch_size": 64,
     "n_sequences": 0,
+    "device": "cpu",
 }
 CHOICES = {
     "solver": ["sinkhorn", "softmax"],
     "position": ["gaussian", "hard", "none"],
 }
+MAY_BE_ZERO = "tol", "n_sequences"
 HELP = {
+    "n_filters": "of the convolution",
+    "filter_size": "in bases",
+    "n_supports": "of transport",
+    "epsilon": "strength of the entropic regularization",
+    "solver": "of transport; softmax is attention, and the unrolled pooling has none",
+    "position": "how similarities fall with the distance of positions",
+    "position_sigma": "distance over which they fall; a sequence has the length 1",
     "max_iter": "of Sinkhorn; the unrolled pooling takes all of them",
+    "tol": "error of marginals at which Sinkhorn stops; 0: after max_iter",
+    "n_hidden": "units of the hidden layer",
+    "epochs": "of training",
+    "learning_rate": "of Adam, in the first epoch",
+    "batch_size": "sequences of a step of training",
     "n_sequences": "for training, the first of the file; 0: all",
+    "device": "of PyTorch",
 }
 
 
@@ -154,7 +175,6 @@ class Training:
     settings : dict
     checkpoint : Path
         The file of the last state; beside it, the network of the best epoch.
-    device : str
     seed : int
         Of orders of sequences.
     checkpoint_seconds : float
@@ -168,27 +188,30 @@ class Training:
         validation,
         settings,
         checkpoint,
-        device="cpu",
         seed=0,
         checkpoint_seconds=CHECKPOINT_SECONDS,
     ):
-        self.network = network.to(device)
+        self.settings, self.device, self.seed = settings, settings["device"], seed
+        self.network = network.to(self.device)
         self.train, self.validation = train, validation
         self.n_sequences = settings["n_sequences"] or train.n_sequences
-        self.settings, self.device, self.seed = settings, device, seed
         self.checkpoint, self.checkpoint_seconds = Path(checkpoint), checkpoint_seconds
-        self.best = self.checkpoint.with_suffix(".best.pt")
+        self.best = self.checkpoint.with_suffix(BEST)
         self.optimizer = torch.optim.Adam(network.parameters(), settings["learning_rate"])
+        n_each = {"n_train": train.n_sequences, "n_validation": validation.n_sequences}
+        self.state = {"of": {**n_each, "seed": seed, **settings}, "epoch": 0, "losses": []}
         # Parts of this epoch that are done, and steps in the next part.
-        self.state = {"epoch": 0, "part": 0, "step": 0, "seconds": 0.0, "losses": []}
+        self.state |= {"part": 0, "step": 0}
+        self.state |= {"seconds": 0.0, "process_seconds": 0.0, "peak_memory": 0}
         self.restore()
+        self.counted = time.process_time()
 
     def run(self):
         """Train until the last epoch; leave the network as after its best."""
         while self.state["epoch"] < self.settings["epochs"]:
             self.run_epoch()
             self.finish_epoch()
-        self.network.load_state_dict(torch.load(self.best, map_location=self.device))
+        self.network.load_state_dict(self.load(self.best))
         losses, seconds = self.state["losses"], self.state["seconds"]
         return {
             "validation_loss": min(losses),
@@ -248,7 +271,7 @@ class Training:
             step = self.state["part"] * n_in_part + self.state["step"]
             print(
                 f"epoch {self.state['epoch'] + 1}, about {step / n_steps:.1%}, loss "
-                f"{loss.item():.4f}, {self.state['seconds']:.0f} s",
+                f"{finite(loss):.4f}, {self.state['seconds']:.0f} s",
                 flush=True,
             )
             self.told = now
@@ -260,7 +283,7 @@ class Training:
             torch.from_numpy(logits), torch.from_numpy(labels).float()
         )
         losses = self.state["losses"]
-        losses.append(loss.item())
+        losses.append(finite(loss))
         if losses[-1] == min(losses):
             save_atomically(self.network.state_dict(), self.best)
         else:
@@ -270,8 +293,15 @@ class Training:
         self.save()
         print(f"epoch {self.state['epoch']}: {losses[-1]:.4f} in validation", flush=True)
 
+    def count(self):
+        """Add what the processor worked since the last call; keep the peak of memory."""
+        before, self.counted = self.counted, time.process_time()
+        self.state["process_seconds"] += self.counted - before
+        self.state["peak_memory"] = max(self.state["peak_memory"], peak_memory())
+
     def save(self):
         """Keep all that is needed to go on."""
+        self.count()
         state = {
             **self.state,
             "network": self.network.state_dict(),
@@ -283,11 +313,28 @@ class Training:
         """Go on from the last checkpoint, if there is one."""
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, map_location=self.device)
+        state = self.load(self.checkpoint)
+        for name, value in self.state["of"].items():
+            found = state["of"].get(name)
+            if found != value:
+                raise SystemExit(
+                    f"{self.checkpoint} is of another run: its {name} is {found}, expected "
+                    f"{value}. Remove it to start afresh."
+                )
         self.network.load_state_dict(state.pop("network"))
         self.optimizer.load_state_dict(state.pop("optimizer"))
         self.state = state
         print(f"goes on from {self.checkpoint}, epoch {state['epoch'] + 1}", flush=True)
+
+    def load(self, path):
+        """Return what a file has that was saved."""
+        try:
+            return torch.load(path, map_location=self.device)
+        except Exception as error:  # Of many kinds, if the file is damaged.
+            raise SystemExit(
+                f"{path} can't be read: {error!r:.100}. Remove {self.checkpoint} to start "
+                "afresh."
+            ) from error
 
 
 def save_atomically(state, path):
@@ -295,6 +342,16 @@ def save_atomically(state, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path.with_suffix(".new"))
     os.replace(path.with_suffix(".new"), path)
+
+
+def finite(loss):
+    """Return a loss as a number; end the run where training diverges."""
+    if not math.isfinite(loss.item()):
+        raise SystemExit(
+            f"Training diverges: the loss is {loss.item()}, expected a finite number. "
+            "Try a smaller --learning-rate."
+        )
+    return loss.item()
 
 
 def clock(device):
@@ -332,35 +389,45 @@ def mean_scores(logits, labels):
     return {**found, "labels_scored": len(columns)}
 
 
-def evaluate(pooling, options):
-    """Train and test."""
-    settings = settings_of(options)
+def open_data(options):
+    """Return the parts of the data; write a stand-in before, if wanted."""
+    if options.stand_in:
+        write_stand_in(options.data_home, options.stand_in)
     train, validation, test = (
         fetch_deepsea(data_home=options.data_home, subset=subset, batch_size=BLOCK)
         for subset in ("train", "valid", "test")
     )
-    torch.manual_seed(options.random_state)
+    there = f"{train.filename} has {train.n_sequences} sequences"
+    if options.stand_in not in (None, train.n_sequences):
+        raise ValueError(
+            f"argument --stand-in: {there}, not {options.stand_in}; leave the option out, "
+            "to use them, or name another folder"
+        )
+    if options.n_sequences > train.n_sequences:
+        raise ValueError(
+            f"argument --n-sequences: {there}, less than {options.n_sequences}"
+        )
+    return train, validation, test
+
+
+def evaluate(pooling, data, checkpoint, options):
+    """Train and test."""
+    settings, seed = settings_of(options), options.random_state
+    train, validation, test = data
+    torch.manual_seed(seed)
     network = make_network(pooling, settings, *shape_of(train))
     n_parameters = networks.n_parameters(network)
-    training = Training(
-        network,
-        train,
-        validation,
-        settings,
-        checkpoint_of(pooling, options),
-        options.device,
-        options.random_state,
-    )
-    start = time.process_time()
+    training = Training(network, train, validation, settings, checkpoint, seed)
     trained = training.run()
-    logits, labels = predict(network, test, options.device)
+    scores = mean_scores(*predict(network, test, options.device))
+    training.count()
     return {
-        **mean_scores(logits, labels),
+        **scores,
         **trained,
-        "process_seconds": time.process_time() - start,
+        "process_seconds": training.state["process_seconds"],
         "n_train": training.n_sequences,
         "parameters": n_parameters,
-        "peak_memory": peak_memory(),
+        "peak_memory": training.state["peak_memory"],
         "threads": torch.get_num_threads(),
         **settings,
     }
@@ -372,16 +439,13 @@ def shape_of(blocks):
     return X.shape[1], y.shape[1]
 
 
-def check(options):
+def check(blocks, options):
     """Compare the logits of some sequences with those of NumPy and POT."""
     settings = settings_of(options)
-    blocks = fetch_deepsea(
-        data_home=options.data_home, subset="valid", batch_size=N_CHECKED
-    )
     torch.manual_seed(options.random_state)
     network = make_network("transport", settings, *shape_of(blocks)).double()
     network.pooling.tol, network.pooling.max_iter = 1e-11, 10_000
-    bases = blocks[0][0].transpose(0, 2, 1).astype(float)
+    bases = blocks[0][0][:N_CHECKED].transpose(0, 2, 1).astype(float)
     with torch.inference_mode():
         expected = network(torch.from_numpy(bases)).numpy()
     found = np.stack([logits_by_numpy(network, one, settings) for one in bases])
@@ -424,71 +488,97 @@ def logits_by_numpy(network, bases, settings):
     return values["head.3.weight"] @ np.maximum(hidden, 0) + values["head.3.bias"]
 
 
-def checkpoint_of(pooling, options):
-    """Return the file of the last state of a run."""
-    name = f"{options.data_home.name}, {name_of(pooling, options)}, {options.random_state}"
-    return options.checkpoints / f"{name}.pt"
-
-
 def settings_of(options):
     """Return the values of all settings."""
     return {name: getattr(options, name) for name in SETTINGS}
 
 
-def name_of(pooling, options):
-    """Return the name of a pooling with the settings that aren't the default ones."""
+def key_of(pooling, data, options):
+    """Return problem, pooling with the settings that aren't the default ones, and seed."""
+    n_sequences = data[0].n_sequences
+    problem = f"{options.data_home.resolve().name}, {n_sequences:,} sequences"
     found = settings_of(options).items()
     changed = [f"{name}={v}" for name, v in found if v != SETTINGS[name]]
-    return ", ".join([pooling, *changed])
+    return problem, ", ".join([pooling, *changed]), options.random_state
 
 
-def parse_arguments(arguments=None):
-    """Return what the command line says."""
+def number(kind, zero=False):
+    """Return what reads positive numbers, or 0, from the command line."""
+
+    def read(text):
+        value = kind(text)
+        if not (0 < value < math.inf or (zero and value == 0)):
+            raise ValueError
+        return value
+
+    # What errors call it.
+    noun = "integer" if kind is int else "number"
+    read.__name__ = f"non-negative {noun}" if zero else f"positive {noun}"
+    return read
+
+
+def make_parser():
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data-home", type=Path, required=True)
-    parser.add_argument("--stand-in", type=int, metavar="N")
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument(
-        "--poolings",
-        nargs="+",
-        default=["transport"],
-        choices=["transport", "unrolled", "max", "mean"],
-    )
+
+    def add(name, text, **options):
+        if "default" in options:
+            text += " (default: %(default)s)"
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+
+    add("data_home", "folder with the folder deepsea", type=Path, required=True)
+    text = "random sequences to write there, unless there are data"
+    add("stand_in", text, type=number(int), metavar="N")
+    text = "only compare transport with NumPy and POT; --poolings and --device don't count"
+    add("check", text, action="store_true")
+    text, names = "networks to be trained", ["transport", "unrolled", "max", "mean"]
+    add("poolings", text, nargs="+", default=names[:1], choices=names)
     for name, value in SETTINGS.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(value),
-            default=value,
-            choices=CHOICES.get(name),
-            help=f"{HELP.get(name, '')} (default: {value})",
-        )
-    parser.add_argument("--random-state", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoints", type=Path, default=Path("deepsea_checkpoints"))
-    parser.add_argument("--results", type=Path, default=Path("deepsea.jsonl"))
-    return parser.parse_args(arguments)
+        is_text = isinstance(value, str)
+        kind = str if is_text else number(type(value), zero=name in MAY_BE_ZERO)
+        add(name, HELP[name], type=kind, default=value, choices=CHOICES.get(name))
+    add("random_state", "seed", type=number(int, zero=True), default=0)
+    folder, file = Path("deepsea_checkpoints"), Path("deepsea.jsonl")
+    add("checkpoints", "folder for states of training", type=Path, default=folder)
+    add("results", "file to which results are added", type=Path, default=file)
+    return parser
 
 
 def main():
     """Compute what is missing; print a table."""
-    options = parse_arguments()
-    if options.stand_in:
-        write_stand_in(options.data_home, options.stand_in)
+    parser = make_parser()
+    options = parser.parse_args()
+    try:
+        data = open_data(options)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if options.check:
-        check(options)
+        check(data[1], options)
         return
-    found = scaffold.read_results(options.results)
-    problem, rows = options.data_home.name, []
+    if len(options.poolings) > 1:
+        run_each_alone(options.poolings)
+    found, rows = scaffold.read_results(options.results), []
     for pooling in options.poolings:
-        key = problem, name_of(pooling, options), options.random_state
+        key = key_of(pooling, data, options)
         if key not in found:
-            found[key] = dict(zip(scaffold.KEY, key)) | evaluate(pooling, options)
+            checkpoint = options.checkpoints / f"{', '.join(map(str, key))}.pt"
+            row = evaluate(pooling, data, checkpoint, options)
+            found[key] = dict(zip(scaffold.KEY, key)) | row
             scaffold.append_result(options.results, found[key])
-            checkpoint_of(pooling, options).unlink()
+            checkpoint.unlink()
+            checkpoint.with_suffix(BEST).unlink()
         rows.append(found[key])
     print_table(rows)
+
+
+def run_each_alone(poolings):
+    """Compute results by a process for each: a peak of memory is that of a process."""
+    for pooling in poolings:
+        command = [sys.executable, *sys.argv, "--poolings", pooling]
+        if subprocess.run(command).returncode:
+            raise SystemExit(f"The process of {pooling} failed.")
 
 
 def print_table(rows):
