@@ -446,6 +446,53 @@ def draw_networks():
     return figure
 
 
+def draw_paper():
+    """Scores of all methods on four problems of the paper's experiments."""
+    figure, axes = new_figure(2, 2, size=(9, 7))
+    for ax, (start, column, title) in zip(
+        axes.flat,
+        [
+            ("| remote homology |", 2, "remote homology, top 1 in %"),
+            ("| SCOP 1.75 | all", 1, "SCOP 1.75, top 1 in %"),
+            ("| phrases |", 2, "SST-2, phrases, accuracy"),
+            ("| ENCODE, bound or not |", 1, "ENCODE, bound or not, auROC"),
+        ],
+    ):
+        rows = read_table("paper.md", start)[1:]
+        for place, row in enumerate(rows):
+            mean, *deviation = map(float, re.findall(r"[\d.]+", row[column]))
+            color = color_of(row[0])
+            ax.errorbar(mean, place, xerr=deviation or None, fmt="o", ms=5, color=color)
+        names = [row[0].split(":")[0].replace("`", "") for row in rows]
+        ax.set_yticks(range(len(rows)), names, fontsize=7)
+        ax.invert_yaxis()
+        ax.grid(axis="x", lw=0.4)
+        ax.set_title(title, fontsize=9, loc="right")
+    shown = {"transport": BLUE, "attention": ORANGE, "kernel mean": GREEN, "network": PINK}
+    shown["other"] = GREY
+    handles = [
+        plt.Line2D([], [], marker="o", ls="", color=color, label=name)
+        for name, color in shown.items()
+    ]
+    figure.legend(handles=handles, ncols=5, loc="outside upper center", frameon=False)
+    return figure
+
+
+def color_of(method):
+    """Return the colour of a method by its name."""
+    colors = {
+        "network": PINK,
+        "attention": ORANGE,
+        "softmax": ORANGE,
+        "transport": BLUE,
+        "supports": BLUE,
+        "OTKEmbedding": BLUE,
+        "kernel mean": GREEN,
+        "KernelMean": GREEN,
+    }
+    return next((colors[word] for word in colors if word in method), GREY)
+
+
 def draw_tokens():
     """Loss on held-out tweets and reviews by the number of features."""
     table = read_table("guide/token_vectors.md", "| | sentences: accuracy")[1:]
