@@ -414,6 +414,7 @@ def evaluate(pooling, data, checkpoint, options):
     """Train and test."""
     settings, seed = settings_of(options), options.random_state
     train, validation, test = data
+    warm_up(pooling, settings)
     torch.manual_seed(seed)
     network = make_network(pooling, settings, *shape_of(train))
     n_parameters = networks.n_parameters(network)
@@ -431,6 +432,13 @@ def evaluate(pooling, data, checkpoint, options):
         "threads": torch.get_num_threads(),
         **settings,
     }
+
+
+def warm_up(pooling, settings):
+    """Have everything compiled before times are taken."""
+    small = {**settings, "n_filters": 2, "device": "cpu"}
+    network = make_network(pooling, small, 2 * settings["filter_size"], 1)
+    network(torch.rand(2, 4, 2 * settings["filter_size"])).sum().backward()
 
 
 def shape_of(blocks):

@@ -184,8 +184,7 @@ def as_tensors(part, is_multiple):
 def warm_up():
     """Have everything compiled before times are taken."""
     networks.warm_up()
-    one = deepsea.make_network("transport", {**PAPER, "n_filters": 2}, 101, 1)
-    one(torch.rand(2, 4, 101)).sum().backward()
+    deepsea.warm_up("transport", PAPER)
 
 
 def evaluate_embedding(data, method, seed):
