@@ -106,7 +106,10 @@ transcription-factors: $(VENV)/networks.installed  ## Pooling in networks for DN
 paper: $(VENV)/networks.installed  ## The paper's experiments on proteins and DNA, on DATA_HOME=data
 	$(BIN)/python benchmarks/paper/scop175.py --data-home $(DATA_HOME) \
 		--problems "SCOP 1.75" "SCOP 1.75, large folds" "remote homology" --methods mean \
-		"mean, length*" "Sliced*" "Fisher*" "KernelMean*" "*10 supports*" "*positions*" "*10 x*"
+		"mean, length*" "Sliced*" "Fisher*" "KernelMean*" "*10 supports*" "*10 x 64" \
+		"*positions" "*positions, length" "*positions, length, BLOSUM62"
+	$(BIN)/python benchmarks/paper/scop175.py --data-home $(DATA_HOME) \
+		--problems "SCOP 1.75, large folds" --methods "*10 x 64, labels" "*BLOSUM62, labels"
 	$(BIN)/python benchmarks/paper/dna.py --data-home $(DATA_HOME)
 
 bench: $(VENV)/speed.installed  ## Speed against peers and against the matrix products alone

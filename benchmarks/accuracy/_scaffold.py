@@ -92,12 +92,8 @@ def read_results(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return {}
-    lines, end, cut = path.read_text().rpartition("\n")
-    if cut:
-        print(f"The last line of {path} is cut: it is left out.")
-        path.write_text(lines + end)
     found = {}
-    for number, line in enumerate((lines + end).splitlines(), start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             row = json.loads(line)
             found[tuple(row[k] for k in KEY)] = row
@@ -107,6 +103,20 @@ def read_results(path):
             ) from error
     print(f"{len(found)} results are read from {path}", flush=True)
     return found
+
+
+def whole_lines(path):
+    """Return the lines of a file, and end the last, or remove it if a run left it cut."""
+    text = path.read_text()
+    lines = text.splitlines()
+    if text and not text.endswith("\n"):
+        try:
+            json.loads(lines[-1])
+        except ValueError:
+            print(f"The last line of {path} is cut: it is left out.")
+            lines.pop()
+        path.write_text("".join(f"{line}\n" for line in lines))
+    return lines
 
 
 def append_result(path, row):

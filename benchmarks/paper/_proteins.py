@@ -8,7 +8,8 @@ The folder of the data has
   the domain may be of the other part, or the sequence another: these are left out.
   `scop206_joined.tsv` is such a table of domains that were new in SCOP 2.06, with sequences
   of SCOPe 2.08. `Testdata_id70againstTrain.list` and so on are DeepSF's lists of domains
-  for test that are not more alike to a domain for training;
+  for test that are not more alike to a domain for training, and `Traindata.list` and
+  `Testdata.list`, which `--stand-in` takes lengths from, those of all;
 - `tape_remote_homology/remote_homology.train.csv`, `.valid.csv` and `.test.csv`, columns
   seq and label: superfamilies of the test part are not in the training part;
 - for "SCOP 1.75, profiles", the original data, as `fetch_scop175` describes it: all domains

@@ -7,8 +7,8 @@ of the bundle in random order (`fetch_deepsea` says what DATA_HOME/deepsea has t
 contain); the learning rate is halved after each epoch whose loss on the validation part is
 not the smallest so far, and the network of the smallest counts. Scores are means over
 labels. A run that was interrupted goes on from its last checkpoint, with the same result as
-without the interrupt; a result is a line of RESULTS, and isn't computed again. Both are of
-the folder's name, its number of sequences, the settings and the device.
+without the interrupt; a result is a line of RESULTS, and isn't computed again. Both are
+named after the folder, its number of sequences, the settings with the device, and the seed.
 
     python benchmarks/paper/deepsea.py --data-home FOLDER [--poolings NAME ...]
         [--device cuda] [--stand-in N] [--check] [...]
@@ -315,7 +315,7 @@ class Training:
             return
         state = self.load(self.checkpoint)
         for name, value in self.state["of"].items():
-            found = state["of"].get(name)
+            found = state.get("of", {}).get(name)
             if found != value:
                 raise SystemExit(
                     f"{self.checkpoint} is of another run: its {name} is {found}, expected "

@@ -3,10 +3,10 @@
 Sets are the windows of 10 residues of a domain, residues one-hot. Settings are those of the
 paper: the homogeneous kernel with sigma = 0.6, 512 anchors, 100 supports and epsilon = 0.5
 without labels; the options, named as parameters of `OTKEmbedding`, change them. What the
-paper had beside, profiles of residues, is only in "SCOP 1.75, profiles": figures of others
-can't be compared with the paper's. Others are SCOP 1.75 in DeepSF's split, all folds or
-those with 50 domains and more for training, and TAPE's remote homology, whose test set is
-of superfamilies that are not in training.
+paper had beside, profiles of residues, is only in "SCOP 1.75, profiles": figures of other
+problems can't be compared with the paper's. These are SCOP 1.75 in DeepSF's split, all
+folds or those with 50 domains and more for training, and TAPE's remote homology, whose test
+set is of superfamilies that are not in training.
 
 All embeddings are followed by the same linear discriminant analysis (`_discriminant.py`).
 Its shrinkage and prior are chosen by the mean reciprocal rank of the true fold on the
@@ -295,7 +295,7 @@ def fraction_of(text):
     """Return the fraction that is on the command line."""
     fraction = float(text)
     if not 0 < fraction <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0, and 1 at most")
+        raise argparse.ArgumentTypeError(f"expected above 0 and at most 1, got {text}")
     return fraction
 
 

@@ -4,7 +4,7 @@
 
 `results.jsonl` has those that `docs/paper.md` reports, a line for each problem and method:
 the seeds, and for each measure its mean or, of several seeds, mean and standard deviation;
-of times the median, as in the scripts' tables.
+of times the median, as in the scripts' tables. Its older lines have means of times.
 """
 
 import argparse
@@ -46,8 +46,9 @@ def mean_and_deviation(column):
 
 
 def rounded(number):
-    """Return a number with so many significant digits."""
-    return float(f"{number:.{DIGITS}g}")
+    """Return a number with so many significant digits; integers as they are."""
+    number = float(number)
+    return int(number) if number.is_integer() else float(f"{number:.{DIGITS}g}")
 
 
 def main():

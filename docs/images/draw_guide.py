@@ -463,7 +463,7 @@ def draw_paper():
             mean, *deviation = map(float, re.findall(r"[\d.]+", row[column]))
             color = color_of(row[0])
             ax.errorbar(mean, place, xerr=deviation or None, fmt="o", ms=5, color=color)
-        names = [row[0].split(":")[0].replace("`", "") for row in rows]
+        names = [re.sub(": the paper's setting|`", "", row[0]) for row in rows]
         ax.set_yticks(range(len(rows)), names, fontsize=7)
         ax.invert_yaxis()
         ax.grid(axis="x", lw=0.4)
