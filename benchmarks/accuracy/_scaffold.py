@@ -178,9 +178,13 @@ def mean_and_deviation(values, sign="", digits=3):
 
 
 def with_common(estimator, **params):
-    """Return a clone with those of these parameters that it, or a step of it, has."""
+    """Return a clone with those of these parameters that it, or a part of it, has.
+
+    Parts are the steps of a pipeline, or the transformers of a union.
+    """
     estimator = clone(estimator)
-    for step in getattr(estimator, "named_steps", {"": estimator}).values():
+    parts = getattr(estimator, "named_transformers", {"": estimator})
+    for step in getattr(estimator, "named_steps", parts).values():
         known = step.get_params(deep=False)
         step.set_params(**{k: v for k, v in params.items() if k in known})
     return estimator

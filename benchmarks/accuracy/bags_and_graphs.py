@@ -34,7 +34,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -56,7 +56,9 @@ PENALTIES = np.logspace(-4, 4, 17)
 KERNELS = ["rbf", "linear"]
 STATISTICS = [["mean"], ["mean", "std"], ["mean", "max"], ["mean", "std", "min", "max"]]
 TRANSPORT = {"n_supports": [5, 30], "kernel": KERNELS}
-# Embeddings, the settings that are tried, and whether the number of elements is added.
+# The number of elements, on the scale of its deviation.
+COUNT = make_pipeline(SetPooling("count"), StandardScaler(with_mean=False))
+# Embeddings, and the settings that are tried.
 METHODS = {
     "mean": (SetPooling("mean"), {}),
     "count": (SetPooling("count"), {}),
@@ -70,7 +72,10 @@ METHODS = {
         OTKEmbedding(epsilon=0.1, support_relaxation=0.1),
         TRANSPORT,
     ),
-    "OTKEmbedding, and count": (OTKEmbedding(epsilon=0.1), TRANSPORT, True),
+    "OTKEmbedding, and count": (
+        FeatureUnion([("otk", OTKEmbedding(epsilon=0.1)), ("count", COUNT)]),
+        {f"otk__{name}": values for name, values in TRANSPORT.items()},
+    ),
     "WassersteinVectorizer": (
         LinearTransport(reference_size=16),
         {"reference_scale": [0.1, 1.0, "kmeans"]},
@@ -85,20 +90,19 @@ METHODS = {
 class Selected(ClassifierMixin, BaseEstimator):
     """Scaler, embedding and classifier, of the best of these settings."""
 
-    def __init__(self, embedding, settings, with_count=False, random_state=0):
+    def __init__(self, embedding, settings, random_state=0):
         self.embedding = embedding
         self.settings = settings
-        self.with_count = with_count
         self.random_state = random_state
 
     def fit(self, X, y):
         """Choose by the leave-one-out error."""
         scaler = ElementTransformer(StandardScaler())
         sets = scaler.fit_transform(X).astype(np.float32)
-        self.count_scale_, best = X.lengths.std(), None
+        best = None
         for setting in ParameterGrid(self.settings):
             embedding = with_common(self.embedding, random_state=self.random_state)
-            Z = self._with_count(embedding.set_params(**setting).fit_transform(sets), X)
+            Z = embedding.set_params(**setting).fit_transform(sets)
             classifier = make_pipeline(Scaler(), RidgeClassifierCV(PENALTIES)).fit(Z, y)
             score = classifier[-1].best_score_
             if best is None or score > best:
@@ -110,11 +114,7 @@ class Selected(ClassifierMixin, BaseEstimator):
     def decision_function(self, X):
         """Return the scores of classes."""
         sets = self.scaler_.transform(X).astype(np.float32)
-        Z = self._with_count(self.embedding_.transform(sets), X)
-        return self.classifier_.decision_function(Z)
-
-    def _with_count(self, Z, X):
-        return np.column_stack([Z, X.lengths / self.count_scale_]) if self.with_count else Z
+        return self.classifier_.decision_function(self.embedding_.transform(sets))
 
     def predict(self, scores):
         """Return the classes of highest score, of what `decision_function` returns."""

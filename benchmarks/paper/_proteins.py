@@ -21,7 +21,6 @@ Nothing is downloaded, and nothing of it comes with this repository.
 import functools
 from typing import NamedTuple
 
-import _other_benchmarks  # noqa: F401
 import numpy as np
 import pandas as pd
 from _scaffold import data_file
@@ -111,7 +110,11 @@ def load_profiles(data_home):
         for split, part in parts.items()
     ]
     sets = SetCollection.concatenate([part.data for part in parts.values()])
-    listed = [fetch(subset=f"test_id{identity}").names for identity in LISTS.values()]
+    # Of these only names are wanted: one-hot, they take a file, not two for each domain.
+    listed = [
+        fetch(subset=f"test_id{identity}", features="one_hot").names
+        for identity in LISTS.values()
+    ]
     return split_domains(sets, pd.concat(tables, ignore_index=True), listed)
 
 

@@ -199,10 +199,17 @@ class Training:
         self.best = self.checkpoint.with_suffix(BEST)
         self.optimizer = torch.optim.Adam(network.parameters(), settings["learning_rate"])
         n_each = {"n_train": train.n_sequences, "n_validation": validation.n_sequences}
-        self.state = {"of": {**n_each, "seed": seed, **settings}, "epoch": 0, "losses": []}
-        # Parts of this epoch that are done, and steps in the next part.
-        self.state |= {"part": 0, "step": 0}
-        self.state |= {"seconds": 0.0, "process_seconds": 0.0, "peak_memory": 0}
+        self.state = {
+            "of": {**n_each, "seed": seed, **settings},
+            "epoch": 0,
+            "losses": [],
+            # Parts of this epoch that are done, and steps in the next part.
+            "part": 0,
+            "step": 0,
+            "seconds": 0.0,
+            "process_seconds": 0.0,
+            "peak_memory": 0,
+        }
         self.restore()
         self.counted = time.process_time()
 
@@ -346,12 +353,13 @@ def save_atomically(state, path):
 
 def finite(loss):
     """Return a loss as a number; end the run where training diverges."""
-    if not math.isfinite(loss.item()):
+    value = loss.item()
+    if not math.isfinite(value):
         raise SystemExit(
-            f"Training diverges: the loss is {loss.item()}, expected a finite number. "
-            "Try a smaller --learning-rate."
+            f"Training diverges: the loss is {value}, expected a finite number. Try a "
+            "smaller --learning-rate."
         )
-    return loss.item()
+    return value
 
 
 def clock(device):

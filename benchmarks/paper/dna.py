@@ -123,12 +123,12 @@ LABELLED = {
     f"{name}, labels": OTKClassifier(EMBEDDINGS[name], max_epochs=10, refit_head=True)
     for name in ("OTKEmbedding", "OTKEmbedding, 8 bases")
 }
-_ALL = [*NETWORKS, *PAPER_NETWORKS, *EMBEDDINGS]
+ESTIMATORS = EMBEDDINGS | LABELLED
 METHODS = {
-    "ENCODE, ten factors": _ALL,
-    "GUE tf_0": [*_ALL, *LABELLED],
-    "GUE tf_1": [*_ALL, *LABELLED],
-    "ENCODE, which factor": [*EMBEDDINGS],
+    "ENCODE, ten factors": [*NETWORKS, *PAPER_NETWORKS, *EMBEDDINGS],
+    "GUE tf_0": [*NETWORKS, *PAPER_NETWORKS, *ESTIMATORS],
+    "GUE tf_1": [*NETWORKS, *PAPER_NETWORKS, *ESTIMATORS],
+    "ENCODE, which factor": EMBEDDINGS,
 }
 
 load = functools.lru_cache(maxsize=1)(lambda problem, data_home: LOAD[problem](data_home))
@@ -137,7 +137,7 @@ load = functools.lru_cache(maxsize=1)(lambda problem, data_home: LOAD[problem](d
 def evaluate(problem, method, seed, data_home):
     """Train, choose, and test."""
     data = load(problem, data_home)
-    if method in EMBEDDINGS | LABELLED:
+    if method in ESTIMATORS:
         found = evaluate_embedding(data, method, seed)
     else:
         found = evaluate_network(data, method, seed, CHOSEN[problem])
@@ -189,7 +189,7 @@ def warm_up():
 
 def evaluate_embedding(data, method, seed):
     """Embed, choose C, and predict."""
-    embedding = scaffold.with_common((EMBEDDINGS | LABELLED)[method], random_state=seed)
+    embedding = scaffold.with_common(ESTIMATORS[method], random_state=seed)
     with_windows = isinstance(embedding, OF_WINDOWS)
     sets = [as_sets(bases, with_windows) for bases, _ in data[:3]]
     start = time.process_time()

@@ -36,7 +36,6 @@ import _proteins
 import numpy as np
 from _discriminant import PRIORS, Discriminant, ranks_of, standardize
 from _options import describe, given_parameters, parser_of_parameters
-from _proteins import residues
 from _scaffold import mean_and_deviation, print_table, run, with_common
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -190,7 +189,7 @@ def embed(method, proteins, seed):
 
     Labels of the validation set are left out, as the classifier is chosen on it.
     """
-    sets = residues(proteins.sequences, method.features)
+    sets = _proteins.residues(proteins.sequences, method.features)
     rows, train = training_rows(proteins), proteins.train
     parts = []
     for embedding in method.embeddings:
@@ -259,7 +258,9 @@ def accuracies(classes, scores, folds, parts):
 @functools.cache
 def warm_up():
     """Have everything compiled before times are taken."""
-    sets = residues(["ACDEFGHIKLMNPQRSTVWY" * 3] * 3 + ["YWVTSRQPNMLKIHGFEDCA"] * 3)
+    sets = _proteins.residues(
+        ["ACDEFGHIKLMNPQRSTVWY" * 3] * 3 + ["YWVTSRQPNMLKIHGFEDCA"] * 3
+    )
     methods = [*(methods_of({}) | labelled_methods()).values()]
     small = {"n_components": 3, "n_supports": 2, "max_epochs": 2, "random_state": 0}
     for embedding in (method.embeddings[0] for method in methods):

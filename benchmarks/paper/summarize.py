@@ -29,13 +29,13 @@ def summary_of(rows):
     numbers = rows.select_dtypes("number").drop(columns="seed").dropna(axis=1)
     return {
         "seeds": rows["seed"].tolist(),
-        **{
-            name: rounded(column.median())
-            if "seconds" in name
-            else mean_and_deviation(column)
-            for name, column in numbers.items()
-        },
+        **{name: summary_of_measure(name, column) for name, column in numbers.items()},
     }
+
+
+def summary_of_measure(name, column):
+    """Return the median of times, mean and deviation of others."""
+    return rounded(column.median()) if "seconds" in name else mean_and_deviation(column)
 
 
 def mean_and_deviation(column):
